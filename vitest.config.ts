@@ -1,0 +1,25 @@
+import { availableParallelism } from 'node:os'
+import { defineConfig } from 'vitest/config'
+
+/** Each folder of tests answers one question; `house` is what `npm run check` runs. */
+const project = (name: string, include: string[], more: object = {}) => ({
+  test: { name, include, environment: 'node' as const, testTimeout: 30_000, hookTimeout: 60_000, ...more },
+})
+
+export default defineConfig({
+  test: {
+    // Files wait for disks and sockets about a third of their time, so one more at a time than there are processors.
+    maxWorkers: Math.min(6, availableParallelism() + 1),
+    projects: [
+      project('house', ['test/house/**/*.test.ts']),
+      project('rules', ['test/rules/**/*.test.ts', 'test/vectors/**/*.test.ts']),
+      project('fuzz', ['test/fuzz/**/*.test.ts'], {
+        testTimeout: 60_000 * Math.max(1, Number(process.env['FUZZ_RUNS'] ?? 1)),
+      }),
+      project('rooms', ['test/rooms/**/*.test.ts']),
+      project('doors', ['test/doors/**/*.test.ts']),
+      // Whole networks in processes of their own take their time on a busy machine.
+      project('story', ['test/story/**/*.test.ts'], { testTimeout: 120_000, hookTimeout: 120_000 }),
+    ],
+  },
+})
