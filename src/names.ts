@@ -1,0 +1,101 @@
+/**
+ * The names of things: a DID, a space URI, a did:key. A value of these types exists only because it was parsed here.
+ *
+ * One spelling per thing: `did:web:EVIL.com`, `did:web:evil.com.` and `did:web:evil.com` would reach the same host, so a
+ * loose parser would let a banned person come back under another spelling. What is not canonical is not a name at all.
+ */
+import { isValidHandle, isValidNsid, isValidRecordKey, isValidTid } from '@atproto/syntax'
+
+declare const brand: unique symbol
+type Name<B extends string, T extends string = string> = T & { readonly [brand]: B }
+
+/** A canonical `did:plc:…`, or `did:web:` of one public host name (or, in development, of `localhost%3A<port>`). */
+export type Did = Name<'Did', `did:${string}:${string}`>
+/** `at://<authority>/space/<type>/<skey>`, exactly as it would be written again. */
+export type SpaceUri = Name<'SpaceUri'>
+/** A namespaced identifier such as `com.atmoboards.forum`. */
+export type Nsid = Name<'Nsid', `${string}.${string}.${string}`>
+/** A handle in lower case. */
+export type Handle = Name<'Handle', `${string}.${string}`>
+/** The public half of a key, as `did:key:z…` over P-256 or secp256k1. */
+export type DidKey = Name<'DidKey'>
+
+/** A space URI and its parts. */
+export interface SpaceName {
+  readonly uri: SpaceUri
+  readonly authority: Did
+  readonly spaceType: Nsid
+  readonly skey: string
+}
+
+/** Longest DID accepted anywhere. The DID core specification sets none; every DID in use is far shorter. */
+export const DID_MAX_CHARS = 256
+const DID_PLC = /^did:plc:[a-z2-7]{24}$/
+const DID_WEB_HOST =
+  /^did:web:(?=.{1,253}$)((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?)$/
+const DID_WEB_LOOPBACK = /^did:web:localhost%3A([1-9][0-9]{0,4})$/
+
+/** The DID in its one canonical spelling, or null. Never trims, lowers or decodes: another spelling is another string. */
+export function parseDid(text: unknown): Did | null {
+  if (typeof text !== 'string' || text.length > DID_MAX_CHARS) return null
+  if (DID_PLC.test(text)) return text as Did
+  if (isLoopbackDid(text) || DID_WEB_HOST.test(text)) return text as Did
+  return null
+}
+
+/** Whether a DID is `did:web:localhost%3A<port>`: a name for development, which no public Reeve resolves. */
+export function isLoopbackDid(did: string): boolean {
+  const port = DID_WEB_LOOPBACK.exec(did)?.[1]
+  return port !== undefined && Number(port) <= 65535
+}
+
+/** The NSID in its canonical spelling (lower-case authority part), or null. */
+export function parseNsid(text: unknown): Nsid | null {
+  if (typeof text !== 'string' || text.length > 317 || !isValidNsid(text)) return null
+  const lastDot = text.lastIndexOf('.')
+  return text.slice(0, lastDot) === text.slice(0, lastDot).toLowerCase() ? (text as Nsid) : null
+}
+
+/** Whether text may name a space within its type: record-key syntax, 1–512 characters, not `.` or `..`. */
+export const isSkey = (text: string): boolean => isValidRecordKey(text)
+
+/** Whether text is a TID. */
+export const isTid = (text: string): boolean => isValidTid(text)
+
+/** The parts of a space URI, or null when it is not the exact form (0016 §Space URIs): no handle, query, fragment, slash at the end. */
+export function parseSpaceUri(text: unknown): SpaceName | null {
+  if (typeof text !== 'string' || text.length > 1200 || !text.startsWith('at://')) return null
+  const [authorityText, marker, typeText, skey, ...rest] = text.slice('at://'.length).split('/')
+  const authority = parseDid(authorityText)
+  const spaceType = parseNsid(typeText)
+  if (marker !== 'space' || rest.length > 0 || !authority || !spaceType || skey === undefined || !isSkey(skey))
+    return null
+  return { uri: text as SpaceUri, authority, spaceType, skey }
+}
+
+/** The URI of a space from parts that are names already. */
+export function spaceUriOf(authority: Did, spaceType: Nsid, skey: string): SpaceName {
+  if (!isSkey(skey)) throw new TypeError('not a space key')
+  return { uri: `at://${authority}/space/${spaceType}/${skey}` as SpaceUri, authority, spaceType, skey }
+}
+
+/** The handle in lower case, or null. */
+export function parseHandle(text: unknown): Handle | null {
+  if (typeof text !== 'string') return null
+  return isValidHandle(text) && text === text.toLowerCase() ? (text as Handle) : null
+}
+
+/** Service identifiers and token audiences: a DID and a fragment, split at the only `#`. */
+export function parseServiceId(text: string): { did: Did; fragment: string | null } | null {
+  const [didText, fragment, ...rest] = text.split('#')
+  const did = parseDid(didText)
+  if (!did || rest.length > 0 || fragment === '') return null
+  return { did, fragment: fragment ?? null }
+}
+
+/** The types of space that Reeve itself makes. */
+export const ROSTER_TYPE = 'community.reeve.roster' as Nsid
+export const ROLE_SPACE_TYPE = 'community.reeve.role' as Nsid
+
+/** The space that holds a community's own people; standing in it is standing in the community. */
+export const rosterOf = (community: Did): SpaceName => spaceUriOf(community, ROSTER_TYPE, 'self')

@@ -1,0 +1,79 @@
+/**
+ * Single use: whoever claims an id first has it, across requests, processes and restarts.
+ *
+ * It is forgotten only after the last moment at which the token could still be accepted; sooner, a stolen token would pass
+ * again. The database's primary key decides, never a look beforehand.
+ */
+import { type Expression, type InsertQueryBuilder, type QueryCreator, type SqlBool, sql } from 'kysely'
+import { lengthPrefixed, sha256 } from './bytes.ts'
+import type { Db, Tables } from './database.ts'
+
+export interface SpentTable {
+  id: Uint8Array
+  keep_until_sec: number
+}
+
+declare module './database.ts' {
+  interface Tables {
+    spent: SpentTable
+  }
+}
+
+/** What a request wants to use up. `keepUntilSec`: seconds since 1970, `SPENT_MARGIN_SEC` past the end of acceptance. */
+export interface Claim {
+  readonly id: Uint8Array
+  readonly keepUntilSec: number
+}
+
+/**
+ * The id of a token for single use: 32 bytes.
+ * `kind` is the class of token, `holder` whose jtis these are (an issuer's DID, a key's thumbprint), `jti` as it was signed.
+ */
+export const claimId = (kind: string, holder: string, jti: string): Uint8Array =>
+  sha256(lengthPrefixed('reeve-spent-v1', kind, holder, jti))
+
+/**
+ * The insert that claims, returning the ids that nobody had; for a statement of one's own, `db.with('claimed', (q) =>
+ * claimInsert(q, claims))`, or to be executed as it is. Where `onlyIf` doesn't hold, nothing is claimed. Ids go in one order always, so that two batches can't wait for each other.
+ */
+export function claimInsert(
+  db: Pick<QueryCreator<Tables>, 'insertInto'>,
+  claims: readonly Claim[],
+  onlyIf: Expression<SqlBool> = sql`true`,
+): InsertQueryBuilder<Tables, 'spent', { id: Uint8Array }> {
+  const sorted = claims.toSorted((a, b) => Buffer.compare(a.id, b.id))
+  const ids = sorted.map((claim) => claim.id)
+  const ends = sorted.map((claim) => claim.keepUntilSec)
+  // Two arrays instead of a list of values: the statement has one text, however many claims there are.
+  return db
+    .insertInto('spent')
+    .columns(['id', 'keep_until_sec'])
+    .expression(sql<SpentTable>`select * from unnest(${ids}::bytea[], ${ends}::bigint[]) where ${onlyIf}`)
+    .onConflict((conflict) => conflict.column('id').doNothing())
+    .returning('id')
+}
+
+/** Claims all of them, and answers for each whether it was new. Of equal ids in one call, the first counts. */
+export async function claimOnce(db: Db, claims: readonly Claim[]): Promise<boolean[]> {
+  if (claims.length === 0) return []
+  const rows = await claimInsert(db, claims).execute()
+  const fresh = new Set(rows.map((row) => hex(row.id)))
+  return claims.map((claim) => fresh.delete(hex(claim.id)))
+}
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+/** Deletes at most `max` claims whose time ended before `nowSec`, and answers how many. */
+export async function forgetSpent(db: Db, nowSec: number, max: number): Promise<number> {
+  const over = db
+    .selectFrom('spent')
+    .select('id')
+    .where('keep_until_sec', '<', nowSec)
+    .orderBy('keep_until_sec')
+    .limit(max)
+    // Several processes may sweep at once: each takes what no other is taking.
+    .forUpdate()
+    .skipLocked()
+  const { numDeletedRows } = await db.deleteFrom('spent').where('id', 'in', over).executeTakeFirstOrThrow()
+  return Number(numDeletedRows)
+}

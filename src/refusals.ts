@@ -1,0 +1,95 @@
+/**
+ * Every way Reeve says no, and the two ways the world fails us.
+ *
+ * Never an HTTP number here: `doors/refusal-to-http.ts` gives each code its status, and a code without one does not compile.
+ */
+
+/** The codes, as the lexicons name them. Protocol names first, then those of our own methods. */
+export type RefusalCode =
+  // shape of a request
+  | 'InvalidRequest'
+  | 'PayloadTooLarge'
+  | 'UnsupportedMediaType'
+  | 'XRPCNotSupported'
+  | 'MethodNotImplemented'
+  | 'RateLimitExceeded'
+  // tokens
+  | 'InvalidToken'
+  | 'MissingJwt'
+  | 'BadJwt'
+  | 'BadJwtType'
+  | 'BadJwtIss'
+  | 'BadJwtSub'
+  | 'BadJwtAudience'
+  | 'BadJwtSignature'
+  | 'BadJwtLexiconMethod'
+  | 'JwtExpired'
+  | 'JwtReplayed'
+  // proofs of possession
+  | 'MissingDpopProof'
+  | 'BadDpopProof'
+  | 'BadDpopProofSignature'
+  | 'DpopProofExpired'
+  | 'BadSpaceSignature'
+  // the exchange
+  | 'InvalidDelegationToken'
+  | 'InvalidClientAttestation'
+  | 'SpaceNotFound'
+  | 'SpaceDeleted'
+  | 'AppNotAuthorized'
+  | 'UserNotAuthorized'
+  // governance
+  | 'Forbidden'
+  | 'NotFound'
+  | 'SpaceAlreadyExists'
+  | 'UnsupportedPolicy'
+  | 'UnsupportedAppAccess'
+  | 'UnsupportedCustody'
+  | 'UnknownRole'
+  | 'EscalationDenied'
+  | 'LastOwner'
+  | 'StaleRevision'
+  | 'IdempotencyConflict'
+  // founding
+  | 'BadRecoveryProof'
+  | 'HandleNotAvailable'
+  | 'PlcLimit'
+  | 'PlcRank'
+  | 'PlcRejected'
+  | 'PlcConflict'
+
+/** An expected no. `says` is for the caller; `because` is for the log and the audit and never leaves the house. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal'
+  readonly code: RefusalCode
+  readonly says: string
+  readonly because: string | undefined
+
+  constructor(code: RefusalCode, says: string, because?: string) {
+    super(`${code}: ${says}`)
+    this.code = code
+    this.says = says
+    this.because = because
+  }
+}
+
+/** Our own trouble, or somebody else's. Ours is told as 503 so that a sender tries again; theirs as 502 or 504. */
+export type UnavailableCode =
+  | 'NotEnoughResources'
+  | 'KeyUnavailable'
+  | 'KekUnavailable'
+  | 'UpstreamTimeout'
+  | 'UpstreamFailure'
+
+/** The world failed: nobody was judged, nothing was changed, trying again is right. `what` names the part, never an address. */
+export class Unavailable extends Error {
+  override readonly name = 'Unavailable'
+  readonly code: UnavailableCode
+  readonly what: string
+
+  constructor(code: UnavailableCode, what: string, options?: { cause?: unknown }) {
+    super(`${code}: ${what}`, options)
+    this.code = code
+    this.what = what
+  }
+}
