@@ -1,0 +1,55 @@
+/** What a role allows. The shipped roles are data in `policies/roles.json`, so that a change of power is a diff one can read. */
+import shipped from '../../policies/roles.json' with { type: 'json' }
+
+/** Everything that can be allowed, in the order in which a table of powers is read. */
+export const ACTIONS = [
+  'read',
+  'write',
+  'members.read',
+  'members.add',
+  'members.remove',
+  'members.ban',
+  'invite',
+  'role.assign',
+  'role.configure',
+  'space.create',
+  'space.configure',
+  'space.delete',
+  'space.nest',
+  'apps.review',
+  'credentials.revoke',
+  'audit.read',
+  'keys.view',
+  'keys.ceremony',
+  'community.configure',
+  'community.export',
+  'community.transfer',
+] as const
+
+export type Action = (typeof ACTIONS)[number]
+
+const ORDINARY: ReadonlySet<Action> = new Set(['read', 'write', 'members.read'])
+
+/** Whether an action is power over others. Whoever gives one away must hold it. */
+export const isManaging = (action: Action): boolean => !ORDINARY.has(action)
+
+/** The action by which an owner is told from everybody else: no other shipped role has it, and no role can be given it. */
+export const OWNER_MARK: Action = 'community.transfer'
+export const OWNER = 'owner'
+
+/** Role name → the actions it allows, as one community understands them. */
+export type Roles = ReadonlyMap<string, ReadonlySet<Action>>
+
+const isAction = (text: string): text is Action => (ACTIONS as readonly string[]).includes(text)
+
+/** Text that names an action, or null. */
+export const parseAction = (text: string): Action | null => (isAction(text) ? text : null)
+
+/** The roles every community starts with. A word in the file that is no action stops the start: a typo must not weaken a role unseen. */
+export const SHIPPED_ROLES: Roles = new Map(
+  Object.entries(shipped).map(([name, role]) => {
+    const actions = role.actions === 'all' ? ACTIONS : (role.actions as string[])
+    for (const action of actions) if (!isAction(action)) throw new TypeError(`policies/roles.json: ${name}: ${action}`)
+    return [name, new Set(actions as readonly Action[])]
+  }),
+)
