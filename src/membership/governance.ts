@@ -1,0 +1,131 @@
+/**
+ * The one way in which anything about a community is changed.
+ *
+ * In one transaction: hold the community's numbers, find an answer already given under the same idempotencyKey, load where the
+ * actor stands, let the action decide and write, raise the revision, append to the chain. So whoever decides on the community's
+ * facts meanwhile either finished before, or sees the change; and a change without its record cannot be.
+ */
+import { appendChained, appendUnsealed } from '../audit/store.ts'
+import { type Did, rosterOf, type SpaceUri } from '../names.ts'
+import type { Clock } from '../platform/clock.ts'
+import { type Db, type Tx, withTransaction } from '../platform/database.ts'
+import { type IdempotentCall, remember, remembered } from '../platform/idempotency.ts'
+import type { Decision, Reason } from '../policy/decide.ts'
+import { standingOf } from '../policy/standing.ts'
+import { Refusal } from '../refusals.ts'
+import type { Graphs } from './graph.ts'
+import { type Facts, loadStandingFacts } from './standing-facts.ts'
+import { lockRevisions, raiseRevisions } from './store.ts'
+
+export interface GovernanceCtx {
+  readonly db: Db
+  readonly clock: Clock
+  readonly graphs: Graphs
+}
+
+/** One call for a change. `action` is how the audit names it; `target` is the space or the community it is done to. */
+export interface ChangeCall {
+  readonly community: Did
+  readonly actor: Did
+  readonly action: string
+  readonly target: SpaceUri | Did
+  readonly subject: Did | null
+  readonly ifRevision: number | undefined
+  readonly idempotency: IdempotentCall | null
+}
+
+/** What an action did: its answer, whether an edge between spaces moved with it, and why it was allowed. */
+export interface Changed<T> {
+  readonly answer: T
+  readonly changed: 'nothing' | 'roster' | 'graph'
+  readonly because: readonly Reason[]
+  /** Particulars for the audit: codes, identifiers and numbers, never free text. */
+  readonly details?: Readonly<Record<string, string | number | null>>
+}
+
+/** Refusals of somebody who stands in the community are kept in its log; a stranger's are not, or strangers could fill it. */
+const KEPT_REFUSALS: ReadonlySet<string> = new Set(['Forbidden', 'EscalationDenied', 'LastOwner'])
+
+/**
+ * Carries out a change and answers it together with the community's revision.
+ * Order of checks: the community exists and the actor stands somewhere in it, else NotFound; ifRevision, else StaleRevision;
+ * then what `work` decides. @throws Refusal
+ */
+export async function changeCommunity<T extends object>(
+  ctx: GovernanceCtx,
+  call: ChangeCall,
+  work: (tx: Tx, actor: Facts, nowMs: number) => Promise<Changed<T>>,
+): Promise<T & { revision: number }> {
+  try {
+    return await withTransaction(ctx.db, (tx) => changeOnce(ctx, tx, call, work))
+  } catch (error) {
+    if (error instanceof Refusal && KEPT_REFUSALS.has(error.code)) await recordRefusal(ctx, call, error)
+    throw error
+  }
+}
+
+async function changeOnce<T extends object>(
+  ctx: GovernanceCtx,
+  tx: Tx,
+  call: ChangeCall,
+  work: (tx: Tx, actor: Facts, nowMs: number) => Promise<Changed<T>>,
+): Promise<T & { revision: number }> {
+  const numbers = await lockRevisions(tx, call.community)
+  if (!numbers) throw notFound()
+  const nowMs = ctx.clock.nowMs()
+  if (call.idempotency) {
+    const earlier = await remembered(tx, call.idempotency, nowMs)
+    if (earlier) return earlier.answer as T & { revision: number }
+  }
+  const actor = await loadStandingFacts(ctx, tx, call.community, call.actor)
+  if (!actor || standingOf(actor).size === 0) throw notFound()
+  if (call.ifRevision !== undefined && call.ifRevision !== numbers.revision) {
+    throw new Refusal('StaleRevision', `the community stands at revision ${numbers.revision}`)
+  }
+
+  const done = await work(tx, actor, nowMs)
+  let revision = numbers.revision
+  if (done.changed !== 'nothing') {
+    revision = await raiseRevisions(tx, call.community, { graph: done.changed === 'graph' })
+    const because = { reasons: done.because, revision, ...done.details }
+    await appendChained(tx, { ...factOf(call), atMs: nowMs, because })
+  }
+  const answer = { ...done.answer, revision }
+  if (call.idempotency) await remember(tx, call.idempotency, answer, nowMs)
+  return answer
+}
+
+const factOf = (call: ChangeCall) => ({
+  community: call.community,
+  actor: call.actor,
+  action: call.action,
+  target: call.target,
+  subject: call.subject,
+})
+
+async function recordRefusal(ctx: GovernanceCtx, call: ChangeCall, refusal: Refusal): Promise<void> {
+  // What `required` wrote down; a refusal that came of no verdict has no reasons.
+  const because = { refused: refusal.code, reasons: JSON.parse(refusal.because ?? '[]') }
+  await appendUnsealed(ctx.db, { ...factOf(call), atMs: ctx.clock.nowMs(), because })
+}
+
+/** The value of a verdict. @throws Refusal with the verdict's code */
+export function required<T>(decision: Decision<T>): T {
+  if (decision.ok) return decision.value
+  const says = SAYS[decision.code] ?? 'not allowed'
+  throw new Refusal(decision.code, says, JSON.stringify(decision.because))
+}
+
+const SAYS: Partial<Record<Refusal['code'], string>> = {
+  Forbidden: 'your role there does not allow this',
+  NotFound: 'it does not exist, or not for you to know of',
+  EscalationDenied: 'it would give or take a power that you do not hold yourself',
+  LastOwner: 'the community would be left without an owner',
+  UserNotAuthorized: 'the space does not let this person in',
+}
+
+/** The same answer for what does not exist and for what a stranger may not know of. */
+export const notFound = (): Refusal => new Refusal('NotFound', 'it does not exist, or not for you to know of')
+
+/** The roster space of a community. */
+export const rosterUri = (community: Did): SpaceUri => rosterOf(community).uri

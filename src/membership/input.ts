@@ -1,0 +1,50 @@
+/** Names in the input of our own methods. The lexicon has checked their shape; here they become names, or are refused. */
+import { type Did, parseDid, parseSpaceUri, type SpaceName } from '../names.ts'
+import { isoOf, msOf } from '../platform/clock.ts'
+import { Refusal } from '../refusals.ts'
+
+/** @throws Refusal('InvalidRequest') for a DID that isn't in its canonical spelling */
+export function requireDid(text: string, field: string): Did {
+  const did = parseDid(text)
+  if (!did) throw new Refusal('InvalidRequest', `${field} is not a DID in its canonical form`)
+  return did
+}
+
+/** @throws Refusal('InvalidRequest') */
+export function requireSpace(text: string): SpaceName {
+  const space = parseSpaceUri(text)
+  if (!space) throw new Refusal('InvalidRequest', 'space is not at://<authority>/space/<type>/<skey>')
+  return space
+}
+
+/** Milliseconds since 1970, or null when left out. @throws Refusal('InvalidRequest') */
+export function parseInstant(text: string | undefined, field: string): number | null {
+  if (text === undefined) return null
+  const ms = msOf(text)
+  if (ms === null || !isDay(text.slice(0, 10))) throw new Refusal('InvalidRequest', `${field} is not an instant`)
+  return ms
+}
+
+/** Whether a date is on the calendar. The clock takes the 31st of February for the 3rd of March, and nobody meant that. */
+function isDay(date: string): boolean {
+  const ms = msOf(date)
+  return ms !== null && isoOf(ms).startsWith(date)
+}
+
+/** Characters that don't show, or that turn the direction of text. The joiner that emoji are made with is let through. */
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}]/u
+
+/** The joiner where it makes one picture of two. Anywhere else it would make two names that look the same. */
+const EMOJI_JOINER = /(?<=\p{Extended_Pictographic}\ufe0f?\p{Emoji_Modifier}?)\u200d(?=\p{Extended_Pictographic})/gu
+
+/** What takes up a place and shows nothing: fillers, selectors, joiners, blanks. A name may hold some, and not be made of them. */
+const BLANK = /[\p{Default_Ignorable_Code_Point}\p{White_Space}\u2800]/gu
+
+/** A name that people will read next to other names. @throws Refusal('InvalidRequest') when it could pass for another one, or for none */
+export function requireShownName(text: string): string {
+  const isPadded = text.trim() !== text
+  const isSound = !isPadded && text.replace(BLANK, '') !== '' && !HIDDEN.test(text.replace(EMOJI_JOINER, ''))
+  if (!isSound)
+    throw new Refusal('InvalidRequest', 'name is empty, padded with spaces, or holds characters that do not show')
+  return text
+}
