@@ -1,0 +1,28 @@
+/** `community.reeve.space.get`: one space and its settings, for somebody who stands in it. */
+import type * as lexicon from '../lexicons/community/reeve/space/get.ts'
+import { type GovernanceCtx, notFound } from '../membership/governance.ts'
+import { requireSpace } from '../membership/input.ts'
+import { loadStandingFacts } from '../membership/standing-facts.ts'
+import type { Did } from '../names.ts'
+import { standingOf } from '../policy/standing.ts'
+import { renderAppAccess, renderPolicy } from './settings.ts'
+import { loadSpace } from './store.ts'
+
+/** @throws Refusal('NotFound') for a space that isn't there, and for a caller without any standing in it */
+export async function spaceGet(ctx: GovernanceCtx, caller: Did, params: lexicon.$Params): Promise<lexicon.$OutputBody> {
+  const name = requireSpace(params.space)
+  const facts = await loadStandingFacts(ctx, ctx.db, name.authority, caller)
+  const space = facts && standingOf(facts).has(name.uri) ? await loadSpace(ctx.db, name.uri) : null
+  if (!facts || !space) throw notFound()
+  return {
+    uri: space.uri,
+    community: space.authority,
+    spaceType: space.spaceType,
+    skey: space.skey,
+    ...(space.name === null ? {} : { name: space.name }),
+    readPolicy: renderPolicy(space.readPolicy),
+    writePolicy: renderPolicy(space.writePolicy),
+    appAccess: renderAppAccess(),
+    revision: facts.revision,
+  }
+}

@@ -1,0 +1,96 @@
+/** The table of what a space is set to. Its skeleton and its roster are `membership/`'s. */
+import { sql } from 'kysely'
+import type { Did, Nsid, SpaceName, SpaceUri } from '../names.ts'
+import type { Db, Tx } from '../platform/database.ts'
+import type { Permit, UserPolicy } from '../policy/decide.ts'
+
+declare module '../platform/database.ts' {
+  interface Tables {
+    space_settings: { uri: string; name: string | null; read_policy: UserPolicy; write_policy: UserPolicy }
+  }
+}
+
+export interface SpaceSettings {
+  readonly name: string | null
+  readonly readPolicy: UserPolicy
+  readonly writePolicy: UserPolicy
+}
+
+/** Writes the settings of a space that was just made. */
+export async function insertSettings(
+  tx: Tx,
+  _permit: Permit<'space.create'>,
+  space: SpaceUri,
+  settings: SpaceSettings,
+): Promise<void> {
+  const { name, readPolicy, writePolicy } = settings
+  await tx
+    .insertInto('space_settings')
+    .values({ uri: space, name, read_policy: readPolicy, write_policy: writePolicy })
+    .execute()
+}
+
+/** A living space with its settings. */
+export type SpaceRow = SpaceName & SpaceSettings
+
+const COLUMNS = [
+  'space.uri',
+  'space.community',
+  'space.space_type',
+  'space.skey',
+  'space_settings.name',
+  'space_settings.read_policy',
+  'space_settings.write_policy',
+] as const
+
+const living = (db: Db | Tx) =>
+  db
+    .selectFrom('space')
+    .innerJoin('space_settings', 'space_settings.uri', 'space.uri')
+    .where('space.state', '=', 'live')
+
+/** A living space, or null. */
+export async function loadSpace(db: Db | Tx, uri: SpaceUri): Promise<SpaceRow | null> {
+  const row = await living(db).select(COLUMNS).where('space.uri', '=', uri).executeTakeFirst()
+  return row ? rowOf(row) : null
+}
+
+/** Those of the given spaces that live, in the order of their URIs, after `after`. */
+export async function listSpaces(
+  db: Db,
+  uris: readonly SpaceUri[],
+  after: string,
+  limit: number,
+): Promise<readonly SpaceRow[]> {
+  if (uris.length === 0) return []
+  const rows = await living(db)
+    .select(COLUMNS)
+    // One array, and not a parameter for each: a statement takes 65,535 of them, and an owner stands in every space.
+    .where(sql<boolean>`space.uri = any(${uris}::text[])`)
+    .where('space.uri', '>', after)
+    .orderBy('space.uri')
+    .limit(limit)
+    .execute()
+  return rows.map(rowOf)
+}
+
+interface StoredSpace {
+  readonly uri: string
+  readonly community: string
+  readonly space_type: string
+  readonly skey: string
+  readonly name: string | null
+  readonly read_policy: UserPolicy
+  readonly write_policy: UserPolicy
+}
+
+/** What is in the table was parsed when it was written. */
+const rowOf = (row: StoredSpace): SpaceRow => ({
+  uri: row.uri as SpaceUri,
+  authority: row.community as Did,
+  spaceType: row.space_type as Nsid,
+  skey: row.skey,
+  name: row.name,
+  readPolicy: row.read_policy,
+  writePolicy: row.write_policy,
+})
