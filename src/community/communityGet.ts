@@ -1,0 +1,38 @@
+/** `community.reeve.community.get`: one community, as its people see it. */
+import type * as lexicon from '../lexicons/community/reeve/community/get.ts'
+import { type GovernanceCtx, notFound } from '../membership/governance.ts'
+import { requireDid } from '../membership/input.ts'
+import { loadStandingFacts } from '../membership/standing-facts.ts'
+import { type Did, rosterOf } from '../names.ts'
+import { isoOf } from '../platform/clock.ts'
+import { standingOf } from '../policy/standing.ts'
+import { type Community, loadFounding } from './store.ts'
+
+/** For those who stand anywhere in it, and for its founder while it is being founded. @throws Refusal('NotFound') for others */
+export async function communityGet(
+  ctx: GovernanceCtx,
+  caller: Did,
+  params: lexicon.$Params,
+): Promise<lexicon.$OutputBody> {
+  const did = requireDid(params.community, 'community')
+  const community = await loadFounding(ctx.db, did)
+  if (!community) throw notFound()
+  const facts = await loadStandingFacts(ctx, ctx.db, did, caller)
+  const stands = facts !== null && standingOf(facts).size > 0
+  const isFounding = community.step !== 'opened' && community.founder === caller
+  if (!stands && !isFounding) throw notFound()
+  return {
+    did,
+    name: community.name,
+    ...(community.handle === null ? {} : { handle: community.handle }),
+    status: statusOf(community),
+    custody: community.custody,
+    ...(community.recoveryKey === null ? {} : { recoveryKey: community.recoveryKey }),
+    revision: facts?.revision ?? 0,
+    createdAt: isoOf(community.createdAtMs),
+    roster: rosterOf(did).uri,
+  }
+}
+
+/** What people are told of the walk: a community that is open is active. */
+export const statusOf = (community: Community): string => (community.step === 'opened' ? 'active' : community.step)

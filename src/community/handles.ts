@@ -1,0 +1,26 @@
+/** Handles under the domains that this service answers for. */
+import { type Handle, parseHandle } from '../names.ts'
+import { Refusal } from '../refusals.ts'
+
+/** Names that people would take for the service itself, or that mail and certificates treat as its owner. */
+const RESERVED: ReadonlySet<string> = new Set(
+  'www api admin administrator root reeve mail smtp imap ns ns1 ns2 webmaster hostmaster postmaster abuse security support about help status'.split(
+    ' ',
+  ),
+)
+
+/**
+ * A handle that a community may have: one label directly under a served domain, not reserved, not the service's own host, and no
+ * served domain itself, whose owner would pass for the owner of all handles under it.
+ * @throws Refusal InvalidRequest for no handle, HandleNotAvailable
+ */
+export function requireServedHandle(text: string, domains: readonly string[], ownHost: string): Handle {
+  const handle = parseHandle(text)
+  if (!handle) throw new Refusal('InvalidRequest', 'handle is not a handle in lower case')
+  const [label = ''] = handle.split('.', 1)
+  const isServed = domains.includes(handle.slice(label.length + 1))
+  if (!isServed || RESERVED.has(label) || label.length < 2 || handle === ownHost || domains.includes(handle)) {
+    throw new Refusal('HandleNotAvailable', 'no such handle can be had here')
+  }
+  return handle
+}

@@ -1,0 +1,148 @@
+/**
+ * The walk by which a community is founded: `prepared → submitted → confirmed → opened`, each step recorded before the next.
+ *
+ *   prepared    keys made and sealed, genesis signed and stored; nothing has left the house
+ *   submitted   the operation may have reached the directory; only its log tells
+ *   confirmed   the directory's log and document say exactly what we signed
+ *   opened      roster, first owner and audit exist; the keys sign
+ *   refused     an end: the directory answered no for good, and its log doesn't hold the DID
+ *
+ * Every step may be taken again after a crash, by any process. What the directory did is never guessed from its answer to a
+ * POST: the log is read before an operation is sent and after, whatever came back.
+ */
+import { appendChained } from '../audit/store.ts'
+import type { DidDocuments } from '../identity/did-documents.ts'
+import type { PlcDirectory } from '../identity/plc-directory.ts'
+import { activateFoundedKeys } from '../keys/store.ts'
+import { insertSpace, raiseRevisions, savePersonEdge, startRevisions } from '../membership/store.ts'
+import { type Did, rosterOf } from '../names.ts'
+import type { Clock } from '../platform/clock.ts'
+import { type Db, type Tx, withTransaction } from '../platform/database.ts'
+import type { Log } from '../platform/log.ts'
+import { parseDidKey } from '../platform/multikey.ts'
+import { decideFounding } from '../policy/decide.ts'
+import { OWNER } from '../policy/roles.ts'
+import { Unavailable } from '../refusals.ts'
+import { insertSettings } from '../space/store.ts'
+import { type Founding, loadFounding, lockFounding, type MintFault, moveStep } from './store.ts'
+
+export interface MintCtx {
+  readonly db: Db
+  readonly clock: Clock
+  readonly log: Log
+  readonly directory: PlcDirectory
+  readonly documents: DidDocuments
+}
+
+/**
+ * How far behind a directory may show its log. For so long no refusal is believed: another process may have sent the operation a
+ * moment before, and it is refused because it is in force already. A founding given up then would leave a DID that nobody runs.
+ */
+const DIRECTORY_LAG_MAX_MS = 10 * 60 * 1000
+
+/** Walks under way in this process, per directory: the founder's call, its repetitions and the worker share one. */
+const underWay = new WeakMap<PlcDirectory, Map<Did, Promise<Founding>>>()
+
+/**
+ * Walks a founding as far as it goes now, and answers where it stands. @throws Unavailable when the directory can't be asked,
+ * or contradicts itself: the founding stays where it is and is taken up again later.
+ */
+export function walkMint(ctx: MintCtx, did: Did): Promise<Founding> {
+  const walks = underWay.get(ctx.directory) ?? new Map<Did, Promise<Founding>>()
+  underWay.set(ctx.directory, walks)
+  const walk = walks.get(did) ?? walkAlone(ctx, did).finally(() => walks.delete(did))
+  walks.set(did, walk)
+  return walk
+}
+
+async function walkAlone(ctx: MintCtx, did: Did): Promise<Founding> {
+  for (;;) {
+    const founding = await loadFounding(ctx.db, did)
+    if (!founding) throw new Error('no such founding')
+    if (founding.step === 'opened' || founding.step === 'refused') return founding
+    await takeStep(ctx, founding)
+  }
+}
+
+/** Takes the next step. Safe to repeat, and safe beside another process that takes the same step. */
+async function takeStep(ctx: MintCtx, founding: Founding): Promise<void> {
+  if (founding.step === 'prepared') await moveStep(ctx.db, founding.did, 'prepared', 'submitted')
+  if (founding.step === 'submitted') await submit(ctx, founding)
+  if (founding.step === 'confirmed') await withTransaction(ctx.db, (tx) => open(ctx, tx, founding.did))
+}
+
+async function submit(ctx: MintCtx, founding: Founding): Promise<void> {
+  let known = await isInLog(ctx, founding)
+  let fault: MintFault | null = null
+  if (known === 'absent') {
+    const answer = await ctx.directory.submit(founding.did, founding.operation)
+    if (answer !== 'accepted') fault = answer.refused === 'conflict' ? 'PlcConflict' : 'PlcRejected'
+    known = await isInLog(ctx, founding)
+  }
+  if (known === 'other') {
+    ctx.log.error('mint.conflict', { did: founding.did })
+    await moveStep(ctx.db, founding.did, 'submitted', 'refused', 'PlcConflict')
+  } else if (known === 'ours') {
+    await requireDocument(ctx, founding)
+    await moveStep(ctx.db, founding.did, 'submitted', 'confirmed')
+  } else if (fault && ctx.clock.nowMs() - founding.createdAtMs > DIRECTORY_LAG_MAX_MS) {
+    ctx.log.warn('mint.refused', { did: founding.did, fault })
+    await moveStep(ctx.db, founding.did, 'submitted', 'refused', fault)
+  } else {
+    // A directory that lags will show it; one that lies must not get a community opened, nor a founding given up.
+    throw new Unavailable('UpstreamFailure', 'plc-directory')
+  }
+}
+
+/** What the directory's verified log says of the operation we signed. */
+async function isInLog(ctx: MintCtx, founding: Founding): Promise<'ours' | 'other' | 'absent'> {
+  const log = await ctx.directory.readLog(founding.did)
+  if (!log) return 'absent'
+  return log.ops.length === 1 && log.head.cid === founding.operationCid ? 'ours' : 'other'
+}
+
+/** Compares the document that everybody will see with what we signed, field by field. */
+async function requireDocument(ctx: MintCtx, founding: Founding): Promise<void> {
+  ctx.documents.expire(founding.did)
+  const document = await ctx.documents.resolve(founding.did, { fresh: true })
+  const { verificationMethods, services, alsoKnownAs } = founding.operation
+  const sameKey = (name: 'atproto' | 'atproto_space'): boolean => {
+    const wanted = parseDidKey(verificationMethods[name])?.key.compressed
+    const shown = document?.key(name)?.compressed
+    return wanted !== undefined && shown !== undefined && Buffer.from(wanted).equals(shown)
+  }
+  const sameService = ([name, wanted]: [string, { type: string; endpoint: string }]): boolean => {
+    const shown = document?.service(name)
+    return typeof shown === 'object' && shown.type === wanted.type && shown.endpoint === wanted.endpoint
+  }
+  const sameNames = document?.alsoKnownAs.join('\n') === alsoKnownAs.join('\n')
+  if (sameKey('atproto') && sameKey('atproto_space') && sameNames && Object.entries(services).every(sameService)) return
+  ctx.log.error('mint.documentDiffers', { did: founding.did })
+  throw new Unavailable('UpstreamFailure', 'plc-directory')
+}
+
+/** Everything that makes a founded DID a community, in one transaction. */
+async function open(ctx: MintCtx, tx: Tx, did: Did): Promise<void> {
+  const founding = await lockFounding(tx, did)
+  if (founding?.step !== 'confirmed') return
+  const nowMs = ctx.clock.nowMs()
+  const permit = decideFounding(founding.founder)
+  const roster = rosterOf(did)
+  await startRevisions(tx, did)
+  await insertSpace(tx, permit, roster, null, nowMs)
+  await insertSettings(tx, permit, roster.uri, { name: null, readPolicy: 'memberList', writePolicy: 'memberList' })
+  const owner = { into: roster.uri, from: founding.founder, role: OWNER, holding: null, sinceMs: null, untilMs: null }
+  await savePersonEdge(tx, permit, did, owner, nowMs)
+  await activateFoundedKeys(tx, did, nowMs)
+  const revision = await raiseRevisions(tx, did, { graph: true })
+  await appendChained(tx, {
+    community: did,
+    atMs: nowMs,
+    actor: founding.founder,
+    action: 'community.mint',
+    target: did,
+    subject: founding.founder,
+    because: { reasons: permit.because, revision, custody: founding.custody, operationCid: founding.operationCid },
+  })
+  await moveStep(tx, did, 'confirmed', 'opened')
+}

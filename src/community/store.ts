@@ -1,0 +1,234 @@
+/** The table of communities: what they are called, who holds their keys, and how far the founding of each has come. */
+import { sql } from 'kysely'
+import type { PlcOperation } from '../identity/plc-operation.ts'
+import type { Did, DidKey, Handle } from '../names.ts'
+import type { Db, Tx } from '../platform/database.ts'
+
+/** How far a founding is known to be. `refused` is an end: the directory will never take this operation. */
+export type MintStep = 'prepared' | 'submitted' | 'confirmed' | 'opened' | 'refused'
+export type MintFault = 'PlcRejected' | 'PlcConflict'
+export type CustodyKind = 'memberHeld' | 'custodial'
+
+declare module '../platform/database.ts' {
+  interface Tables {
+    community: {
+      did: string
+      name: string
+      handle: string | null
+      custody: CustodyKind
+      recovery_key: string | null
+      founder: string
+      step: MintStep
+      fault: MintFault | null
+      operation: unknown
+      operation_cid: string
+      idempotency_key: string | null
+      request_hash: Uint8Array
+      created_at_ms: number
+    }
+  }
+}
+
+export interface Community {
+  readonly did: Did
+  readonly name: string
+  readonly handle: Handle | null
+  readonly custody: CustodyKind
+  readonly recoveryKey: DidKey | null
+  readonly founder: Did
+  readonly step: MintStep
+  readonly fault: MintFault | null
+  readonly createdAtMs: number
+}
+
+/** A founding and what is needed to go on with it: the signed operation, byte for byte, and its CID. */
+export interface Founding extends Community {
+  readonly operation: PlcOperation
+  readonly operationCid: string
+  readonly requestHash: Uint8Array
+  readonly idempotencyKey: string | null
+}
+
+const COLUMNS = [
+  'did',
+  'name',
+  'handle',
+  'custody',
+  'recovery_key',
+  'founder',
+  'step',
+  'fault',
+  'operation',
+  'operation_cid',
+  'idempotency_key',
+  'request_hash',
+  'created_at_ms',
+] as const
+
+/** Keeps a founding that has not left the house yet. False: its idempotency key or its handle is taken; nothing was kept. */
+export async function insertFounding(tx: Tx, founding: Founding): Promise<boolean> {
+  const made = await tx
+    .insertInto('community')
+    .values({
+      did: founding.did,
+      name: founding.name,
+      handle: founding.handle,
+      custody: founding.custody,
+      recovery_key: founding.recoveryKey,
+      founder: founding.founder,
+      step: founding.step,
+      fault: founding.fault,
+      operation: JSON.stringify(founding.operation),
+      operation_cid: founding.operationCid,
+      idempotency_key: founding.idempotencyKey,
+      request_hash: founding.requestHash,
+      created_at_ms: founding.createdAtMs,
+    })
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('did')
+    .executeTakeFirst()
+  return made !== undefined
+}
+
+/** One founding, finished or not. */
+export async function loadFounding(db: Db | Tx, did: Did): Promise<Founding | null> {
+  const row = await db.selectFrom('community').select(COLUMNS).where('did', '=', did).executeTakeFirst()
+  return row ? foundingOf(row) : null
+}
+
+/** One founding, held until the transaction ends. */
+export async function lockFounding(tx: Tx, did: Did): Promise<Founding | null> {
+  const row = await tx.selectFrom('community').select(COLUMNS).where('did', '=', did).forUpdate().executeTakeFirst()
+  return row ? foundingOf(row) : null
+}
+
+/** The founding that a founder began under an idempotency key. */
+export async function loadFoundingByKey(db: Db | Tx, founder: Did, key: string): Promise<Founding | null> {
+  const row = await db
+    .selectFrom('community')
+    .select(COLUMNS)
+    .where('founder', '=', founder)
+    .where('idempotency_key', '=', key)
+    .executeTakeFirst()
+  return row ? foundingOf(row) : null
+}
+
+/** Notes that a founding went from one step to the next. False: somebody else moved it meanwhile. */
+export async function moveStep(
+  db: Db | Tx,
+  did: Did,
+  from: MintStep,
+  to: MintStep,
+  fault: MintFault | null = null,
+): Promise<boolean> {
+  // A handle that never came into use is free again.
+  const handle = to === 'refused' ? { handle: null } : {}
+  const result = await db
+    .updateTable('community')
+    .set({ step: to, fault, ...handle })
+    .where('did', '=', did)
+    .where('step', '=', from)
+    .executeTakeFirst()
+  return result.numUpdatedRows === 1n
+}
+
+const UNFINISHED = ['prepared', 'submitted', 'confirmed'] as const
+
+/** Some of the foundings under way, others each time: those that can't go on must not stand before those that can. */
+export async function listUnfinished(db: Db, limit: number): Promise<Did[]> {
+  const rows = await db
+    .selectFrom('community')
+    .select('did')
+    .where('step', 'in', UNFINISHED)
+    .orderBy(sql`random()`)
+    .limit(limit)
+    .execute()
+  return rows.map((row) => row.did as Did)
+}
+
+/** How many foundings of one person are under way. */
+export async function countUnfinishedOf(db: Db, founder: Did): Promise<number> {
+  const row = await db
+    .selectFrom('community')
+    .select((where) => where.fn.countAll<number>().as('count'))
+    .where('founder', '=', founder)
+    .where('step', 'in', UNFINISHED)
+    .executeTakeFirstOrThrow()
+  return Number(row.count)
+}
+
+/** Communities on whose rosters a person is now, or which they are founding, in the order of their DIDs, after `after`. */
+export async function listCommunitiesOf(
+  db: Db,
+  person: Did,
+  nowMs: number,
+  after: string,
+  limit: number,
+): Promise<Community[]> {
+  const rows = await db
+    .selectFrom('community')
+    .select(COLUMNS)
+    .where('did', '>', after)
+    .where((where) =>
+      where.or([
+        where.and([where('founder', '=', person), where('step', '<>', 'opened')]),
+        where.exists(
+          where
+            .selectFrom('person_edge')
+            .select('person_edge.did')
+            .whereRef('person_edge.community', '=', 'community.did')
+            .where('person_edge.did', '=', person)
+            .where((edge) => edge.or([edge('since_ms', 'is', null), edge('since_ms', '<=', nowMs)]))
+            .where((edge) => edge.or([edge('until_ms', 'is', null), edge('until_ms', '>', nowMs)])),
+        ),
+      ]),
+    )
+    .orderBy('did')
+    .limit(limit)
+    .execute()
+  return rows.map(foundingOf)
+}
+
+/** The DID behind a handle that this service answers for. */
+export async function loadDidOfHandle(db: Db, handle: Handle): Promise<Did | null> {
+  const row = await db
+    .selectFrom('community')
+    .select('did')
+    .where('handle', '=', handle)
+    .where('step', 'in', ['submitted', 'confirmed', 'opened'])
+    .executeTakeFirst()
+  return row ? (row.did as Did) : null
+}
+
+interface StoredCommunity {
+  readonly did: string
+  readonly name: string
+  readonly handle: string | null
+  readonly custody: CustodyKind
+  readonly recovery_key: string | null
+  readonly founder: string
+  readonly step: MintStep
+  readonly fault: MintFault | null
+  readonly operation: unknown
+  readonly operation_cid: string
+  readonly idempotency_key: string | null
+  readonly request_hash: Uint8Array
+  readonly created_at_ms: number
+}
+
+/** What is in the table was parsed, or made here, when it was written. */
+const foundingOf = (row: StoredCommunity): Founding => ({
+  did: row.did as Did,
+  name: row.name,
+  handle: row.handle as Handle | null,
+  custody: row.custody,
+  recoveryKey: row.recovery_key as DidKey | null,
+  founder: row.founder as Did,
+  step: row.step,
+  fault: row.fault,
+  operation: row.operation as PlcOperation,
+  operationCid: row.operation_cid,
+  requestHash: row.request_hash,
+  idempotencyKey: row.idempotency_key,
+  createdAtMs: row.created_at_ms,
+})
