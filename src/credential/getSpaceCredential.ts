@@ -1,0 +1,178 @@
+/**
+ * `com.atproto.space.getSpaceCredential`: a proven request for reading becomes a short-lived credential bound to its holder.
+ *
+ * The order is the security of it: what is cheap is refused before what is dear, nobody makes us fetch anything for a space
+ * that isn't ours, a token is spent only once everything about it is proven, the row is written before the signature is made,
+ * and nothing after the row can be tried again. See `docs/divergences.md` for where others order it differently.
+ */
+
+import type { AccessCtx } from '../access/may-read.ts'
+import { loadReadFacts, mayRead } from '../access/may-read.ts'
+import type { AuditFact } from '../audit/chain.ts'
+import type { KeyOf } from '../identity/did-signature.ts'
+import type { Vault } from '../keys/vault.ts'
+import type * as lexicon from '../lexicons/com/atproto/space/getSpaceCredential.ts'
+import type { Hosted } from '../membership/hosted.ts'
+import type { Did } from '../names.ts'
+import type { Log } from '../platform/log.ts'
+import { type Random, randomHex } from '../platform/random.ts'
+import type { Grant, Reason } from '../policy/decide.ts'
+import { Refusal, type RefusalCode, Unavailable } from '../refusals.ts'
+import { type Delegation, parseBearer, parseDelegation, verifyDelegationSignature } from './delegation.ts'
+import { verifyDpopProof } from './dpop.ts'
+import { hasSpaceSignature, verifyExchangeSignature } from './http-signature.ts'
+import { type Claim, claimsOf, type Possession } from './possession.ts'
+import { issue, recordRefusedRead, spend } from './store.ts'
+import { CREDENTIAL } from './token-classes.ts'
+
+export interface ExchangeCtx extends AccessCtx {
+  readonly random: Random
+  readonly log: Log
+  readonly vault: Vault
+  /** At the caller's expense: what has to be fetched for them may be too much. @throws Refusal('RateLimitExceeded') */
+  readonly keyOf: KeyOf
+  readonly hosted: Hosted
+  /** Counts an exchange of this person, whose signature was seen to hold. @throws Refusal('RateLimitExceeded') */
+  readonly chargePerson: (did: Did) => void
+}
+
+/** The raw header lines that carry token and proof, and the public address of the method. */
+export interface Exchange {
+  readonly authorization: readonly string[]
+  readonly dpop: readonly string[]
+  readonly signatureInput: readonly string[]
+  readonly signature: readonly string[]
+  readonly url: string
+}
+
+/** How often a decision is made anew because the community moved between deciding and writing it down. */
+const TRIES_MAX = 4
+
+/**
+ * Order of checks: token form and claims (401 names); body names the token's space (InvalidDelegationToken); no attestation
+ * (InvalidClientAttestation); we host the authority (SpaceNotFound); proof of possession; the user's signature, then the
+ * user's allowance (RateLimitExceeded); the space (SpaceNotFound, SpaceDeleted); then app and person are judged, token and proof
+ * are spent with the verdict (BadDpopProof, JwtReplayed before AppNotAuthorized, UserNotAuthorized). What is refused before the
+ * verdict leaves the token unspent.
+ * @throws Refusal; Unavailable
+ */
+export async function getSpaceCredential(
+  ctx: ExchangeCtx,
+  asked: Exchange,
+  input: lexicon.$InputBody,
+): Promise<lexicon.$OutputBody> {
+  const nowSec = ctx.clock.nowSec()
+  const delegation = parseDelegation(bearerOf(asked), nowSec)
+  const { space } = delegation
+  if (input.space !== space.uri) throw new Refusal('InvalidDelegationToken', 'the token was issued for another space')
+  if (input.clientAttestation !== undefined) {
+    throw new Refusal('InvalidClientAttestation', 'attestations are not taken here; leave clientAttestation out')
+  }
+  if (!(await ctx.hosted.has(ctx.db, space.authority))) throw spaceNotFound()
+  const possession = provePossession(asked, nowSec)
+  await verifyDelegationSignature(delegation, ctx.keyOf)
+  // Not before the signature: with a forged token anybody could use up what somebody else may ask for.
+  ctx.chargePerson(delegation.iss)
+
+  for (let attempt = 0; attempt < TRIES_MAX; attempt++) {
+    const credential = await decideAndIssue(ctx, delegation, possession)
+    if (credential) return { credential }
+  }
+  throw new Unavailable('NotEnoughResources', 'community')
+}
+
+/** A doubled token line is the signature's business when there is one: it is what the signature is over. */
+function bearerOf(asked: Exchange): string {
+  if (asked.authorization.length > 1 && hasSpaceSignature(asked.signatureInput)) {
+    throw new Refusal('BadSpaceSignature', 'send one Authorization header')
+  }
+  return parseBearer(asked.authorization)
+}
+
+const spaceNotFound = (): Refusal => new Refusal('SpaceNotFound', 'no such space here')
+
+/** Which binding a request speaks is settled once: with an atproto-space signature it is judged by that alone. */
+function provePossession(asked: Exchange, nowSec: number): Possession {
+  if (hasSpaceSignature(asked.signatureInput) || asked.dpop.length === 0) {
+    return { binding: 'signature', holder: verifyExchangeSignature({ ...asked, nowSec }).holder }
+  }
+  const proof = verifyDpopProof({ proofs: asked.dpop, method: 'POST', url: asked.url, nowSec, ath: 'absent' })
+  return { binding: 'dpop', ...proof }
+}
+
+/** One try at deciding, writing and signing. Null: the community moved in between, and nothing was spent. */
+async function decideAndIssue(
+  ctx: ExchangeCtx,
+  delegation: Delegation,
+  possession: Possession,
+): Promise<string | null> {
+  const { space, iss: did } = delegation
+  const read = await loadReadFacts(ctx, space, did)
+  if (read.space === 'deleted') throw new Refusal('SpaceDeleted', 'the space was deleted')
+  if (read.space === 'unknown') throw spaceNotFound()
+  // A key that can't be opened now must not cost the holder their token.
+  await ctx.vault.ready(space.authority)
+
+  const claims = claimsOf(delegation, possession)
+  const verdict = mayRead(read.facts, { did, clientId: null })
+  if (!verdict.ok) {
+    const outcome = await spend(ctx.db, claims)
+    if (outcome !== 'claimed') throw replayed(outcome.spent)
+    // A stranger's refusal is not kept: anybody can make themself a DID, and would fill the community's log with it for ever.
+    if (read.facts.own.length > 0) await recordRefusedRead(ctx.db, refusedRead(ctx, delegation, verdict, read.revision))
+    throw new Refusal(verdict.code, 'the space does not let this person in', JSON.stringify(verdict.because))
+  }
+  return writeAndSign(ctx, verdict.value, { claims, possession, revision: read.revision })
+}
+
+const refusedRead = (
+  ctx: ExchangeCtx,
+  { space, iss: did }: Delegation,
+  verdict: { readonly code: RefusalCode; readonly because: readonly Reason[] },
+  revision: number,
+): AuditFact => ({
+  community: space.authority,
+  atMs: ctx.clock.nowMs(),
+  actor: did,
+  action: 'credential.refuse',
+  target: space.uri,
+  subject: did,
+  because: { refused: verdict.code, reasons: verdict.because, revision },
+})
+
+/** The row first, then the signature: after a crash between the two there is a record too many, never one too few. */
+async function writeAndSign(
+  ctx: ExchangeCtx,
+  grant: Grant,
+  about: { claims: readonly Claim[]; possession: Possession; revision: number },
+): Promise<string | null> {
+  const iatSec = ctx.clock.nowSec()
+  const expSec = endOf(grant, iatSec)
+  const jti = randomHex(ctx.random, 16)
+  const { possession, revision } = about
+  const holder = possession.binding === 'dpop' ? possession.jkt : possession.holder
+  const outcome = await issue(ctx.db, {
+    grant,
+    claims: about.claims,
+    issuance: { jti, holder, issuedAtSec: iatSec, expiresAtSec: expSec, revision },
+    atMs: ctx.clock.nowMs(),
+  })
+  if (outcome === 'moved') return null
+  // Whatever it was that was spent: without its row nothing is signed.
+  if (outcome !== 'issued') throw replayed(outcome.spent)
+  const cnf = possession.binding === 'dpop' ? { jkt: possession.jkt } : { kid: possession.holder }
+  return ctx.vault.sign({ kind: 'space-credential', grant, claims: { cnf, iatSec, expSec, jti } })
+}
+
+/** A credential never outlives the membership that it rests on; it lives a second at the least, or it would be none. */
+function endOf(grant: Grant, iatSec: number): number {
+  const latest = iatSec + CREDENTIAL.lifetimeDefaultSec
+  return grant.untilMs === null ? latest : Math.max(iatSec + 1, Math.min(latest, Math.floor(grant.untilMs / 1000)))
+}
+
+/** A spent proof is told before a spent token, as the reference does. */
+function replayed(spent: readonly Claim[]): Refusal {
+  if (spent.some((claim) => claim.kind === 'dpop'))
+    return new Refusal('BadDpopProof', 'DPoP: the proof was used before')
+  return new Refusal('JwtReplayed', 'the delegation token was used before')
+}
