@@ -1,0 +1,108 @@
+/**
+ * What leaves the house over HTTP: the headers that every answer has, its body, and the one place where a failure becomes an
+ * answer.
+ *
+ * Headers are set before anything is awaited and on the raw response, and no body helper of the framework is used: this keeps
+ * every request on its fast path. No answer carries a token, an address, a stack or the text of an inner error.
+ */
+import type { ServerResponse } from 'node:http'
+import type { HttpBindings } from '@hono/node-server'
+import type { Context } from 'hono'
+import { isTransient } from '../platform/database.ts'
+import { errorName } from '../platform/log.ts'
+import { randomHex } from '../platform/random.ts'
+import { Refusal, type RefusalCode, Unavailable } from '../refusals.ts'
+import type { House } from './house.ts'
+import { EmptyBucket } from './rate-buckets.ts'
+import { STATUS_OF_REFUSAL, STATUS_OF_UNAVAILABLE } from './refusal-to-http.ts'
+
+export type Env = { Bindings: HttpBindings }
+
+/** A status and a body: text goes out as text, `undefined` as nothing, everything else as JSON. */
+export interface Answer {
+  readonly status: number
+  readonly body: unknown
+  /** For whoever was told that it is too much: when to try again. */
+  readonly retryAfterSec?: number
+}
+
+/** What a failure is told as: how the log names the way in, the request's id, and the codes that may leave by it. */
+export interface Telling {
+  readonly method: string
+  readonly requestId: string
+  readonly refusals: ReadonlySet<string>
+}
+
+/** Headers by which browser apps carry their proofs. Nothing here is authenticated by cookies, so any origin may ask. */
+const ALLOWED_HEADERS =
+  'authorization, content-type, dpop, signature, signature-input, atproto-space-audience, atproto-proxy'
+
+/** Sets the headers that every answer has. Returns the request's id, which the log shares. */
+export function dress(house: House, outgoing: ServerResponse): string {
+  const requestId = randomHex(house.random, 8)
+  outgoing.setHeader('x-request-id', requestId)
+  outgoing.setHeader('cache-control', 'no-store')
+  outgoing.setHeader('vary', 'Authorization')
+  outgoing.setHeader('x-content-type-options', 'nosniff')
+  outgoing.setHeader('access-control-allow-origin', '*')
+  outgoing.setHeader('access-control-expose-headers', 'x-request-id, retry-after')
+  return requestId
+}
+
+/** What a browser asks before it sends a request with headers of ours. */
+export function preflight(outgoing: ServerResponse, verb: string): Response {
+  outgoing.setHeader('access-control-allow-methods', verb)
+  outgoing.setHeader('access-control-allow-headers', ALLOWED_HEADERS)
+  outgoing.setHeader('access-control-max-age', '86400')
+  return new Response(null, { status: 204 })
+}
+
+export function send(c: Context<Env>, { status, body, retryAfterSec }: Answer): Response {
+  if (retryAfterSec !== undefined) c.env.outgoing.setHeader('retry-after', String(retryAfterSec))
+  if (body === undefined) return c.body('', status as 200, {})
+  if (typeof body === 'string') return c.body(body, status as 200, { 'content-type': 'text/plain; charset=utf-8' })
+  return c.body(JSON.stringify(body), status as 200, { 'content-type': 'application/json' })
+}
+
+/** The answer to a request that `work` carries out, or to its failure. Never throws. */
+export async function answerOf(house: House, telling: Telling, work: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await work()
+  } catch (error) {
+    return failure(house, telling, error)
+  }
+}
+
+const databaseAway = new Unavailable('NotEnoughResources', 'database')
+
+/** What a failure looks like from outside, and its line in the log. */
+export function failure(house: House, { method, requestId, refusals }: Telling, error: unknown): Answer {
+  if (error instanceof Refusal && (refusals.has(error.code) || OF_ROUTER.has(error.code))) {
+    house.log.debug('refused', { method, requestId, code: error.code, because: error.because })
+    const answer = { status: STATUS_OF_REFUSAL[error.code], body: { error: error.code, message: error.says } }
+    return error instanceof EmptyBucket ? { ...answer, retryAfterSec: error.retryAfterSec } : answer
+  }
+  if (error instanceof Unavailable || isTransient(error)) {
+    const { code, what } = error instanceof Unavailable ? error : databaseAway
+    house.log.warn('unavailable', { method, requestId, code, what })
+    const message = 'not possible at the moment; try again'
+    return { status: STATUS_OF_UNAVAILABLE[code], body: { error: code, message } }
+  }
+  // Our own mistake, or a refusal that the method's lexicon doesn't name: nothing about it is for the caller.
+  const code = error instanceof Refusal ? error.code : undefined
+  house.log.error('failed', { method, requestId, error: errorName(error), code, stack: placeOf(error) })
+  const message = `something went wrong here; tell us ${requestId}`
+  return { status: 500, body: { error: 'InternalServerError', message } }
+}
+
+/** Codes that are given before a way in is reached. */
+const OF_ROUTER: ReadonlySet<RefusalCode> = new Set<RefusalCode>(['XRPCNotSupported', 'MethodNotImplemented'])
+
+/** The frames of a stack without the message before them, which may quote what a stranger sent, on lines that look like frames. */
+function placeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !error.stack) return undefined
+  const messageAt = error.stack.indexOf(error.message)
+  const frames = messageAt < 0 ? '' : error.stack.slice(messageAt + error.message.length)
+  const lines = frames.split('\n').filter((line) => line.startsWith('    at '))
+  return lines.slice(0, 4).join(' ').replace(/\s+/g, ' ')
+}

@@ -1,0 +1,69 @@
+/**
+ * Who is knocking. A door says which proof it takes; here that proof becomes a name, and the actions behind never see a token.
+ */
+import type { IncomingMessage } from 'node:http'
+import { parseBearer } from '../credential/delegation.ts'
+import { keyLookup } from '../identity/did-documents.ts'
+import type { KeyOf } from '../identity/did-signature.ts'
+import { serviceAuthKeepUntilSec, verifyServiceAuth } from '../identity/service-auth.ts'
+import type { Did } from '../names.ts'
+import { claimId, claimOnce } from '../platform/once.ts'
+import { Refusal } from '../refusals.ts'
+import type { House } from './house.ts'
+import type { DoorBucket, PersonBucket } from './rate-buckets.ts'
+import { headerLines } from './request.ts'
+
+/** The fragment under which this service's own methods are addressed. */
+export const SERVICE_FRAGMENT = '#reeve'
+
+/** One request, and the address that pays for it. */
+export interface Knocking {
+  readonly incoming: IncomingMessage
+  readonly address: string
+}
+
+/** What a proven person pays at a door, beside what their address paid. */
+const PERSON_BUCKET: Readonly<Record<DoorBucket, PersonBucket>> = {
+  public: 'governancePerson',
+  governance: 'governancePerson',
+  founding: 'foundingPerson',
+  exchange: 'exchangePerson',
+}
+
+/**
+ * The keys of DIDs for the judging of one request. A DID whose document is remembered costs its caller nothing; each that has to
+ * be fetched costs a drop, or one address could have us ask thousands of hosts of its choice.
+ */
+export const keyOfFor = (house: House, address: string): KeyOf =>
+  keyLookup(house.documents, 'atproto', () => house.buckets.take('resolution', address))
+
+/** Charges a person whose signature was seen to hold, and nobody else. @throws Refusal('RateLimitExceeded') */
+export const chargePerson = (house: House, bucket: DoorBucket, did: Did): void =>
+  house.buckets.take(PERSON_BUCKET[bucket], did)
+
+/**
+ * The person behind an atproto service auth token for exactly this method (0014 §Service auth). A PDS that forwards a call drops
+ * the fragment from `aud`, so the bare DID is taken as well. Once the token is proven, the person is charged. For a procedure the
+ * token is then spent: one token, one change; who is told to wait may come back with the same one.
+ * @throws Refusal InvalidToken, MissingJwt, BadJwt…, JwtExpired, RateLimitExceeded, JwtReplayed
+ */
+export async function requireServiceAuth(
+  house: House,
+  { incoming, address }: Knocking,
+  method: { readonly nsid: string; readonly isProcedure: boolean; readonly bucket: DoorBucket },
+): Promise<Did> {
+  const auth = await verifyServiceAuth({
+    token: parseBearer(headerLines(incoming, 'authorization')),
+    nowSec: house.clock.nowSec(),
+    audiences: [house.serviceDid, `${house.serviceDid}${SERVICE_FRAGMENT}`],
+    lxm: method.nsid,
+    keyOf: keyOfFor(house, address),
+  })
+  chargePerson(house, method.bucket, auth.iss)
+  if (method.isProcedure) {
+    const claim = { id: claimId('service-auth', auth.iss, auth.jti), keepUntilSec: serviceAuthKeepUntilSec(auth) }
+    const [isFirst] = await claimOnce(house.db, [claim])
+    if (!isFirst) throw new Refusal('JwtReplayed', 'the token was used before')
+  }
+  return auth.iss
+}

@@ -1,0 +1,148 @@
+/** What a door is, and the three ways of knocking: with service auth, with a delegation token and a proof, or with nothing. */
+
+import type { l } from '@atproto/lex-schema'
+import type { Exchange, ExchangeCtx } from '../credential/getSpaceCredential.ts'
+import type { Did } from '../names.ts'
+import { type ProcedureCall, requestHashOf } from '../platform/idempotency.ts'
+import type { RefusalCode } from '../refusals.ts'
+import { chargePerson, type Knocking, keyOfFor, requireServiceAuth } from './callers.ts'
+import { type AnyMethod, type AnyProcedure, type AnyQuery, parseInput, parseParams } from './contract.ts'
+import type { House } from './house.ts'
+import type { DoorBucket } from './rate-buckets.ts'
+import { headerLines, readJsonBody, readQuery } from './request.ts'
+
+export type Knock = 'serviceAuth' | 'delegation' | 'anybody'
+
+export interface Door {
+  readonly method: AnyMethod
+  readonly knock: Knock
+  readonly bodyMaxBytes: number
+  readonly bucket: DoorBucket
+  /** Judges the caller and the input, in this order, and has the action answer. */
+  readonly enter: (house: House, knocking: Knocking, query: string) => Promise<unknown>
+}
+
+type InputOf<M extends AnyProcedure> = l.InferMethodInputBody<M>
+type ParamsOf<M extends AnyQuery> = l.InferMethodParams<M>
+type OutputOf<M extends AnyMethod> = l.InferMethodOutputBody<M>
+
+/** A change by somebody who proves who they are by service auth. The token is judged before the body is read. */
+export const procedure = <M extends AnyProcedure>(
+  method: M,
+  bodyMaxBytes: number,
+  bucket: DoorBucket,
+  action: (house: House, caller: Did, input: InputOf<M>, call: ProcedureCall) => Promise<OutputOf<M>>,
+): Door => ({
+  method,
+  knock: 'serviceAuth',
+  bodyMaxBytes,
+  bucket,
+  async enter(house, knocking, text) {
+    const caller = await requireServiceAuth(house, knocking, { nsid: method.nsid, isProcedure: true, bucket })
+    parseParams(method, readQuery(text))
+    const body = await readJsonBody(knocking.incoming, bodyMaxBytes)
+    const input = parseInput(method, body) as InputOf<M>
+    return action(house, caller, input, callOf(caller, method.nsid, body))
+  },
+})
+
+/** A question by somebody who proves who they are by service auth. */
+export const query = <M extends AnyQuery>(
+  method: M,
+  bucket: DoorBucket,
+  action: (house: House, caller: Did, params: ParamsOf<M>) => Promise<OutputOf<M>>,
+): Door => ({
+  method,
+  knock: 'serviceAuth',
+  bodyMaxBytes: 0,
+  bucket,
+  async enter(house, knocking, text) {
+    const caller = await requireServiceAuth(house, knocking, { nsid: method.nsid, isProcedure: false, bucket })
+    return action(house, caller, parseParams(method, readQuery(text)) as ParamsOf<M>)
+  },
+})
+
+/** A question that anybody may ask. */
+export const open = <M extends AnyQuery>(
+  method: M,
+  bucket: DoorBucket,
+  action: (house: House, params: ParamsOf<M>) => Promise<OutputOf<M>>,
+): Door => ({
+  method,
+  knock: 'anybody',
+  bodyMaxBytes: 0,
+  bucket,
+  enter: async (house, _knocking, text) => action(house, parseParams(method, readQuery(text)) as ParamsOf<M>),
+})
+
+/** The exchange: the raw header lines go in with the body, because the proofs are over exactly those. */
+export const exchange = <M extends AnyProcedure>(
+  method: M,
+  bodyMaxBytes: number,
+  bucket: DoorBucket,
+  action: (ctx: ExchangeCtx, asked: Exchange, input: InputOf<M>) => Promise<OutputOf<M>>,
+): Door => ({
+  method,
+  knock: 'delegation',
+  bodyMaxBytes,
+  bucket,
+  async enter(house, { incoming, address }) {
+    const body = await readJsonBody(incoming, bodyMaxBytes)
+    const input = parseInput(method, body) as InputOf<M>
+    const asked: Exchange = {
+      authorization: headerLines(incoming, 'authorization'),
+      dpop: headerLines(incoming, 'dpop'),
+      signatureInput: headerLines(incoming, 'signature-input'),
+      signature: headerLines(incoming, 'signature'),
+      url: `${house.publicUrl}/xrpc/${method.nsid}`,
+    }
+    const atTheirExpense = {
+      keyOf: keyOfFor(house, address),
+      chargePerson: (did: Did) => chargePerson(house, bucket, did),
+    }
+    return action({ ...house, ...atTheirExpense }, asked, input)
+  },
+})
+
+function callOf(actor: Did, method: string, body: Record<string, unknown>): ProcedureCall {
+  const { idempotencyKey: key, ...rest } = body
+  const requestHash = requestHashOf(rest)
+  return { requestHash, idempotency: typeof key === 'string' ? { actor, method, key, requestHash } : null }
+}
+
+/** Codes of a request's form: every way in may give them. */
+export const FORM: readonly RefusalCode[] = ['InvalidRequest', 'RateLimitExceeded']
+/** A procedure has a body, and spends its token. */
+const OF_PROCEDURE: readonly RefusalCode[] = ['PayloadTooLarge', 'UnsupportedMediaType', 'JwtReplayed']
+const TOKEN: readonly RefusalCode[] = [
+  'InvalidToken',
+  'MissingJwt',
+  'BadJwt',
+  'BadJwtType',
+  'BadJwtIss',
+  'BadJwtAudience',
+  'BadJwtSignature',
+  'JwtExpired',
+]
+const REFUSALS_OF_KNOCK: Readonly<Record<Knock, readonly RefusalCode[]>> = {
+  anybody: [],
+  serviceAuth: [...TOKEN, 'BadJwtLexiconMethod'],
+  delegation: [
+    ...TOKEN,
+    'BadJwtSub',
+    'MissingDpopProof',
+    'BadDpopProof',
+    'BadDpopProofSignature',
+    'DpopProofExpired',
+    'BadSpaceSignature',
+  ],
+}
+
+/** The codes that may leave a door: those of form and of its way of knocking, and those its lexicon names. */
+export const refusalsOf = (door: Door): ReadonlySet<string> =>
+  new Set([
+    ...FORM,
+    ...(door.method.type === 'procedure' ? OF_PROCEDURE : []),
+    ...REFUSALS_OF_KNOCK[door.knock],
+    ...(door.method.errors ?? []),
+  ])

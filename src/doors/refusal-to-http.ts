@@ -1,0 +1,61 @@
+/** The one place where a no becomes an HTTP status. A code without a line here does not compile. */
+import type { RefusalCode, UnavailableCode } from '../refusals.ts'
+
+export const STATUS_OF_REFUSAL: Readonly<
+  Record<RefusalCode, 400 | 401 | 403 | 404 | 409 | 413 | 415 | 429 | 501 | 502>
+> = {
+  InvalidRequest: 400,
+  PayloadTooLarge: 413,
+  UnsupportedMediaType: 415,
+  XRPCNotSupported: 404,
+  MethodNotImplemented: 501,
+  RateLimitExceeded: 429,
+  InvalidToken: 400,
+  MissingJwt: 401,
+  BadJwt: 401,
+  BadJwtType: 401,
+  BadJwtIss: 401,
+  BadJwtSub: 401,
+  BadJwtAudience: 401,
+  BadJwtSignature: 401,
+  BadJwtLexiconMethod: 401,
+  JwtExpired: 401,
+  JwtReplayed: 401,
+  MissingDpopProof: 401,
+  BadDpopProof: 401,
+  BadDpopProofSignature: 401,
+  DpopProofExpired: 401,
+  BadSpaceSignature: 401,
+  InvalidDelegationToken: 400,
+  InvalidClientAttestation: 400,
+  SpaceNotFound: 400,
+  SpaceDeleted: 400,
+  AppNotAuthorized: 400,
+  UserNotAuthorized: 400,
+  Forbidden: 403,
+  NotFound: 404,
+  SpaceAlreadyExists: 400,
+  UnsupportedPolicy: 400,
+  UnsupportedAppAccess: 400,
+  UnsupportedCustody: 400,
+  UnknownRole: 400,
+  EscalationDenied: 403,
+  LastOwner: 409,
+  StaleRevision: 409,
+  IdempotencyConflict: 409,
+  BadRecoveryProof: 400,
+  HandleNotAvailable: 400,
+  PlcLimit: 400,
+  PlcRank: 400,
+  PlcRejected: 502,
+  PlcConflict: 409,
+}
+
+/** Ours is 503, so that a sender tries again; somebody else's is 502 or 504. */
+export const STATUS_OF_UNAVAILABLE: Readonly<Record<UnavailableCode, 502 | 503 | 504>> = {
+  NotEnoughResources: 503,
+  KeyUnavailable: 503,
+  KekUnavailable: 503,
+  UpstreamTimeout: 504,
+  UpstreamFailure: 502,
+}

@@ -1,0 +1,110 @@
+/**
+ * HTTP in front of the table of doors: which path leads where, and what is looked at before a door is reached.
+ *
+ * In this order: the exact spelling of the path, the number of header lines, the caller's bucket, the verb. All of it is cheap.
+ */
+import type { IncomingMessage } from 'node:http'
+import { Hono } from 'hono'
+import { parseNsid } from '../names.ts'
+import { HEADERS_MAX_COUNT } from '../platform/limits.ts'
+import { Refusal } from '../refusals.ts'
+import { type Answer, answerOf, dress, type Env, failure, preflight, send } from './answer.ts'
+import type { Knocking } from './callers.ts'
+import { checkedOutput } from './contract.ts'
+import { type Door, FORM, refusalsOf } from './door.ts'
+import { healthReader } from './health.ts'
+import type { House } from './house.ts'
+import { addressReader, type DoorBucket } from './rate-buckets.ts'
+import { headerLines, targetOf } from './request.ts'
+import { didDocument, handleDid } from './well-known.ts'
+
+/** One exact path. `bucket` null: a balancer asks it as often as it likes, and the answer costs the same for all who ask at once. */
+interface Route {
+  readonly path: string
+  /** How the log names it. */
+  readonly method: string
+  readonly verb: 'GET' | 'POST'
+  readonly bucket: DoorBucket | null
+  readonly refusals: ReadonlySet<string>
+  readonly answer: (knocking: Knocking, query: string) => Promise<Answer>
+}
+
+export function xrpcApp(house: House, doors: readonly Door[]): Hono<Env> {
+  const app = new Hono<Env>()
+  const addressOf = addressReader(house.trustedProxies)
+
+  for (const route of [...doors.map((door) => routeOf(house, door)), ...ownRoutes(house)]) {
+    app.all(route.path, async (c) => {
+      const { incoming, outgoing } = c.env
+      const { method, refusals } = route
+      const requestId = dress(house, outgoing)
+      if (c.req.method === 'OPTIONS') return preflight(outgoing, route.verb)
+      const answer = await answerOf(house, { method, requestId, refusals }, async () => {
+        const { path, query } = targetOf(incoming)
+        // The router decodes percent escapes; a way in has one spelling only.
+        if (path !== route.path) throw new Refusal('XRPCNotSupported', 'no such path')
+        requireAllHeaders(incoming)
+        const address = addressOf(incoming.socket.remoteAddress, headerLines(incoming, 'x-forwarded-for').join(','))
+        if (route.bucket) house.buckets.take(route.bucket, address)
+        requireVerb(route, c.req.method)
+        return route.answer({ incoming, address }, query)
+      })
+      return send(c, answer)
+    })
+  }
+
+  app.all('*', (c) => {
+    const requestId = dress(house, c.env.outgoing)
+    return send(c, failure(house, { method: 'none', requestId, refusals: NO_REFUSALS }, notServed(c.env.incoming)))
+  })
+  // Everything above answers for itself. Without this, the framework would print what got past it, with its message.
+  app.onError((error, c) =>
+    send(c, failure(house, { method: 'none', requestId: 'none', refusals: NO_REFUSALS }, error)),
+  )
+  return app
+}
+
+const NO_REFUSALS: ReadonlySet<string> = new Set()
+
+const routeOf = (house: House, door: Door): Route => ({
+  path: `/xrpc/${door.method.nsid}`,
+  method: door.method.nsid,
+  verb: door.method.type === 'procedure' ? 'POST' : 'GET',
+  bucket: door.bucket,
+  refusals: refusalsOf(door),
+  answer: async (knocking, query) => ({
+    status: 200,
+    body: checkedOutput(door.method, await door.enter(house, knocking, query)),
+  }),
+})
+
+/** The ways in that have no lexicon. */
+function ownRoutes(house: House): readonly Route[] {
+  const way = (path: string, bucket: DoorBucket | null, answer: Route['answer']): Route => ({
+    ...{ path, method: path, verb: 'GET', bucket, refusals: new Set(FORM), answer },
+  })
+  return [
+    way('/xrpc/_health', null, healthReader(house)),
+    way('/.well-known/did.json', 'public', async () => didDocument(house)),
+    way('/.well-known/atproto-did', 'public', ({ incoming }) => handleDid(house, headerLines(incoming, 'host'))),
+  ]
+}
+
+/** Newer Nodes refuse one header line more. Older ones keep this many and drop the rest without a word, a second token among them. */
+function requireAllHeaders(incoming: IncomingMessage): void {
+  if (incoming.rawHeaders.length >= 2 * HEADERS_MAX_COUNT) throw new Refusal('InvalidRequest', 'too many header lines')
+}
+
+/** Whoever may GET may also ask with HEAD (RFC 9110 §9.3.2). */
+function requireVerb({ method, verb }: Route, asked: string): void {
+  const isSame = asked === verb || (asked === 'HEAD' && verb === 'GET')
+  if (!isSame) throw new Refusal('InvalidRequest', `${method} is called by ${verb}`)
+}
+
+function notServed(incoming: IncomingMessage): Refusal {
+  const { path } = targetOf(incoming)
+  const isMethod = path.startsWith('/xrpc/') && parseNsid(path.slice('/xrpc/'.length)) !== null
+  return isMethod
+    ? new Refusal('MethodNotImplemented', 'this service does not have that method')
+    : new Refusal('XRPCNotSupported', 'no such path')
+}

@@ -1,0 +1,219 @@
+/**
+ * Assembles the house: opens the database, the vault and the ways to the network, hangs the doors, starts the work that goes on
+ * by itself. Whoever starts Reeve, the demo and the tests alike, comes through here.
+ */
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { createAdaptorServer } from '@hono/node-server'
+import manifest from '../package.json' with { type: 'json' }
+import { sealDue } from './audit/sealer.ts'
+import { resumeMints } from './community/resume-mints.ts'
+import { forgetIssued } from './credential/store.ts'
+import type { House } from './doors/house.ts'
+import { type BucketName, type Rate, RateBuckets } from './doors/rate-buckets.ts'
+import { DOORS } from './doors/xrpc.ts'
+import { xrpcApp } from './doors/xrpc-app.ts'
+import { openDidDocuments } from './identity/did-documents.ts'
+import { openPlcDirectory } from './identity/plc-directory.ts'
+import { createDevelopmentKek, type Kek, openKek } from './keys/kek.ts'
+import { openVault } from './keys/vault.ts'
+import { Graphs } from './membership/graph.ts'
+import { Hosted } from './membership/hosted.ts'
+import { type Clock, repeat, sleep, systemClock } from './platform/clock.ts'
+import { type Config, readVariable } from './platform/config.ts'
+import { type Db, type OpenDatabase, openDatabase, tidyTables } from './platform/database.ts'
+import { forgetAnswers } from './platform/idempotency.ts'
+import { loadInstanceId } from './platform/instance.ts'
+import {
+  CONNECTIONS_MAX,
+  HEADERS_MAX_BYTES,
+  HEADERS_MAX_COUNT,
+  HEADERS_TIMEOUT_MS,
+  KEPT_IDLE_BEHIND_PROXY_MS,
+  KEPT_IDLE_MS,
+  REQUEST_TIMEOUT_MS,
+} from './platform/limits.ts'
+import { errorName, type Log, openLog } from './platform/log.ts'
+import { migrate } from './platform/migrations.ts'
+import { forgetSpent } from './platform/once.ts'
+import { type Outbound, openOutbound } from './platform/outbound.ts'
+import { type Random, systemRandom } from './platform/random.ts'
+
+export interface Reeve {
+  readonly house: House
+  readonly port: number
+  /** Finishes what is under way, then lets go of everything. */
+  close(): Promise<void>
+}
+
+export interface Given {
+  readonly clock?: Clock
+  readonly random?: Random
+  readonly log?: Log
+  readonly rates?: Readonly<Record<BucketName, Rate>>
+  /** A database that is open already, in place of the configured one. Closing Reeve closes it too. */
+  readonly database?: OpenDatabase
+}
+
+/** How long a request under way may take to finish once closing has begun. */
+const CLOSING_MAX_MS = 5_000
+const IDLE_LOOK_PAUSE_MS = 50
+const SEAL_PAUSE_MS = 1_000
+const RESUME_PAUSE_MS = 15_000
+const SWEEP_PAUSE_MS = 60_000
+const SWEEP_MAX = 5_000
+/** How long a credential's row outlives it. That it was issued, to whom and why, stays in the audit. */
+const ISSUED_KEPT_SEC = 24 * 60 * 60
+/** About once an hour. */
+const SWEEPS_PER_TIDYING = 60
+
+/** Opens everything and listens. Fails before a port is open when anything is missing; nothing is half open afterwards. */
+export async function openReeve(config: Config, given: Given = {}): Promise<Reeve> {
+  const { clock = systemClock, random = systemRandom, log = openLog(config.logLevel) } = given
+  const { databaseUrl: url, dataDir, allowUnsafeDatabase: allowUnsafe } = config
+  const opened = given.database ?? (await openDatabase({ url, dataDir, allowUnsafe, log, clock }))
+  try {
+    const house = await furnish(config, opened.db, { clock, random, log, rates: given.rates })
+    const server = await listen(config, house)
+    const workers = startWorkers(house, opened)
+    const port = (server.address() as AddressInfo).port
+    log.info('listening', { url: config.publicUrl, port, database: opened.engine, did: config.serviceDid })
+    return {
+      house,
+      port,
+      async close() {
+        await closeServer(server)
+        // Before the workers: one of them may be waiting for a directory that doesn't answer.
+        await house.outbound.close()
+        await Promise.all(workers.map((worker) => worker.stop()))
+        house.vault.drop()
+        await opened.close()
+        log.info('closed')
+      },
+    }
+  } catch (error) {
+    await opened.close()
+    throw error
+  }
+}
+
+type Furniture = Required<Pick<Given, 'clock' | 'random' | 'log'>> & Pick<Given, 'rates'>
+
+async function furnish(config: Config, db: Db, { clock, random, log, rates }: Furniture) {
+  await migrate(db, clock)
+  const instanceId = await loadInstanceId(db, random, clock)
+  const vault = openVault({ db, ...keksOf(config, random), instanceId, clock, random, log })
+  const outbound = openOutbound({
+    allowLoopback: config.allowLoopback,
+    ownHosts: [new URL(config.publicUrl).host],
+    trustedOrigins: [config.plcUrl],
+    clock,
+  })
+  const { plcUrl, allowLoopback } = config
+  const documents = openDidDocuments({ outbound, plcUrl, allowLoopback, clock, log })
+  return {
+    db,
+    clock,
+    random,
+    log,
+    vault,
+    outbound,
+    documents,
+    directory: openPlcDirectory({ plcUrl, outbound }),
+    graphs: new Graphs(),
+    hosted: new Hosted(),
+    buckets: new RateBuckets(clock, rates),
+    version: manifest.version,
+    founders: config.founders,
+    serviceDid: config.serviceDid,
+    publicUrl: config.publicUrl,
+    handleDomains: config.handleDomains,
+    trustedProxies: config.trustedProxies,
+  } satisfies House & { outbound: Outbound }
+}
+
+/** The KEK that seals, and one from before that still opens. In development a KEK is made where there is none. */
+function keksOf(config: Config, random: Random): { kek: Kek; previousKeks: readonly Kek[] } {
+  const deps = { readEnv: readVariable, envIsPermitted: config.allowEnvKek, random }
+  const developmentPath = join(config.dataDir, 'development.kek')
+  if (!config.kek) createDevelopmentKek(developmentPath, random)
+  const kek = openKek(config.kek ?? `file:${developmentPath}`, deps)
+  return { kek, previousKeks: config.kekPrevious ? [openKek(config.kekPrevious, deps)] : [] }
+}
+
+function listen(config: Config, house: House): Promise<Server> {
+  const server = createAdaptorServer({
+    fetch: xrpcApp(house, DOORS).fetch,
+    // Nothing of a request's address is believed; this only keeps the framework from reading `Host`.
+    hostname: new URL(config.publicUrl).hostname,
+    serverOptions: {
+      maxHeaderSize: HEADERS_MAX_BYTES,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: config.trustedProxies.length > 0 ? KEPT_IDLE_BEHIND_PROXY_MS : KEPT_IDLE_MS,
+      connectionsCheckingInterval: 2_000,
+    },
+  }) as Server
+  server.maxHeadersCount = HEADERS_MAX_COUNT
+  server.maxConnections = CONNECTIONS_MAX
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(config.port, config.host, () => {
+      server.off('error', reject)
+      resolve(server)
+    })
+  })
+}
+
+/** Takes no more connections, lets requests under way finish, and after a while ends those that don't. */
+async function closeServer(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  // A connection whose last answer has just gone out is idle only now, and would be kept open for the next request.
+  const idle = repeat(async () => server.closeIdleConnections(), IDLE_LOOK_PAUSE_MS)
+  const patience = new AbortController()
+  await Promise.race([closed, sleep(CLOSING_MAX_MS, patience.signal)])
+  patience.abort()
+  server.closeAllConnections()
+  await idle.stop()
+  await closed
+}
+
+/** Sweeps batch after batch, so that no amount that a minute brings in is more than a minute takes out. */
+async function untilLessThan(full: number, sweep: () => Promise<number>): Promise<void> {
+  while ((await sweep()) >= full);
+}
+
+/** The work that goes on by itself. A turn that fails is told and tried again; it never takes the process down. */
+function startWorkers(house: House, opened: OpenDatabase) {
+  const turn = (name: string, work: () => Promise<unknown>) => async () => {
+    try {
+      await work()
+    } catch (error) {
+      house.log.warn('worker.failed', { name, error: errorName(error) })
+    }
+  }
+  const { db, clock } = house
+  let sweeps = 0
+  return [
+    repeat(
+      turn('seal', () => sealDue(db)),
+      SEAL_PAUSE_MS,
+    ),
+    repeat(
+      turn('resume-mints', () => resumeMints(house)),
+      RESUME_PAUSE_MS,
+    ),
+    repeat(
+      turn('sweep', async () => {
+        await untilLessThan(SWEEP_MAX, () => forgetSpent(db, clock.nowSec(), SWEEP_MAX))
+        await untilLessThan(SWEEP_MAX, () => forgetAnswers(db, clock.nowMs(), SWEEP_MAX))
+        await untilLessThan(SWEEP_MAX, () => forgetIssued(db, clock.nowSec() - ISSUED_KEPT_SEC, SWEEP_MAX))
+        house.vault.dropExpired()
+        sweeps += 1
+        if (sweeps % SWEEPS_PER_TIDYING === 0) await tidyTables(opened)
+      }),
+      SWEEP_PAUSE_MS,
+    ),
+  ]
+}
