@@ -1,0 +1,193 @@
+table audit_entry
+  id bigint not null generated always as identity
+  community text collate "C" not null
+  at_ms bigint not null
+  actor text collate "C" not null
+  action text collate "C" not null
+  target text collate "C" not null
+  subject text collate "C"
+  because jsonb not null
+  seq bigint
+  hash bytea
+  prev bytea
+  constraint audit_entry_check CHECK ((((seq IS NULL) = (hash IS NULL)) AND ((seq IS NULL) = (prev IS NULL))))
+  constraint audit_entry_community_seq_key UNIQUE (community, seq)
+  constraint audit_entry_hash_check CHECK ((octet_length(hash) = 32))
+  constraint audit_entry_pkey PRIMARY KEY (id)
+  constraint audit_entry_prev_check CHECK ((octet_length(prev) = 32))
+  constraint audit_entry_seq_check CHECK ((seq >= 1))
+  CREATE INDEX audit_entry_by_community ON public.audit_entry USING btree (community, id DESC)
+  CREATE INDEX audit_entry_unsealed ON public.audit_entry USING btree (community, id) WHERE (seq IS NULL)
+  CREATE TRIGGER audit_entry_append_only BEFORE DELETE OR UPDATE ON public.audit_entry FOR EACH ROW EXECUTE FUNCTION audit_entry_is_append_only()
+  CREATE TRIGGER audit_entry_not_emptied BEFORE TRUNCATE ON public.audit_entry FOR EACH STATEMENT EXECUTE FUNCTION audit_entry_is_not_emptied()
+
+table audit_head
+  community text collate "C" not null
+  seq bigint not null
+  hash bytea not null
+  constraint audit_head_hash_check CHECK ((octet_length(hash) = 32))
+  constraint audit_head_pkey PRIMARY KEY (community)
+
+table community
+  did text collate "C" not null
+  name text not null
+  handle text collate "C"
+  custody text not null
+  recovery_key text collate "C"
+  founder text collate "C" not null
+  step text not null
+  fault text
+  operation jsonb not null
+  operation_cid text collate "C" not null
+  idempotency_key text collate "C"
+  request_hash bytea not null
+  created_at_ms bigint not null
+  constraint community_check CHECK (((custody = 'memberHeld'::text) = (recovery_key IS NOT NULL)))
+  constraint community_custody_check CHECK ((custody = ANY (ARRAY['memberHeld'::text, 'custodial'::text])))
+  constraint community_founder_idempotency_key_key UNIQUE (founder, idempotency_key)
+  constraint community_handle_key UNIQUE (handle)
+  constraint community_pkey PRIMARY KEY (did)
+  constraint community_step_check CHECK ((step = ANY (ARRAY['prepared'::text, 'submitted'::text, 'confirmed'::text, 'opened'::text, 'refused'::text])))
+  CREATE INDEX community_unfinished ON public.community USING btree (created_at_ms) WHERE (step = ANY (ARRAY['prepared'::text, 'submitted'::text, 'confirmed'::text]))
+
+table community_revision
+  community text collate "C" not null
+  revision bigint not null default 0
+  graph_revision bigint not null default 0
+  constraint community_revision_graph_revision_check CHECK ((graph_revision >= 0))
+  constraint community_revision_pkey PRIMARY KEY (community)
+  constraint community_revision_revision_check CHECK ((revision >= 0))
+
+table dek
+  community text collate "C" not null
+  version integer not null
+  wrapped bytea not null
+  kek_id text collate "C" not null
+  created_at_ms bigint not null
+  constraint dek_pkey PRIMARY KEY (community, version)
+  constraint dek_version_check CHECK ((version > 0))
+  CREATE INDEX dek_by_kek ON public.dek USING btree (kek_id)
+
+table idempotency
+  actor text collate "C" not null
+  method text collate "C" not null
+  key text collate "C" not null
+  request_hash bytea not null
+  answer text
+  keep_until_ms bigint not null
+  constraint idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 128)))
+  constraint idempotency_pkey PRIMARY KEY (actor, method, key)
+  constraint idempotency_request_hash_check CHECK ((octet_length(request_hash) = 32))
+  CREATE INDEX idempotency_by_age ON public.idempotency USING btree (keep_until_ms)
+
+table instance
+  single boolean not null default true
+  id text collate "C" not null
+  created_at_ms bigint not null
+  constraint instance_id_check CHECK ((length(id) = 32))
+  constraint instance_pkey PRIMARY KEY (single)
+  constraint instance_single_check CHECK (single)
+
+table issuance
+  jti text collate "C" not null
+  space text collate "C" not null
+  community text collate "C" not null
+  did text collate "C" not null
+  client_id text collate "C"
+  holder text collate "C" not null
+  issued_at_sec bigint not null
+  expires_at_sec bigint not null
+  revision bigint not null
+  constraint issuance_pkey PRIMARY KEY (jti)
+  CREATE INDEX issuance_by_expiry ON public.issuance USING btree (expires_at_sec)
+  CREATE INDEX issuance_by_person ON public.issuance USING btree (space, did)
+
+table key
+  id text collate "C" not null
+  community text collate "C" not null
+  purpose text not null
+  did_key text collate "C" not null
+  state text not null
+  dek_version integer
+  sealed bytea
+  created_at_ms bigint not null
+  state_since_ms bigint not null
+  constraint key_check CHECK (((state = 'destroyed'::text) = (sealed IS NULL)))
+  constraint key_check1 CHECK (((sealed IS NULL) = (dek_version IS NULL)))
+  constraint key_community_dek_version_fkey FOREIGN KEY (community, dek_version) REFERENCES dek(community, version)
+  constraint key_pkey PRIMARY KEY (id)
+  constraint key_purpose_check CHECK ((purpose = ANY (ARRAY['rotation'::text, 'space'::text, 'atproto'::text])))
+  constraint key_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'retiring'::text, 'retired'::text, 'destroyed'::text])))
+  CREATE INDEX key_by_community ON public.key USING btree (community)
+  CREATE UNIQUE INDEX key_one_active ON public.key USING btree (community, purpose) WHERE (state = 'active'::text)
+
+table migration
+  number integer not null
+  name text not null
+  sha256 bytea not null
+  applied_at_ms bigint not null
+  constraint migration_pkey PRIMARY KEY (number)
+
+table person_edge
+  into_space text collate "C" not null
+  did text collate "C" not null
+  community text collate "C" not null
+  role text collate "C" not null
+  since_ms bigint
+  until_ms bigint
+  added_by text collate "C" not null
+  added_at_ms bigint not null
+  constraint person_edge_check CHECK (((since_ms IS NULL) OR (until_ms IS NULL) OR (since_ms < until_ms)))
+  constraint person_edge_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint person_edge_into_space_fkey FOREIGN KEY (into_space) REFERENCES space(uri)
+  constraint person_edge_pkey PRIMARY KEY (into_space, did)
+  CREATE INDEX person_edge_by_person ON public.person_edge USING btree (did, community)
+
+table space
+  uri text collate "C" not null
+  community text collate "C" not null
+  space_type text collate "C" not null
+  skey text collate "C" not null
+  state text not null
+  created_by text collate "C" not null
+  created_at_ms bigint not null
+  constraint space_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint space_community_space_type_skey_key UNIQUE (community, space_type, skey)
+  constraint space_pkey PRIMARY KEY (uri)
+  constraint space_state_check CHECK ((state = ANY (ARRAY['live'::text, 'deleted'::text])))
+
+table space_edge
+  into_space text collate "C" not null
+  from_space text collate "C" not null
+  role text collate "C" not null
+  community text collate "C" not null
+  holding text collate "C"
+  since_ms bigint
+  until_ms bigint
+  is_system boolean not null
+  added_by text collate "C" not null
+  added_at_ms bigint not null
+  constraint space_edge_check CHECK ((into_space <> from_space))
+  constraint space_edge_check1 CHECK (((since_ms IS NULL) OR (until_ms IS NULL) OR (since_ms < until_ms)))
+  constraint space_edge_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint space_edge_from_space_fkey FOREIGN KEY (from_space) REFERENCES space(uri)
+  constraint space_edge_into_space_fkey FOREIGN KEY (into_space) REFERENCES space(uri)
+  constraint space_edge_pkey PRIMARY KEY (into_space, from_space, role)
+  CREATE INDEX space_edge_by_community ON public.space_edge USING btree (community)
+
+table space_settings
+  uri text collate "C" not null
+  name text
+  read_policy text not null
+  write_policy text not null
+  constraint space_settings_pkey PRIMARY KEY (uri)
+  constraint space_settings_read_policy_check CHECK ((read_policy = ANY (ARRAY['public'::text, 'memberList'::text])))
+  constraint space_settings_uri_fkey FOREIGN KEY (uri) REFERENCES space(uri)
+  constraint space_settings_write_policy_check CHECK ((write_policy = ANY (ARRAY['public'::text, 'memberList'::text])))
+
+table spent
+  id bytea not null
+  keep_until_sec bigint not null
+  constraint spent_id_check CHECK ((octet_length(id) = 32))
+  constraint spent_pkey PRIMARY KEY (id)
+  CREATE INDEX spent_by_age ON public.spent USING btree (keep_until_sec)

@@ -1,0 +1,16 @@
+/** Waiting for what happens by itself, without guessing how long it takes. */
+
+/** The first answer of `look` that isn't null, undefined or false. Fails after `limitMs` with what was waited for. */
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T | null | undefined | false>,
+  limitMs = 20_000,
+): Promise<T> {
+  const endMs = performance.now() + limitMs
+  for (;;) {
+    const found = await look()
+    if (found) return found
+    if (performance.now() > endMs) throw new Error(`did not happen: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+}
