@@ -1,0 +1,58 @@
+/** What the doors are tried on: two communities that have nothing to do with each other, and what a knock could change there. */
+import { sql } from 'kysely'
+import type { Did } from '../../src/names.ts'
+import type { Db } from '../../src/platform/database.ts'
+import { openWorld, type Person, type World, type WorldOptions } from '../kit/world.ts'
+
+export interface Stage {
+  readonly world: World
+  /** Owner of `community`, where `forum` is. */
+  readonly alice: Person
+  /** Member of `forum`. */
+  readonly bob: Person
+  /** Owner of `elsewhere`, a stranger to `community`. */
+  readonly eve: Person
+  readonly community: Did
+  readonly forum: string
+  readonly elsewhere: Did
+  readonly elsewhereForum: string
+  close(): Promise<void>
+}
+
+/** Opens a world of its own with both communities in it. */
+export async function openStage(options: WorldOptions = {}): Promise<Stage> {
+  const world = await openWorld(options)
+  const [alice, bob, eve] = await Promise.all([world.person(), world.person(), world.person()])
+  const community = await world.found(alice)
+  const forum = await world.makeSpace(alice, community, { skey: 'main' })
+  await alice.call('community.reeve.member.put', { space: forum, did: bob.did, role: 'member' })
+  const elsewhere = await world.found(eve, { name: 'Fishers' })
+  const elsewhereForum = await world.makeSpace(eve, elsewhere, { skey: 'main' })
+  const close = () => world.close()
+  return { world, alice, bob, eve, community, forum, elsewhere, elsewhereForum, close }
+}
+
+/** Tables that a refused call may touch: what was used up, what is kept about refusals, and what workers do meanwhile. */
+const MAY_MOVE = ['spent', 'audit_entry', 'audit_head', 'migration']
+
+/** Everything that the database holds about communities, people and credentials, as one line per table. */
+export async function holdings(db: Db): Promise<readonly string[]> {
+  const { rows } = await sql<{ name: string }>`
+    select table_name as name from information_schema.tables
+    where table_schema = current_schema() order by table_name`.execute(db)
+  const lines: string[] = []
+  for (const { name } of rows) {
+    if (MAY_MOVE.includes(name)) continue
+    const held = await sql<{ print: string | null }>`
+      select count(*) || ' ' || md5(string_agg(t::text, ',' order by t::text)) as print
+      from ${sql.table(name)} t`.execute(db)
+    lines.push(`${name} ${held.rows[0]?.print ?? 'empty'}`)
+  }
+  return lines
+}
+
+/** How many credentials were ever issued. */
+export async function countIssued(db: Db): Promise<number> {
+  const { rows } = await sql<{ n: number }>`select count(*)::int as n from issuance`.execute(db)
+  return rows[0]?.n ?? 0
+}

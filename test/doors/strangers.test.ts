@@ -1,0 +1,205 @@
+/** People at doors that are not theirs, and texts that would like to be more than text. */
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { DOORS } from '../../src/doors/xrpc.ts'
+import { describeOnEachEngine } from '../kit/databases.ts'
+import type { Answer } from '../kit/world.ts'
+import { holdings, openStage, type Stage } from './stage.ts'
+
+const unknownDid = `did:plc:${'q'.repeat(24)}`
+const R = 'community.reeve'
+
+describe('the admin of one community', () => {
+  let stage: Stage
+  beforeAll(async () => {
+    stage = await openStage()
+  })
+  afterAll(() => stage.close())
+
+  /** What of another community, or of one that doesn't exist, each door is asked for. */
+  const ASKS: Readonly<Record<string, (of: { community: string; space: string }) => object>> = {
+    [`${R}.community.get`]: ({ community }) => ({ community }),
+    [`${R}.space.create`]: ({ community }) => ({ community, spaceType: 'com.atmoboards.forum' }),
+    [`${R}.space.get`]: ({ space }) => ({ space }),
+    [`${R}.space.list`]: ({ community }) => ({ community }),
+    [`${R}.member.put`]: ({ space }) => ({ space, did: stage.eve.did, role: 'owner' }),
+    [`${R}.member.remove`]: ({ space }) => ({ space, did: stage.alice.did }),
+    [`${R}.member.list`]: ({ space }) => ({ space }),
+    [`${R}.member.check`]: ({ space }) => ({ space, did: stage.alice.did, action: 'read' }),
+    [`${R}.audit.list`]: ({ community }) => ({ community }),
+  }
+  /** Doors that name no community of the caller's choosing. */
+  const OWN_ONLY = [
+    'com.atproto.space.getSpaceCredential',
+    `${R}.community.mint`,
+    `${R}.community.list`,
+    `${R}.service.describe`,
+  ]
+
+  it('is tried at every door', () => {
+    expect([...Object.keys(ASKS), ...OWN_ONLY].sort()).toEqual(DOORS.map((door) => door.method.nsid).sort())
+  })
+
+  const shown = ({ status, body }: Answer) => ({ status, body })
+  const isQuery = (nsid: string) => DOORS.some((door) => door.method.nsid === nsid && door.method.type === 'query')
+  const ask = (nsid: string, input: object): Promise<Answer> =>
+    isQuery(nsid) ? stage.eve.ask(nsid, input as Record<string, string>) : stage.eve.call(nsid, input)
+
+  it.each(Object.keys(ASKS))(
+    'learns nothing at %s: another’s community answers like one that there isn’t',
+    async (nsid) => {
+      const { community, forum } = stage
+      const before = await holdings(stage.world.database.db)
+      const foreign = await ask(nsid, ASKS[nsid]?.({ community, space: forum }) ?? {})
+      const unknown = await ask(
+        nsid,
+        ASKS[nsid]?.({ community: unknownDid, space: `at://${unknownDid}/space/com.atmoboards.forum/main` }) ?? {},
+      )
+      const nowhere = await ask(nsid, ASKS[nsid]?.({ community, space: forum.replace('/main', '/other') }) ?? {})
+      expect(shown(foreign)).toEqual({
+        status: 404,
+        body: { error: 'NotFound', message: 'it does not exist, or not for you to know of' },
+      })
+      expect(shown(unknown)).toEqual(shown(foreign))
+      expect(shown(nowhere)).toEqual(shown(foreign))
+      expect(await holdings(stage.world.database.db)).toEqual(before)
+    },
+  )
+
+  it('finds only their own in lists', async () => {
+    const { communities } = (await stage.eve.ask(`${R}.community.list`)).body
+    expect(communities.map(({ did }: { did: string }) => did)).toEqual([stage.elsewhere])
+  })
+
+  it('may reach no space by naming it under their own community', async () => {
+    const disguised = stage.forum.replace(stage.community, stage.elsewhere).replace('/main', '/../main')
+    for (const space of [disguised, `${stage.elsewhereForum}/../../../${stage.forum.slice(5)}`]) {
+      const answer = await stage.eve.call(`${R}.member.put`, { space, did: stage.eve.did, role: 'member' })
+      expect(shown(answer)).toMatchObject({ status: 400, body: { error: 'InvalidRequest' } })
+    }
+  })
+
+  it('who is a plain member sees who they are among, and governs nothing', async () => {
+    const { bob, forum, community } = stage
+    const before = await holdings(stage.world.database.db)
+    for (const [nsid, input] of [
+      [`${R}.member.put`, { space: forum, did: bob.did, role: 'owner' }],
+      [`${R}.member.put`, { space: forum, did: bob.did, role: 'admin' }],
+      [`${R}.member.remove`, { space: forum, did: stage.eve.did }],
+      [`${R}.space.create`, { community, spaceType: 'com.atmoboards.forum' }],
+    ] as const) {
+      const answer = await bob.call(nsid, input)
+      expect([400, 403, 404], `${nsid} ${JSON.stringify(answer.body)}`).toContain(answer.status)
+    }
+    expect(await holdings(stage.world.database.db)).toEqual(before)
+    expect((await bob.ask(`${R}.member.list`, { space: forum })).status).toBe(200)
+  })
+})
+
+describeOnEachEngine('texts', (open) => {
+  let stage: Stage
+  beforeAll(async () => {
+    stage = await openStage({ database: await open() })
+  })
+  afterAll(() => stage.close())
+
+  const custody = { $type: `${R}.community.mint#custodial` }
+  const mint = (name: unknown) => stage.alice.call(`${R}.community.mint`, { name, custody })
+
+  it.each([
+    ['empty', ''],
+    ['only spaces', '   '],
+    ['padded', ' Gardeners'],
+    ['two lines', 'Garde\nners'],
+    ['with a bell in it', 'Garde\u0007ners'],
+    ['turned around', 'Gardeners\u202e'],
+    ['isolated', '\u2066Gardeners\u2069'],
+    ['with a soft hyphen in it', 'Garde\u00adners'],
+    ['with nothing wide in it', 'Garde\u200bners'],
+    ['with a byte order mark', '\ufeffGardeners'],
+    ['made of joiners', '\u200d\u200d'],
+    ['of 65 letters', 'x'.repeat(65)],
+    ['of 10 000 letters', 'x'.repeat(10_000)],
+    ['a number', 1],
+    ['nothing', null],
+    ['a list', ['Gardeners']],
+  ])('that shall be names, but are %s, are refused', async (_what, name) => {
+    const before = await holdings(stage.world.database.db)
+    expect(await mint(name)).toMatchObject({ status: 400, body: { error: 'InvalidRequest' } })
+    expect(await holdings(stage.world.database.db)).toEqual(before)
+  })
+
+  it('of a megabyte are refused before anybody looks at them', async () => {
+    expect(await mint('x'.repeat(1_000_000))).toMatchObject({ status: 413, body: { error: 'PayloadTooLarge' } })
+  })
+
+  it.each(['Gärtnerei 🧑‍🌾', '園芸家', 'النحالون', 'a'.repeat(64)])(
+    'that are names stay what they are: %s',
+    async (name) => {
+      const { did } = (await mint(name)).body
+      expect((await stage.alice.ask(`${R}.community.get`, { community: did })).body.name).toBe(name)
+    },
+  )
+
+  const SQL = [
+    "'; drop table person_edge; --",
+    "' or '1'='1",
+    '$1',
+    '\\',
+    '%_%',
+    "x') returning *; --",
+    '{"a":1}',
+    '??',
+  ]
+
+  it('of SQL are text in every field that takes text', async () => {
+    const { alice, forum, community, world } = stage
+    const tables = async () =>
+      (
+        await sql<{ n: number }>`
+      select count(*)::int as n from information_schema.tables where table_schema = current_schema()`.execute(
+          world.database.db,
+        )
+      ).rows[0]?.n
+    const members = async () => (await alice.ask(`${R}.member.list`, { space: forum })).body.members
+    const [tablesBefore, membersBefore] = [await tables(), await members()]
+    for (const text of SQL) {
+      const answers = {
+        name: await mint(text),
+        key: await alice.call(`${R}.member.put`, {
+          space: forum,
+          did: stage.bob.did,
+          role: 'member',
+          idempotencyKey: text,
+        }),
+        role: await alice.call(`${R}.member.put`, { space: forum, did: stage.eve.did, role: text }),
+        did: await alice.call(`${R}.member.put`, { space: forum, did: text, role: 'member' }),
+        space: await alice.call(`${R}.member.remove`, { space: text, did: stage.bob.did }),
+        skey: await alice.call(`${R}.space.create`, { community, spaceType: 'com.atmoboards.forum', skey: text }),
+        spaceName: await alice.call(`${R}.space.create`, { community, spaceType: 'com.atmoboards.forum', name: text }),
+        cursor: await alice.ask(`${R}.member.list`, { space: forum, cursor: text }),
+        spaces: await alice.ask(`${R}.space.list`, { community, cursor: text }),
+        sort: await alice.ask(`${R}.space.list`, { community, sort: `name;${text}` }),
+        audited: await alice.ask(`${R}.audit.list`, { community, action: text, subject: text }),
+        auditCursor: await alice.ask(`${R}.audit.list`, { community, cursor: text }),
+        checked: await alice.ask(`${R}.member.check`, { space: forum, did: alice.did, action: text }),
+        clientId: await alice.ask(`${R}.member.check`, {
+          space: forum,
+          did: alice.did,
+          action: 'read',
+          clientId: text,
+        }),
+      }
+      const statuses = Object.fromEntries(Object.entries(answers).map(([field, answer]) => [field, answer.status]))
+      expect(statuses, text).toEqual({
+        ...{ name: 200, key: 200, role: 400, did: 400, space: 400, skey: 400, spaceName: 200 },
+        ...{ cursor: 200, spaces: 200, sort: 400, audited: 200, auditCursor: 400, checked: 400, clientId: 200 },
+      })
+      expect(answers.audited.body.entries).toEqual([])
+      const founded = await alice.ask(`${R}.community.get`, { community: answers.name.body.did })
+      expect(founded.body.name).toBe(text)
+    }
+    expect(await tables()).toBe(tablesBefore)
+    expect(await members()).toEqual(membersBefore)
+  })
+})

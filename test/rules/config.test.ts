@@ -1,0 +1,127 @@
+import { describe, expect, it } from 'vitest'
+import { ConfigError, parseConfig } from '../../src/platform/config.ts'
+
+const PRODUCTION = {
+  REEVE_PUBLIC_URL: 'https://reeve.example.com',
+  REEVE_KEK: 'file:/etc/reeve/kek',
+  REEVE_FOUNDERS: 'did:plc:ewvi7nxzyoun6zhxrhs64oiz',
+}
+
+function faultsOf(environment: Record<string, string>): readonly string[] {
+  try {
+    parseConfig(environment)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults
+    throw error
+  }
+}
+
+describe('the configuration', () => {
+  it('starts in development with nothing set, and lets anybody found there', () => {
+    const config = parseConfig({})
+    expect(config).toMatchObject({
+      publicUrl: 'http://localhost:3400',
+      isDevelopment: true,
+      host: '127.0.0.1',
+      port: 3400,
+      databaseUrl: null,
+      kek: null,
+      plcUrl: 'https://plc.directory',
+      serviceDid: 'did:web:localhost%3A3400',
+      founders: null,
+      allowLoopback: false,
+    })
+  })
+
+  it('in production lets nobody found until somebody is named', () => {
+    const { REEVE_FOUNDERS, ...rest } = PRODUCTION
+    expect(parseConfig(rest).founders).toEqual(new Set())
+    expect(parseConfig(PRODUCTION).founders).toEqual(new Set([REEVE_FOUNDERS]))
+    expect(parseConfig({ ...PRODUCTION, REEVE_FOUNDERS: '*' }).founders).toBeNull()
+  })
+
+  it('derives the service DID from the public host', () => {
+    expect(parseConfig(PRODUCTION).serviceDid).toBe('did:web:reeve.example.com')
+  })
+
+  it.each([
+    ['a name nobody knows', { REEVE_PUBLIC_ULR: 'x' }, 'REEVE_PUBLIC_ULR is not a setting of Reeve'],
+    [
+      'a public URL with a path',
+      { REEVE_PUBLIC_URL: 'https://reeve.example.com/x' },
+      'REEVE_PUBLIC_URL is not an origin such as https://reeve.example',
+    ],
+    [
+      'a public URL ending in a slash',
+      { REEVE_PUBLIC_URL: 'https://reeve.example.com/' },
+      'REEVE_PUBLIC_URL is not an origin such as https://reeve.example',
+    ],
+    [
+      'plain http beyond loopback',
+      { ...PRODUCTION, REEVE_PUBLIC_URL: 'http://reeve.example.com' },
+      'REEVE_PUBLIC_URL is not https, and not on loopback',
+    ],
+    [
+      'no key-encryption key in production',
+      { ...PRODUCTION, REEVE_KEK: '' },
+      'REEVE_KEK is missing: name the key that seals all other keys, as file:/path',
+    ],
+    [
+      'loopback calls in production',
+      { ...PRODUCTION, REEVE_ALLOW_LOOPBACK: '1' },
+      'REEVE_ALLOW_LOOPBACK is for development, where the public URL is on loopback',
+    ],
+    [
+      'development open to other machines',
+      { REEVE_HOST: '0.0.0.0' },
+      'REEVE_HOST listens beyond this machine, so REEVE_PUBLIC_URL must be the address that the world calls',
+    ],
+    [
+      'a founder in another spelling',
+      { ...PRODUCTION, REEVE_FOUNDERS: 'did:web:EVIL.com' },
+      'REEVE_FOUNDERS holds something that is neither * nor a DID in its canonical form',
+    ],
+    [
+      'a service DID that is none',
+      { ...PRODUCTION, REEVE_SERVICE_DID: 'reeve' },
+      'REEVE_SERVICE_DID is not a DID in its canonical form',
+    ],
+    [
+      'a public address without a name',
+      { REEVE_PUBLIC_URL: 'http://127.0.0.1:3400' },
+      'REEVE_PUBLIC_URL gives no did:web: use a host name, or set REEVE_SERVICE_DID',
+    ],
+    ['a port that is none', { REEVE_PORT: '70000' }, 'REEVE_PORT is not a value that it can have'],
+    [
+      'a proxy that is no range',
+      { REEVE_TRUSTED_PROXIES: '10.0.0.1' },
+      'REEVE_TRUSTED_PROXIES holds something that is no CIDR',
+    ],
+    [
+      'a handle domain in capitals',
+      { REEVE_HANDLE_DOMAINS: 'Example.com' },
+      'REEVE_HANDLE_DOMAINS holds something that is no domain in lower case',
+    ],
+    [
+      'a flag that is neither yes nor no',
+      { REEVE_ALLOW_LOOPBACK: 'yes' },
+      'REEVE_ALLOW_LOOPBACK is not a value that it can have',
+    ],
+  ])('refuses %s, in one clear line', (_name, environment, fault) => {
+    expect(faultsOf(environment as Record<string, string>)).toContain(fault)
+  })
+
+  it('tells everything that is wrong at once, and never a value', () => {
+    const faults = faultsOf({ REEVE_PORT: 'canary-1', REEVE_LOG_LEVEL: 'canary-2', REEVE_CANARY: 'canary-3' })
+    expect(faults).toHaveLength(3)
+    expect(faults.join('\n')).not.toContain('canary-')
+  })
+
+  it('keeps the address of the database out of everything printable', () => {
+    const config = parseConfig({ DATABASE_URL: 'postgres://reeve:canary@127.0.0.1/reeve' })
+    expect(JSON.stringify(config)).not.toContain('canary')
+    expect(`${config.databaseUrl}`).toBe('[redacted]')
+    expect(config.databaseUrl?.reveal()).toContain('canary')
+  })
+})

@@ -1,0 +1,84 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { sealDue } from '../../src/audit/sealer.ts'
+import { systemClock } from '../../src/platform/clock.ts'
+import { openDatabase } from '../../src/platform/database.ts'
+import { silentLog } from '../../src/platform/log.ts'
+import { migrate } from '../../src/platform/migrations.ts'
+import { openCommunity, put, rollOn } from '../kit/roll.ts'
+
+/** Runs the tool as an operator does, with an environment of its own. */
+function reeve(
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Promise<{ code: number; out: string; err: string }> {
+  const cli = new URL('../../src/cli.ts', import.meta.url).pathname
+  return new Promise((resolve) => {
+    const env = { PATH: process.env['PATH'] ?? '', ...environment }
+    execFile(process.execPath, [cli, ...args], { env }, (error, out, err) => {
+      resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err })
+    })
+  })
+}
+
+describe('reeve audit verify', () => {
+  let folder: string
+  let did: string
+
+  const open = () =>
+    openDatabase({ url: null, dataDir: folder, allowUnsafe: false, log: silentLog, clock: systemClock })
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'reeve-cli-'))
+    const opened = await open()
+    await migrate(opened.db, systemClock)
+    const roll = rollOn(opened.db)
+    const community = await openCommunity(roll)
+    did = community.did
+    await put(roll, community.founder, community.roster, 'did:web:bob.example.com' as typeof community.did, 'reader')
+    await sealDue(opened.db)
+    await opened.close()
+  })
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+
+  it('says of each chain how long it is and where it ends', async () => {
+    const { code, out } = await reeve(['audit', 'verify'], { REEVE_DATA_DIR: folder })
+    expect(code).toBe(0)
+    expect(out).toMatch(
+      new RegExp(`^holds {2}${did} 2 rows, ends in [0-9a-f]{64}\n1 chains, 0 broken; 0 rows not chained yet\n$`),
+    )
+  })
+
+  it('names the process that has the embedded database, and touches nothing', async () => {
+    const opened = await open()
+    try {
+      const { code, err } = await reeve(['audit', 'verify'], { REEVE_DATA_DIR: folder })
+      expect(code).toBe(1)
+      expect(err).toContain(String(process.pid))
+    } finally {
+      await opened.close()
+    }
+  })
+
+  it('ends with 1 and names the row when one was edited', async () => {
+    const opened = await open()
+    await sql`alter table audit_entry disable trigger all`.execute(opened.db)
+    await sql`update audit_entry set actor = 'did:web:eve.example.com' where seq = 2`.execute(opened.db)
+    await opened.close()
+    const { code, out } = await reeve(['audit', 'verify'], { REEVE_DATA_DIR: folder })
+    expect(code).toBe(1)
+    expect(out).toContain(`BROKEN ${did} at row 2: wrong-hash`)
+  })
+
+  it('explains itself, and tells wrong words from a wrong environment', async () => {
+    expect(await reeve(['help'])).toMatchObject({ code: 0, err: '' })
+    expect((await reeve([])).code).toBe(64)
+    expect((await reeve(['audit', 'mend'])).code).toBe(64)
+    const misspelt = await reeve(['audit', 'verify'], { REEVE_DATA_DRI: folder })
+    expect(misspelt).toMatchObject({ code: 78, err: 'reeve: REEVE_DATA_DRI is not a setting of Reeve\n' })
+  })
+})
