@@ -1,0 +1,89 @@
+/**
+ * The side that is measured: Reeve in a process of its own, with the crypto-only loop beside it.
+ *
+ * It takes orders over the process channel: `crypto` times what one exchange costs in cryptography and JSON alone, with keys
+ * never seen before; `cpu` says how much processor time this process has used so far.
+ */
+
+import { delegationSignatureHolds, parseDelegation } from '../src/credential/delegation.ts'
+import { verifyDpopProof } from '../src/credential/dpop.ts'
+import { verifyExchangeSignature } from '../src/credential/http-signature.ts'
+import { makeKeyPair, signCompact } from '../src/keys/private-keys.ts'
+import { toBase64Url, utf8 } from '../src/platform/bytes.ts'
+import { systemClock } from '../src/platform/clock.ts'
+import { parseConfig, processEnvironment } from '../src/platform/config.ts'
+import type { PublicKey } from '../src/platform/ecdsa.ts'
+import { silentLog } from '../src/platform/log.ts'
+import { parseDidKey } from '../src/platform/multikey.ts'
+import { openReeve } from '../src/reeve.ts'
+import type { Prepared } from './tokens.ts'
+
+const PLENTY = { burst: 1e12, perSec: 1e12 }
+const rates = {
+  ...{ public: PLENTY, governance: PLENTY, founding: PLENTY, exchange: PLENTY, resolution: PLENTY },
+  ...{ governancePerson: PLENTY, foundingPerson: PLENTY, exchangePerson: PLENTY },
+}
+const reeve = await openReeve(parseConfig(processEnvironment()), { log: silentLog, rates })
+
+export type Order = { kind: 'crypto'; requests: readonly Prepared[]; url: string } | { kind: 'cpu' } | { kind: 'end' }
+export type Report =
+  | { kind: 'ready' }
+  | { kind: 'crypto'; cpuSec: number; count: number }
+  | { kind: 'cpu'; cpuSec: number; rssMiB: number }
+
+const report = (message: Report): void => {
+  process.send?.(message)
+}
+
+function cpuSec(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1e6
+}
+
+process.on('message', (order: Order) => {
+  if (order.kind === 'cpu') report({ kind: 'cpu', cpuSec: cpuSec(), rssMiB: process.memoryUsage.rss() / 2 ** 20 })
+  if (order.kind === 'crypto') report(cryptoOnly(order.requests, order.url))
+  if (order.kind === 'end') void reeve.close().then(() => process.exit(0))
+})
+report({ kind: 'ready' })
+
+/** Everything of an exchange that is cryptography or JSON, one after the other, on one core. */
+function cryptoOnly(requests: readonly Prepared[], url: string): Report {
+  const signer = makeKeyPair('p256')
+  const nowSec = systemClock.nowSec()
+  const keys = new Map<string, PublicKey>()
+  for (const { didKey } of requests) {
+    const key = keys.get(didKey) ?? parseDidKey(didKey)?.key
+    if (key) keys.set(didKey, key)
+  }
+  const before = cpuSec()
+  for (const request of requests) {
+    const { token, didKey, dpop, signatureInput, signature } = request
+    const key = keys.get(didKey)
+    const delegation = parseDelegation(token, nowSec)
+    if (!key || !delegationSignatureHolds(delegation, key)) throw new Error('a token of the benchmark does not hold')
+    const authorization = [`Bearer ${token}`]
+    const cnf = dpop
+      ? { jkt: verifyDpopProof({ proofs: [dpop], method: 'POST', url, nowSec, ath: 'absent' }).jkt }
+      : {
+          kid: verifyExchangeSignature({
+            authorization,
+            signatureInput: [signatureInput],
+            signature: [signature],
+            nowSec,
+          }).holder,
+        }
+    const header = { typ: 'atproto-space-credential+jwt', alg: 'ES256', kid: '#atproto_space' }
+    const payload = {
+      iss: delegation.space.authority,
+      sub: delegation.space.uri,
+      cnf,
+      iat: nowSec,
+      exp: nowSec + 600,
+      jti: delegation.jti,
+    }
+    const input = `${toBase64Url(JSON.stringify(header))}.${toBase64Url(JSON.stringify(payload))}`
+    signCompact(signer, utf8(input))
+  }
+  return { kind: 'crypto', cpuSec: cpuSec() - before, count: requests.length }
+}
