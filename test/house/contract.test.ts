@@ -1,0 +1,144 @@
+/** The lexicons are the contract: what is generated from them, which doors there are, which refusals may leave. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { buildLexicons } from '../../scripts/build-lexicons.ts'
+import { refusalsOf } from '../../src/doors/door.ts'
+import { STATUS_OF_REFUSAL } from '../../src/doors/refusal-to-http.ts'
+import { DOORS } from '../../src/doors/xrpc.ts'
+import { filesUnder, readSources, readText, sourceOf } from '../kit/source.ts'
+import { methodsOfLexicons } from './checks/lexicons.ts'
+import { type Row, reachableCodes, rowsOf } from './checks/refusal-paths.ts'
+import { differences, undocumented } from './checks/tables.ts'
+
+const methods = methodsOfLexicons()
+const codes = new Set(Object.keys(STATUS_OF_REFUSAL))
+
+describe('lexicons', () => {
+  it('stand where their names say', () => {
+    for (const path of filesUnder('lexicons')) {
+      const { id } = JSON.parse(readText(path))
+      expect(path).toBe(`lexicons/${id.replaceAll('.', '/')}.json`)
+    }
+  })
+
+  it('are what src/lexicons was generated from', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'reeve-lexicons-'))
+    try {
+      buildLexicons(folder)
+      expect(differences(new URL('../../src/lexicons/', import.meta.url), folder)).toEqual([])
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
+  it('have one door each, and every door has its lexicon', () => {
+    const doors = DOORS.map(({ method }) => `${method.type} ${method.nsid}`)
+    expect(doors.toSorted()).toEqual(methods.map(({ type, nsid }) => `${type} ${nsid}`).sort())
+    expect(new Set(doors).size).toBe(doors.length)
+  })
+
+  it('name only refusals that there are, and the one that blurs', () => {
+    for (const { nsid, errors } of methods) {
+      expect(
+        errors.filter((name) => !codes.has(name) && name !== 'NotAuthorized'),
+        nsid,
+      ).toEqual([])
+    }
+  })
+
+  it('say at their doors what they say on paper', () => {
+    for (const { nsid, errors } of methods) {
+      const door = DOORS.find(({ method }) => method.nsid === nsid)
+      expect([...(door ? refusalsOf(door) : [])], nsid).toEqual(expect.arrayContaining([...errors]))
+    }
+  })
+})
+
+describe('refusals', () => {
+  const sources = readSources('src')
+  const table = sources.find(({ path }) => path === 'src/doors/xrpc.ts')
+  const rows = rowsOf(table?.text ?? '')
+  const placeOf = (name: string) => ({
+    path: table?.imports.find(({ names }) => names.includes(name))?.path ?? '',
+    name,
+  })
+
+  /** Codes that are on the way and never get out, by method, or by knock for all its doors. */
+  const NEVER: Readonly<Record<string, readonly string[]>> = {
+    // Only a procedure spends its token.
+    query: ['JwtReplayed'],
+    // Its answer tells of a verdict, and is none.
+    'community.reeve.member.check': ['UserNotAuthorized'],
+  }
+
+  it('every row of the table is read', () => {
+    expect(rows.map(({ nsid }) => nsid)).toEqual(DOORS.map(({ method }) => method.nsid))
+  })
+
+  it.each(rows.map((row) => [row.nsid, row] as const))(
+    'that %s can give may leave it',
+    (nsid, { knock, action }: Row) => {
+      const door = DOORS.find(({ method }) => method.nsid === nsid)
+      const may = door ? refusalsOf(door) : new Set()
+      const byKnocking = reachableCodes(sources, codes, { path: 'src/doors/door.ts', name: knock })
+      const byActing = reachableCodes(sources, codes, placeOf(action))
+      expect(byKnocking.size + byActing.size).toBeGreaterThan(0)
+      const never = [...(NEVER[knock] ?? []), ...(NEVER[nsid] ?? [])]
+      const stray = [...byKnocking, ...byActing].filter(([code]) => !may.has(code) && !never.includes(code))
+      expect(stray.map(([code, path]) => `${code} of ${path}`)).toEqual([])
+    },
+  )
+
+  it('are followed through functions and files, and lists of codes are not taken for refusals', () => {
+    const files = [
+      sourceOf(
+        'src/space/a.ts',
+        `import { b, type T } from '../membership/b.ts'
+const KEPT = new Set(['LastOwner'])
+export async function act() {
+  if (KEPT.size) return b()
+  return near()
+}
+const near = () => fail('Forbidden')
+export function other() { throw new Refusal('SpaceDeleted', '') }
+`,
+      ),
+      sourceOf('src/membership/b.ts', `export const b = () => {\n  throw new Refusal('NotFound', "'PlcRank'")\n}\n`),
+    ]
+    const reached = reachableCodes(files, codes, { path: 'src/space/a.ts', name: 'act' })
+    expect(Object.fromEntries(reached)).toMatchObject({ Forbidden: 'src/space/a.ts', NotFound: 'src/membership/b.ts' })
+    expect([...reached.keys()]).not.toContain('LastOwner')
+    expect([...reached.keys()]).not.toContain('SpaceDeleted')
+  })
+})
+
+describe('dependencies', () => {
+  it('have a line each that says what they are for, and no line is about one that is gone', () => {
+    const { dependencies, devDependencies, optionalDependencies } = JSON.parse(readText('package.json'))
+    const names = Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies })
+    expect(undocumented(names, readText('docs/dependencies.md'))).toEqual([])
+  })
+
+  it('without a line, or a line without one, are seen', () => {
+    const page = '| package | why |\n|---|---|\n| `pg` | dials |\n\n`kysely` is mentioned\n| `gone` | was here |\n'
+    expect(undocumented(['pg', 'kysely'], page)).toEqual(['kysely has no line', 'gone has a line and is no dependency'])
+    expect(undocumented(['pg', 'gone'], page)).toEqual([])
+  })
+})
+
+describe('generated files that differ are seen', () => {
+  it('changed, missing, or left over', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'reeve-lexicons-'))
+    try {
+      buildLexicons(folder)
+      rmSync(join(folder, 'index.ts'))
+      const found = differences(new URL('../../src/lexicons/', import.meta.url), folder)
+      expect(found).toEqual(['index.ts is left over'])
+      expect(differences(folder, new URL('../../src/lexicons/', import.meta.url))).toEqual(['index.ts is missing'])
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+})
