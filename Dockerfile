@@ -4,8 +4,9 @@
 FROM node:24.21.0-slim AS packages
 WORKDIR /reeve
 COPY package.json package-lock.json .npmrc ./
-# The optional packages are copies of Node for machines that have none; the image has its own.
-RUN npm ci --omit=dev --omit=optional --ignore-scripts
+RUN npm ci --omit=dev --ignore-scripts
+# Of the optional packages the native verifier stays; copies of Node are for machines that have none, and the image has its own.
+RUN rm -rf node_modules/node-linux-* node_modules/node-bin-* node_modules/.bin/node
 RUN mkdir -m 0700 data
 
 FROM node:24.21.0-slim

@@ -220,11 +220,20 @@ function judge(image: Image, context: string): void {
   const modules = join(image.root, image.workdir, 'node_modules')
   const has = (name: string) => existsSync(join(modules, name))
   for (const name of Object.keys(manifest.dependencies)) must(has(name), `${name} is in the image`)
-  for (const name of Object.keys({ ...manifest.devDependencies, ...manifest.optionalDependencies })) {
+  // What is optional is wanted, but for the copies of Node.
+  const [copiesOfNode, optional] = partition(Object.keys(manifest.optionalDependencies), (name) =>
+    name.startsWith('node-'),
+  )
+  for (const name of optional) must(has(name), `${name} is in the image`)
+  for (const name of [...Object.keys(manifest.devDependencies), ...copiesOfNode]) {
     // A package may be there because one that runs needs it.
     if (has(name)) must(!isOnlyOurs(name, context), `${name} is not in the image`)
   }
   closeToWriting(join(image.root, image.workdir))
+}
+
+function partition(names: readonly string[], isFirst: (name: string) => boolean): readonly [string[], string[]] {
+  return [names.filter(isFirst), names.filter((name) => !isFirst(name))]
 }
 
 /** Whether the lock file has a package for development alone. */

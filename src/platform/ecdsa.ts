@@ -1,11 +1,14 @@
 /**
- * ECDSA over P-256 and secp256k1 with SHA-256: public keys and verification, by OpenSSL through `node:crypto`.
+ * ECDSA over P-256 and secp256k1 with SHA-256: public keys and verification, by OpenSSL through `node:crypto`, and for
+ * secp256k1 by libsecp256k1 where that is installed and proves itself.
  *
- * Signatures travel as 64 bytes r‖s. OpenSSL is given DER, because its r‖s route costs a third more per P-256 operation
- * (Node 24, OpenSSL 3.5). OpenSSL neither makes nor demands low-S signatures; both are done here.
+ * Signatures travel as 64 bytes r‖s. OpenSSL is given DER, because its r‖s route costs half as much again per P-256 operation
+ * (Node 24, OpenSSL 3.5). OpenSSL neither makes nor demands low-S signatures; both are done here. Ranges are judged here too,
+ * before either library is asked, so that which of them is in use changes no verdict.
  * Who may call `verify` is a rule of the house, kept by a test: only rooms that verify tokens, documents and proofs.
  */
 import { createPublicKey, type KeyObject, verify as opensslVerify } from 'node:crypto'
+import { nativeEs256k } from './native-es256k.ts'
 
 export type Curve = 'p256' | 'k256'
 
@@ -16,11 +19,18 @@ export interface PublicKey {
   readonly keyObject: KeyObject
 }
 
-const ORDER: Record<Curve, bigint> = {
-  p256: 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n,
-  k256: 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n,
-}
 const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'))
+/** The order n of the group, and the first S that is high: half of n, rounded down, and one more. */
+const ORDER: Record<Curve, { n: Uint8Array; highS: Uint8Array }> = {
+  p256: {
+    n: hex('ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551'),
+    highS: hex('7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a9'),
+  },
+  k256: {
+    n: hex('fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141'),
+    highS: hex('7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a1'),
+  },
+}
 /** DER in front of a SubjectPublicKeyInfo's point, for a compressed and for an uncompressed point. */
 const SPKI_PREFIX: Record<Curve, { compressed: Uint8Array; uncompressed: Uint8Array }> = {
   p256: {
@@ -70,47 +80,138 @@ export function compressedPointOf(keyObject: KeyObject): Uint8Array {
  * client attestations and HTTP signatures, which browsers make high-S half of the time.
  * Never throws: whatever is not a good signature is false.
  */
-export function verify(key: PublicKey, message: Uint8Array, signature: Uint8Array, rule: { lowS: boolean }): boolean {
-  const der = derOf(key.curve, signature, rule)
-  if (!der) return false
+export const verify = (key: PublicKey, message: Uint8Array, signature: Uint8Array, rule: { lowS: boolean }): boolean =>
+  verifyBy(es256kInUse(), key, message, signature, rule)
+
+/** What verifies on secp256k1. It is given signatures in range, with either S, and never throws. */
+export interface Es256k {
+  readonly backend: 'native' | 'openssl'
+  verify(key: PublicKey, message: Uint8Array, signature: Uint8Array): boolean
+}
+
+export const OPENSSL_ES256K: Es256k = { backend: 'openssl', verify: opensslHolds }
+
+/** libsecp256k1, or null where it isn't installed or did not prove itself. Proving takes one or two tenths of a second. */
+export function openNativeEs256k(): Es256k | null {
+  const holds = nativeEs256k((point, message, signature) => {
+    const key = publicKeyFromPoint('k256', point)
+    return key !== null && isInRange('k256', signature) && opensslHolds(key, message, signature)
+  })
+  return holds && { backend: 'native', verify: (key, ...signed) => holds(key.compressed, ...signed) }
+}
+
+let inUse: Es256k | undefined
+
+/** Chosen when it is first asked for, and the same from then on. */
+function es256kInUse(): Es256k {
+  inUse ??= openNativeEs256k() ?? OPENSSL_ES256K
+  return inUse
+}
+
+/** Which back end `verify` uses on secp256k1. The first call chooses it, and takes as long as proving does. */
+export const es256kBackend = (): Es256k['backend'] => es256kInUse().backend
+
+/** `verify` with a given back end for secp256k1. */
+export function verifyBy(
+  es256k: Es256k,
+  key: PublicKey,
+  message: Uint8Array,
+  signature: Uint8Array,
+  rule: { lowS: boolean },
+): boolean {
+  if (!isInRange(key.curve, signature)) return false
+  if (rule.lowS && isHighS(key.curve, signature)) return false
+  return key.curve === 'k256' ? es256k.verify(key, message, signature) : opensslHolds(key, message, signature)
+}
+
+function opensslHolds(key: PublicKey, message: Uint8Array, signature: Uint8Array): boolean {
   try {
-    return opensslVerify('sha256', message, key.keyObject, der)
+    return opensslVerify('sha256', message, key.keyObject, derOf(signature))
   } catch {
     return false
   }
 }
 
-/** DER of a 64-byte signature, or null when r or s is out of range, or s is high and must not be. */
-function derOf(curve: Curve, signature: Uint8Array, rule: { lowS: boolean }): Uint8Array | null {
-  if (signature.length !== 64) return null
-  const r = toBigInt(signature.subarray(0, 32))
-  const s = toBigInt(signature.subarray(32))
-  const order = ORDER[curve]
-  if (r === 0n || s === 0n || r >= order || s >= order) return null
-  if (rule.lowS && s > order >> 1n) return null
-  const body = [...derInteger(signature.subarray(0, 32)), ...derInteger(signature.subarray(32))]
-  return Uint8Array.of(0x30, body.length, ...body)
+/** Whether these are 64 bytes, and r and s both from 1 to n − 1. */
+function isInRange(curve: Curve, signature: Uint8Array): boolean {
+  if (signature.length !== 64) return false
+  const { n } = ORDER[curve]
+  return !isZero(signature, R) && !isZero(signature, S) && isLess(signature, R, n) && isLess(signature, S, n)
+}
+
+const isHighS = (curve: Curve, signature: Uint8Array): boolean => !isLess(signature, S, ORDER[curve].highS)
+
+/** Where r and s stand in a signature: 32 bytes each, big-endian. They are public, and may be compared byte by byte. */
+const R = 0
+const S = 32
+
+function isZero(signature: Uint8Array, at: number): boolean {
+  for (let i = at; i < at + 32; i++) if (signature[i] !== 0) return false
+  return true
+}
+
+function isLess(signature: Uint8Array, at: number, limit: Uint8Array): boolean {
+  for (let i = 0; i < 32; i++) {
+    const difference = (signature[at + i] ?? 0) - (limit[i] ?? 0)
+    if (difference !== 0) return difference < 0
+  }
+  return false
+}
+
+/** DER of 64 bytes r‖s, neither of them zero. */
+function derOf(signature: Uint8Array): Uint8Array {
+  const [r, s] = [derIntegerAt(signature, R), derIntegerAt(signature, S)]
+  const der = new Uint8Array(6 + r.length + s.length)
+  der[0] = 0x30
+  der[1] = der.length - 2
+  writeInteger(der, 2, signature, r)
+  writeInteger(der, 4 + r.length, signature, s)
+  return der
+}
+
+interface DerInteger {
+  /** From its first byte that isn't zero up to its end. */
+  readonly from: number
+  readonly to: number
+  /** One more than the bytes, where the first would be read as a minus. */
+  readonly length: number
+}
+
+function derIntegerAt(signature: Uint8Array, at: number): DerInteger {
+  const to = at + 32
+  let from = at
+  while (from < to - 1 && signature[from] === 0) from++
+  return { from, to, length: to - from + ((signature[from] ?? 0) >> 7) }
+}
+
+function writeInteger(der: Uint8Array, at: number, signature: Uint8Array, { from, to, length }: DerInteger): void {
+  der[at] = 0x02
+  der[at + 1] = length
+  der.set(signature.subarray(from, to), at + 2 + length - (to - from))
 }
 
 /** r‖s with a low S, from the DER that OpenSSL makes. */
 export function compactLowS(curve: Curve, der: Uint8Array): Uint8Array {
   const rLength = der[3] ?? 0
-  const r = toBigInt(der.subarray(4, 4 + rLength))
-  const s = toBigInt(der.subarray(6 + rLength))
-  const order = ORDER[curve]
   const signature = new Uint8Array(64)
-  signature.set(to32Bytes(r), 0)
-  signature.set(to32Bytes(s > order >> 1n ? order - s : s), 32)
+  alignRight(signature, S, der.subarray(4, 4 + rLength))
+  alignRight(signature, signature.length, der.subarray(6 + rLength))
+  if (isHighS(curve, signature)) negateS(signature, ORDER[curve].n)
   return signature
 }
 
-function derInteger(bytes: Uint8Array): number[] {
-  let start = 0
-  while (start < bytes.length - 1 && bytes[start] === 0) start++
-  const trimmed = Array.from(bytes.subarray(start))
-  if ((trimmed[0] ?? 0) >= 0x80) trimmed.unshift(0)
-  return [0x02, trimmed.length, ...trimmed]
+/** Writes an integer of DER so that it ends at `end`, without the zero that DER puts before a high first bit. */
+function alignRight(signature: Uint8Array, end: number, integer: Uint8Array): void {
+  const bytes = integer.length > 32 ? integer.subarray(-32) : integer
+  signature.set(bytes, end - bytes.length)
 }
 
-const toBigInt = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).toString('hex')}`)
-const to32Bytes = (value: bigint): Uint8Array => hex(value.toString(16).padStart(64, '0'))
+/** Puts n − s in place of s. */
+function negateS(signature: Uint8Array, n: Uint8Array): void {
+  let borrow = 0
+  for (let i = 31; i >= 0; i--) {
+    const difference = (n[i] ?? 0) - (signature[S + i] ?? 0) - borrow
+    signature[S + i] = difference
+    borrow = difference < 0 ? 1 : 0
+  }
+}

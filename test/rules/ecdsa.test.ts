@@ -8,14 +8,26 @@ import {
   type Curve,
   compactLowS,
   compressedPointOf,
+  type Es256k,
+  es256kBackend,
   JWS_ALG,
+  OPENSSL_ES256K,
+  openNativeEs256k,
+  type PublicKey,
   publicKeyFromPoint,
-  verify,
+  verify as verifyAsChosen,
+  verifyBy,
 } from '../../src/platform/ecdsa.ts'
 import { parseDidKey } from '../../src/platform/multikey.ts'
 import { isHighS, makeKey, signBytes, twinOf } from '../kit/tokens.ts'
 
-const CURVES: Curve[] = ['p256', 'k256']
+/** Every library that may verify here. Where there is no native build, `verify` is OpenSSL's, and is tried as what it is. */
+const native = openNativeEs256k()
+const BACK_ENDS: [curve: Curve, by: string, es256k: Es256k][] = [
+  ['p256', 'OpenSSL', OPENSSL_ES256K],
+  ['k256', 'OpenSSL', OPENSSL_ES256K],
+  ...(native ? [['k256', 'libsecp256k1', native] as [Curve, string, Es256k]] : []),
+]
 const NOBLE = { p256, k256: secp256k1 }
 const message = utf8('what was said')
 
@@ -23,7 +35,15 @@ const withR = (signature: Uint8Array, r: Uint8Array) => Uint8Array.of(...r, ...s
 const withS = (signature: Uint8Array, s: Uint8Array) => Uint8Array.of(...signature.subarray(0, 32), ...s)
 const orderOf = (curve: Curve) => Buffer.from(NOBLE[curve].Point.Fn.ORDER.toString(16).padStart(64, '0'), 'hex')
 
-describe.each(CURVES)('ECDSA over %s', (curve) => {
+it('uses the native library wherever there is a build for it', () => {
+  const hasBuild = ['linux-x64', 'darwin-arm64', 'win32-x64'].includes(`${process.platform}-${process.arch}`)
+  expect(native === null).toBe(!hasBuild)
+  expect(es256kBackend()).toBe(hasBuild ? 'native' : 'openssl')
+})
+
+describe.each(BACK_ENDS)('ECDSA over %s by %s', (curve, _by, es256k) => {
+  const verify = (key: PublicKey, message: Uint8Array, signature: Uint8Array, rule: { lowS: boolean }) =>
+    verifyBy(es256k, key, message, signature, rule)
   const key = makeKey(curve)
   const low = signBytes(key, message, 'low')
   const high = signBytes(key, message, 'high')
@@ -99,6 +119,15 @@ describe.each(CURVES)('ECDSA over %s', (curve) => {
       const compact = compactLowS(curve, NOBLE[curve].Signature.fromBytes(made, 'compact').toBytes('der'))
       expect(isHighS(curve, compact)).toBe(false)
       expect(verify(key.publicKey, text, compact, { lowS: true })).toBe(true)
+    }
+  })
+
+  it('is what `verify` says', () => {
+    for (const signature of [low, high, withR(low, order)]) {
+      for (const lowS of [true, false]) {
+        const says = verifyAsChosen(key.publicKey, message, signature, { lowS })
+        expect(says).toBe(verify(key.publicKey, message, signature, { lowS }))
+      }
     }
   })
 

@@ -114,16 +114,35 @@ export const RULES: readonly Rule[] = [
     ),
   },
   {
-    thing: 'verification of signatures by OpenSSL',
+    thing: 'verification of signatures by a library',
     places: ['src/platform/ecdsa.ts'],
     because: 'one place knows about low S, lengths and curves',
-    find: named('node:crypto', 'verify', 'createVerify'),
+    find: either(
+      named('node:crypto', 'verify', 'createVerify'),
+      named('src/platform/native-es256k.ts', 'nativeEs256k'),
+    ),
   },
   {
     thing: 'verification of signatures',
     places: ['src/credential/', 'src/identity/', 'src/keys/', 'src/apps/attestation.ts', 'src/federation/'],
     because: 'whoever verifies decides whom to believe',
-    find: named('src/platform/ecdsa.ts', 'verify'),
+    find: named('src/platform/ecdsa.ts', 'verify', 'verifyBy', 'OPENSSL_ES256K', 'openNativeEs256k'),
+  },
+  {
+    thing: 'libsecp256k1',
+    places: ['src/platform/native-es256k.ts'],
+    because: 'it is used once it has proved itself, and nothing secret ever goes near it',
+    // A loader of one's own would take packages past every rule here.
+    find: from('secp256k1', ...bare('node:module')),
+  },
+  {
+    thing: 'libsecp256k1 by another way than its bindings',
+    places: [],
+    because: 'the index of the package falls back in silence to slow code with a history of forgeries',
+    find: either(
+      imports(({ from: module }) => /^secp256k1(?:\/|$)/.test(module) && module !== 'secp256k1/bindings.js'),
+      from('elliptic', 'node-gyp-build'),
+    ),
   },
   {
     thing: 'the network',
