@@ -2,7 +2,10 @@
  * `npm run bench`: how close the exchange comes to what its cryptography alone costs, in one run on this machine.
  *
  * The unit is the crypto-only loop of the same process: every figure is a share of it, with the absolute beside it. Only the
- * processor time of the measured process counts, so a busy neighbour blurs latencies and not shares. Writes `bench/last.json`.
+ * processor time of the measured process counts, so a busy neighbour blurs latencies and not shares. One more round of each
+ * figure, which doesn't count, is profiled and says where the time goes. Writes `bench/last.json`.
+ *
+ * `BENCH_ROUNDS` and `BENCH_REQUESTS` say how much is measured, `BENCH_ENGINES` (`postgres,embedded`) on which databases.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -16,12 +19,15 @@ import { callAs, makeSomebody, type Somebody } from '../test/kit/people.ts'
 import { startPlcServer } from '../test/kit/plc.ts'
 import { freePort } from '../test/kit/ports.ts'
 import { load, quantile } from './load.ts'
+import { lineOfShares, type Shares } from './profile.ts'
 import type { Order, Report } from './served.ts'
 import { type Generation, prepare } from './tokens.ts'
 
 const POSTGRES = process.env['REEVE_TEST_POSTGRES'] ?? 'postgres://postgres@127.0.0.1:5432/postgres'
 const METHOD = 'com.atproto.space.getSpaceCredential'
 const PEOPLE = 100
+const ENGINES = ['postgres', 'embedded'] as const
+const CHOSEN = (process.env['BENCH_ENGINES'] ?? ENGINES.join()).split(',')
 const IN_FLIGHT = [1, 8, 64] as const
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3)
 const PER_ROUND = Number(process.env['BENCH_REQUESTS'] ?? 1500)
@@ -38,34 +44,44 @@ interface Figure {
   readonly p50Ms: number
   readonly p99Ms: number
   readonly rssMiB: number
+  /** Where the processor time went, in a round of its own. */
+  readonly profile: Shares
+}
+
+/** The crypto-only loop against the same by `@atproto/crypto`, in the same process. */
+interface Choice {
+  readonly engine: string
+  readonly es256k: string
+  readonly perCpuSec: number
+  readonly atprotoPerCpuSec: number
+  readonly times: number
 }
 
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
 const figures: Figure[] = []
-for (const engine of ['postgres', 'embedded'] as const) {
-  for (const figure of await measure(engine)) {
-    figures.push(figure)
-    console.log(lineOf(figure))
-  }
-}
+const choices: Choice[] = []
+const unknown = CHOSEN.filter((name) => !ENGINES.some((engine) => engine === name))
+if (unknown.length > 0) throw new Error(`BENCH_ENGINES: there is no ${unknown.join()}`)
+for (const engine of ENGINES.filter((name) => CHOSEN.includes(name))) await measure(engine)
 const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.version}`
 writeFileSync(
   new URL('last.json', import.meta.url),
-  `${JSON.stringify({ machine, ROUNDS, PER_ROUND, figures }, null, 2)}\n`,
+  `${JSON.stringify({ machine, ROUNDS, PER_ROUND, choices, figures }, null, 2)}\n`,
 )
 console.log(
   `${machine}; medians of ${ROUNDS} rounds of ${PER_ROUND}; fresh tokens, fresh holder keys, warm DIDs of ${PEOPLE} people`,
 )
 
-function lineOf({ engine, generation, inFlight, share, ...rest }: Figure): string {
+function linesOf({ engine, generation, inFlight, share, profile, ...rest }: Figure): string {
   const numbers = Object.entries(rest).map(([name, value]) => `${name} ${value.toFixed(value < 10 ? 2 : 0)}`)
-  return `${engine.padEnd(8)} ${generation} ${String(inFlight).padStart(2)} in flight: ${(share * 100).toFixed(0)} % of crypto-only  ${numbers.join('  ')}`
+  return `${engine.padEnd(8)} ${generation} ${String(inFlight).padStart(2)} in flight: ${(share * 100).toFixed(0)} % of crypto-only  ${numbers.join('  ')}
+         % of its time: ${lineOfShares(profile)}`
 }
 
 /** Everything about one engine, on a network of its own. */
-async function measure(engine: 'postgres' | 'embedded'): Promise<Figure[]> {
+async function measure(engine: (typeof ENGINES)[number]): Promise<void> {
   const plc = await startPlcServer()
   const folder = await mkdtemp(join(tmpdir(), 'reeve-bench-'))
   const database = engine === 'postgres' ? await createDatabase() : null
@@ -83,15 +99,22 @@ async function measure(engine: 'postgres' | 'embedded'): Promise<Figure[]> {
     },
   })
   try {
-    await once(child, 'message')
+    const ready = await next(child)
+    if (ready.kind !== 'ready') throw new Error('another report')
     const people = await Promise.all(Array.from({ length: PEOPLE }, () => makeSomebody(plc.url)))
     const space = await furnish(url, port, people)
-    const found: Figure[] = []
+    const choice = { engine, es256k: ready.es256k, ...(await choiceOf(child, url, space, people)) }
+    choices.push(choice)
+    console.log(
+      `${engine}: ES256K by ${choice.es256k}; crypto-only ${choice.perCpuSec.toFixed(0)}/s, by @atproto/crypto ${choice.atprotoPerCpuSec.toFixed(0)}/s: ${choice.times.toFixed(1)} times`,
+    )
     for (const generation of ['october', 'august'] as const) {
-      for (const inFlight of IN_FLIGHT)
-        found.push(await figureOf({ child, url, space, people, generation, inFlight, engine }))
+      for (const inFlight of IN_FLIGHT) {
+        const figure = await figureOf({ child, url, space, people, generation, inFlight, engine })
+        figures.push(figure)
+        console.log(linesOf(figure))
+      }
     }
-    return found
   } finally {
     order(child, { kind: 'end' })
     await once(child, 'exit')
@@ -118,6 +141,28 @@ async function furnish(url: string, port: number, people: readonly Somebody[]): 
   return uri
 }
 
+/** Round for round one after the other, so that a busy machine slows both. */
+async function choiceOf(child: ChildProcess, base: string, space: string, people: readonly Somebody[]) {
+  const url = `${base}/xrpc/${METHOD}`
+  const prepared = (count: number) =>
+    prepare(people, { space, url, generation: 'august', count, nowSec: systemClock.nowSec() })
+  const perCpuSec = async (message: Order) => {
+    const report = await ask(child, message)
+    if (report.kind !== 'crypto') throw new Error('another report')
+    return report.count / report.cpuSec
+  }
+  await perCpuSec({ kind: 'crypto', requests: prepared(300), url })
+  await perCpuSec({ kind: 'atproto', requests: prepared(20) })
+  const rounds: Pick<Choice, 'perCpuSec' | 'atprotoPerCpuSec' | 'times'>[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    const ours = await perCpuSec({ kind: 'crypto', requests: prepared(600), url })
+    const theirs = await perCpuSec({ kind: 'atproto', requests: prepared(60) })
+    rounds.push({ perCpuSec: ours, atprotoPerCpuSec: theirs, times: ours / theirs })
+  }
+  const of = (name: keyof (typeof rounds)[number]) => median(rounds.map((round) => round[name]))
+  return { perCpuSec: of('perCpuSec'), atprotoPerCpuSec: of('atprotoPerCpuSec'), times: of('times') }
+}
+
 async function figureOf(about: {
   child: ChildProcess
   url: string
@@ -131,7 +176,7 @@ async function figureOf(about: {
   const url = `${about.url}/xrpc/${METHOD}`
   const prepared = (count: number) => prepare(people, { space, url, generation, count, nowSec: systemClock.nowSec() })
   await load(url, space, prepared(300), inFlight)
-  const rounds: Omit<Figure, 'engine' | 'generation' | 'inFlight'>[] = []
+  const rounds: Omit<Figure, 'engine' | 'generation' | 'inFlight' | 'profile'>[] = []
   for (let round = 0; round < ROUNDS; round++) {
     const crypto = await ask(child, { kind: 'crypto', requests: prepared(600), url })
     if (crypto.kind !== 'crypto') throw new Error('another report')
@@ -152,6 +197,11 @@ async function figureOf(about: {
       rssMiB: after.rssMiB,
     })
   }
+  const toProfile = prepared(PER_ROUND)
+  await ask(child, { kind: 'profile' })
+  await load(url, space, toProfile, inFlight)
+  const profiled = await ask(child, { kind: 'profiled' })
+  if (profiled.kind !== 'profiled') throw new Error('another report')
   const of = (name: keyof (typeof rounds)[number]) => median(rounds.map((round) => round[name]))
   return {
     engine,
@@ -164,6 +214,7 @@ async function figureOf(about: {
     p50Ms: of('p50Ms'),
     p99Ms: of('p99Ms'),
     rssMiB: of('rssMiB'),
+    profile: profiled.shares,
   }
 }
 
@@ -172,9 +223,13 @@ function order(child: ChildProcess, message: Order): void {
 }
 
 async function ask(child: ChildProcess, message: Order): Promise<Report> {
-  const answered = once(child, 'message')
+  const answered = next(child)
   order(child, message)
-  const [report] = await answered
+  return answered
+}
+
+async function next(child: ChildProcess): Promise<Report> {
+  const [report] = await once(child, 'message')
   return report
 }
 

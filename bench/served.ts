@@ -2,9 +2,11 @@
  * The side that is measured: Reeve in a process of its own, with the crypto-only loop beside it.
  *
  * It takes orders over the process channel: `crypto` times what one exchange costs in cryptography and JSON alone, with keys
- * never seen before; `cpu` says how much processor time this process has used so far.
+ * never seen before, and `atproto` the same by `@atproto/crypto`; `cpu` says how much processor time this process has used so
+ * far; between `profile` and `profiled` it notes where the time goes.
  */
 
+import { Session } from 'node:inspector/promises'
 import { delegationSignatureHolds, parseDelegation } from '../src/credential/delegation.ts'
 import { verifyDpopProof } from '../src/credential/dpop.ts'
 import { verifyExchangeSignature } from '../src/credential/http-signature.ts'
@@ -12,10 +14,12 @@ import { makeKeyPair, signCompact } from '../src/keys/private-keys.ts'
 import { toBase64Url, utf8 } from '../src/platform/bytes.ts'
 import { systemClock } from '../src/platform/clock.ts'
 import { parseConfig, processEnvironment } from '../src/platform/config.ts'
-import type { PublicKey } from '../src/platform/ecdsa.ts'
+import { type Es256k, es256kBackend, type PublicKey } from '../src/platform/ecdsa.ts'
 import { silentLog } from '../src/platform/log.ts'
 import { parseDidKey } from '../src/platform/multikey.ts'
 import { openReeve } from '../src/reeve.ts'
+import { byAtprotoCrypto } from './atproto-crypto.ts'
+import { type Shares, sharesOf } from './profile.ts'
 import type { Prepared } from './tokens.ts'
 
 const PLENTY = { burst: 1e12, perSec: 1e12 }
@@ -25,11 +29,16 @@ const rates = {
 }
 const reeve = await openReeve(parseConfig(processEnvironment()), { log: silentLog, rates })
 
-export type Order = { kind: 'crypto'; requests: readonly Prepared[]; url: string } | { kind: 'cpu' } | { kind: 'end' }
+export type Order =
+  | { kind: 'crypto'; requests: readonly Prepared[]; url: string }
+  | { kind: 'atproto'; requests: readonly Prepared[] }
+  | { kind: 'cpu' | 'profile' | 'profiled' | 'end' }
 export type Report =
-  | { kind: 'ready' }
+  | { kind: 'ready'; es256k: Es256k['backend'] }
   | { kind: 'crypto'; cpuSec: number; count: number }
   | { kind: 'cpu'; cpuSec: number; rssMiB: number }
+  | { kind: 'profile' }
+  | { kind: 'profiled'; shares: Shares }
 
 const report = (message: Report): void => {
   process.send?.(message)
@@ -40,12 +49,38 @@ function cpuSec(): number {
   return (user + system) / 1e6
 }
 
+const inspector = new Session()
+inspector.connect()
+
 process.on('message', (order: Order) => {
   if (order.kind === 'cpu') report({ kind: 'cpu', cpuSec: cpuSec(), rssMiB: process.memoryUsage.rss() / 2 ** 20 })
   if (order.kind === 'crypto') report(cryptoOnly(order.requests, order.url))
+  if (order.kind === 'atproto') void atprotoOnly(order.requests).then(report)
+  if (order.kind === 'profile') void startProfile().then(report)
+  if (order.kind === 'profiled') void endProfile().then(report)
   if (order.kind === 'end') void reeve.close().then(() => process.exit(0))
 })
-report({ kind: 'ready' })
+report({ kind: 'ready', es256k: es256kBackend() })
+
+async function startProfile(): Promise<Report> {
+  await inspector.post('Profiler.enable')
+  await inspector.post('Profiler.setSamplingInterval', { interval: 250 })
+  await inspector.post('Profiler.start')
+  return { kind: 'profile' }
+}
+
+async function endProfile(): Promise<Report> {
+  const { profile } = await inspector.post('Profiler.stop')
+  await inspector.post('Profiler.disable')
+  return { kind: 'profiled', shares: sharesOf(profile) }
+}
+
+async function atprotoOnly(requests: readonly Prepared[]): Promise<Report> {
+  const exchange = await byAtprotoCrypto()
+  const before = cpuSec()
+  for (const request of requests) await exchange(request)
+  return { kind: 'crypto', cpuSec: cpuSec() - before, count: requests.length }
+}
 
 /** Everything of an exchange that is cryptography or JSON, one after the other, on one core. */
 function cryptoOnly(requests: readonly Prepared[], url: string): Report {
