@@ -11,6 +11,7 @@ import { errorName, type Log } from './log.ts'
 import type { Secret } from './secret.ts'
 import { answerOf, type Engine, type Session } from './sql-driver.ts'
 import { ARRAY_ITEMS, type ColumnParser, scalarParser } from './sql-types.ts'
+import { StatementNames } from './statement-names.ts'
 import { enterConnection, isPatientScope } from './transaction-scope.ts'
 
 const CONNECTIONS_MAX = 8
@@ -19,6 +20,8 @@ const CONNECT_TIMEOUT_MS = 3_000
 const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 2_000
 /** A transaction that a bug left open would hold its rows for ever. */
 const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
+/** Statements that the server keeps for each connection: more than are asked every day, and few enough for its memory. */
+const STATEMENT_NAMES_MAX = 150
 
 /**
  * Connects and makes sure that the server keeps what it acknowledges.
@@ -45,12 +48,13 @@ export async function openPostgres(url: Secret<string>, allowUnsafe: boolean, lo
   pool.on('error', lost)
   pool.on('connect', (client) => client.on('error', () => {}))
 
+  const names = new StatementNames(STATEMENT_NAMES_MAX, () => log.warn('database-statements-not-kept'))
   let closing: Promise<void> | null = null
   const close = () => {
     closing ??= pool.end()
     return closing
   }
-  const engine: Engine = { name: 'postgres', acquire: () => acquire(pool), close }
+  const engine: Engine = { name: 'postgres', acquire: () => acquire(pool, names), close }
   try {
     await requireDurable(engine, allowUnsafe, log)
     return engine
@@ -70,30 +74,53 @@ function requireAddress(address: string): void {
   }
 }
 
-async function acquire(pool: pg.Pool): Promise<Session> {
+/** A transaction that failed through no fault of its own, and is tried again like one that lost against another. */
+class NameFailed extends Error {
+  override readonly name = 'NameFailed'
+  readonly code = '40001'
+}
+
+async function acquire(pool: pg.Pool, names: StatementNames): Promise<Session> {
   const leave = enterConnection(pool)
   const client = await pool.connect().catch((error: unknown) => {
     leave()
     throw error
   })
   let isLost = false
+
+  async function ask(text: string, values: readonly unknown[], name?: string) {
+    const limit = isPatientScope() ? {} : { query_timeout: ANSWER_TIMEOUT_MS }
+    const named = name === undefined ? {} : { name }
+    try {
+      const result: pg.QueryResult<object> | pg.QueryResult<object>[] = await client.query({
+        text,
+        values: [...values],
+        ...named,
+        ...limit,
+      })
+      const last = Array.isArray(result) ? result.at(-1) : result
+      return answerOf(last?.command ?? '', last?.rows ?? [], last?.rowCount)
+    } catch (error) {
+      // An error of the statement leaves the connection whole. After any other trouble it is about to end, or (after the
+      // timeout on this side) still busy, and whoever had it next would fail or wait for it.
+      const isOfStatement = error instanceof pg.DatabaseError && error.severity === 'ERROR'
+      if (isTransient(error) && !isOfStatement) isLost = true
+      throw error
+    }
+  }
+
   return {
     async query(text, values) {
-      const limit = isPatientScope() ? {} : { query_timeout: ANSWER_TIMEOUT_MS }
+      const name = values.length > 0 ? names.nameOf(text) : undefined
+      if (name === undefined) return ask(text, values)
+      const isAlone = client.getTransactionStatus() === 'I'
       try {
-        const result: pg.QueryResult<object> | pg.QueryResult<object>[] = await client.query({
-          text,
-          values: [...values],
-          ...limit,
-        })
-        const last = Array.isArray(result) ? result.at(-1) : result
-        return answerOf(last?.command ?? '', last?.rows ?? [], last?.rowCount)
+        return await ask(text, values, name)
       } catch (error) {
-        // An error of the statement leaves the connection whole. After any other trouble it is about to end, or (after the
-        // timeout on this side) still busy, and whoever had it next would fail or wait for it.
-        const isOfStatement = error instanceof pg.DatabaseError && error.severity === 'ERROR'
-        if (isTransient(error) && !isOfStatement) isLost = true
-        throw error
+        if (!names.isToBlame(text, error)) throw error
+        // By itself it is undone and can be asked again. In a transaction everything before it is undone with it.
+        if (isAlone) return ask(text, values)
+        throw new NameFailed('a kept statement was of no use any more', { cause: error })
       }
     },
     release(isDoubtful) {
