@@ -16,8 +16,9 @@ export default defineConfig({
       project('fuzz', ['test/fuzz/**/*.test.ts'], {
         testTimeout: 60_000 * Math.max(1, Number(process.env['FUZZ_RUNS'] ?? 1)),
       }),
-      project('rooms', ['test/rooms/**/*.test.ts']),
-      project('doors', ['test/doors/**/*.test.ts']),
+      // A test of these that opens databases and servers of its own takes some seconds on an idle machine, and far more on a busy one.
+      project('rooms', ['test/rooms/**/*.test.ts'], { testTimeout: 90_000, hookTimeout: 120_000 }),
+      project('doors', ['test/doors/**/*.test.ts'], { testTimeout: 90_000, hookTimeout: 120_000 }),
       // Whole networks in processes of their own take their time on a busy machine.
       project('story', ['test/story/**/*.test.ts'], { testTimeout: 120_000, hookTimeout: 120_000 }),
     ],

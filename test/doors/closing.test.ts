@@ -1,12 +1,13 @@
 /** Closing: what is under way is finished, what is idle is let go, and nobody new gets in. */
 import { expect, it } from 'vitest'
 import { makeServiceJwt } from '../kit/tokens.ts'
+import { OPENS_A_WORLD } from '../kit/waiting.ts'
 import { openWire, statusOf } from '../kit/wire.ts'
 import { openStage } from './stage.ts'
 
 const PUT = 'community.reeve.member.put'
 
-it('finishes the request under way, lets idle connections go, and takes no new ones', async () => {
+it('finishes the request under way, lets idle connections go, and takes no new ones', OPENS_A_WORLD, async () => {
   const stage = await openStage()
   const { world, alice, eve, forum } = stage
   const body = JSON.stringify({ space: forum, did: eve.did, role: 'reader' })
@@ -34,7 +35,7 @@ it('finishes the request under way, lets idle connections go, and takes no new o
   await closing
 })
 
-it('does not wait for somebody who never ends their request', async () => {
+it('does not wait for somebody who never ends their request', OPENS_A_WORLD, async () => {
   const stage = await openStage()
   const stuck = await openWire(stage.world.url)
   stuck.write(`POST /xrpc/${PUT} HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n`)

@@ -11,6 +11,7 @@ import { openLog } from '../../src/platform/log.ts'
 import { Refusal, Unavailable } from '../../src/refusals.ts'
 import { hasPostgres, onServer, openTestDatabase } from '../kit/databases.ts'
 import { makeDelegation, makeDpopProof, makeKey, makeServiceJwt, makeSpaceSignature } from '../kit/tokens.ts'
+import { OPENS_A_WORLD } from '../kit/waiting.ts'
 import { type Answer, EXCHANGE_PATH, openWorld, type Person, type RawRequest, sendRaw, spaceOf } from '../kit/world.ts'
 import { openStage, type Stage } from './stage.ts'
 
@@ -210,7 +211,7 @@ describe('secrets in requests', () => {
 })
 
 describe('when the database is gone', () => {
-  it('health and every way in that needs it say 503, the others go on (embedded)', async () => {
+  it('health and every way in that needs it say 503, the others go on (embedded)', OPENS_A_WORLD, async () => {
     const logged: string[] = []
     const log = openLog('debug', { write: (line) => void logged.push(line) })
     const stage = await openStage({ log, environment: { REEVE_HANDLE_DOMAINS: 'communities.example' } })
@@ -244,13 +245,15 @@ describe('when the database is gone', () => {
 
   it.runIf(hasPostgres)(
     'its connections cut, callers are told to try again, and trying again helps (postgres)',
+    OPENS_A_WORLD,
     async () => {
       const stage = await openStage({ database: await openTestDatabase('postgres') })
       const { world, alice, bob, forum } = stage
       try {
         const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(world.database.db)
+        // Until they are gone: a connection that dies a moment later would fail whoever asks last.
         const cut = () =>
-          onServer(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${rows[0]?.name}'`)
+          onServer(`select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '${rows[0]?.name}'`)
         const asks: Promise<Answer>[] = []
         for (let round = 0; round < 5; round++) {
           for (let at = 0; at < 10; at++) {
@@ -270,7 +273,7 @@ describe('when the database is gone', () => {
     },
   )
 
-  it.runIf(hasPostgres)('and stays away, every way in that needs it says 503 (postgres)', async () => {
+  it.runIf(hasPostgres)('and stays away, every way in that needs it says 503 (postgres)', OPENS_A_WORLD, async () => {
     const world = await openWorld({ database: await openTestDatabase('postgres') })
     try {
       const alice = await world.person()

@@ -86,7 +86,7 @@ export async function createOnServer(
 
 /** One statement on the server's own database, over a connection of its own. */
 export async function onServer(text: string): Promise<void> {
-  const client = new pg.Client({ connectionString: SERVER_URL, connectionTimeoutMillis: 3_000 })
+  const client = new pg.Client({ connectionString: SERVER_URL, connectionTimeoutMillis: 20_000 })
   try {
     await client.connect()
     await client.query(text)

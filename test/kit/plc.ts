@@ -14,7 +14,8 @@ import type { Curve } from '../../src/platform/ecdsa.ts'
  */
 export async function startPlcServer(): Promise<{ url: string; close(): Promise<void> }> {
   const plc = PlcServer.create({ db: Database.mock() })
-  const server = createServer(plc.app)
+  // Idle connections are for whoever asked to give up: a request into one that ends in the same moment would be lost.
+  const server = createServer({ keepAliveTimeout: 0 }, plc.app)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo

@@ -35,6 +35,8 @@ export function sendRaw(url: string, { method = 'GET', path, headers = [], body 
       },
       (incoming) => {
         const chunks: Buffer[] = []
+        // A server that dies within its answer is an error too, and not a wait without end.
+        incoming.on('error', reject)
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
         incoming.on('end', () => {
           const text = Buffer.concat(chunks).toString('utf8')

@@ -14,3 +14,6 @@ export async function eventually<T>(
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
 }
+
+/** For a test that opens a world of its own: on a busy machine that alone takes as long as a test may otherwise. */
+export const OPENS_A_WORLD = { timeout: 120_000 } as const

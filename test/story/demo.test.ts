@@ -98,9 +98,8 @@ describe('the demo', () => {
 
   it('takes everything down again when it is interrupted while it starts', async () => {
     running = run(temporary)
-    await eventually('Reeve gets its folder', async () =>
-      (await readdir(temporary)).some((name) => name.startsWith('reeve-demo-')),
-    )
+    const hasFolder = async () => (await readdir(temporary)).some((name) => name.startsWith('reeve-demo-'))
+    await eventually('Reeve gets its folder', hasFolder, 90_000)
     running.child.kill('SIGTERM')
     expect(await running.code).toBe(130)
     expect(running.stderr()).toBe('')
