@@ -73,6 +73,13 @@ export function parseSpaceUri(text: unknown): SpaceName | null {
   return { uri: text as SpaceUri, authority, spaceType, skey }
 }
 
+/** The DID under which a space stands. */
+export const authorityOf = (space: SpaceUri): Did =>
+  space.slice('at://'.length, space.indexOf('/', 'at://'.length)) as Did
+
+/** Whether a name in a roster is a space's, and not a person's. */
+export const isSpaceUri = (name: Did | SpaceUri): name is SpaceUri => name.startsWith('at://')
+
 /** The URI of a space from parts that are names already. */
 export function spaceUriOf(authority: Did, spaceType: Nsid, skey: string): SpaceName {
   if (!isSkey(skey)) throw new TypeError('not a space key')

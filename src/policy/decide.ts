@@ -4,10 +4,32 @@
  * Facts in, verdict out: no clock, no database, no network. A `Grant` and a `Permit` can be made nowhere else, and the signer
  * and the stores demand one, so forgetting to ask does not compile.
  */
-import type { Did, SpaceName, SpaceUri } from '../names.ts'
+import { authorityOf, type Did, rosterOf, type SpaceName, type SpaceUri } from '../names.ts'
 import type { RefusalCode } from '../refusals.ts'
+import {
+  firstAbove,
+  firstExcess,
+  firstGivenBeyond,
+  firstTaken,
+  isOwnerIn,
+  isOwnership,
+  lostWithout,
+  type Power,
+} from './bounds.ts'
 import { type Action, isManaging, OWNER, OWNER_MARK, type Roles } from './roles.ts'
-import { asIfOpen, type Edge, holds, pathTo, type Standing, type StandingFacts, standingOf } from './standing.ts'
+import { type Edge, isForeign, sameEntry } from './roster-graph.ts'
+import {
+  asIfOpen,
+  bansInForce,
+  groundedStanding,
+  holds,
+  type PersonIn,
+  pathTo,
+  type Standing,
+  type StandingFacts,
+  standingIn,
+  standingOf,
+} from './standing.ts'
 
 /**
  * What a verdict is sealed with. It exists for the compiler only, and being private to a class it is left behind by object
@@ -24,6 +46,7 @@ export interface Reason {
     | 'publicPolicy'
     | 'openToApps'
     | 'edge'
+    | 'ban'
     | 'noPath'
     | 'bound'
     | 'lastOwner'
@@ -113,16 +136,22 @@ export function decidePerson(facts: AccessFacts, did: Did, action: Action): Deci
 function judgePerson(facts: ReadFacts, did: Did, action: Action, policy: UserPolicy | null): Decision<readonly Edge[]> {
   const { uri, authority } = facts.space
   if (policy !== null && did === authority) return { ok: true, value: [], because: [{ rule: 'authority' }] }
-  const standing = standingOf(facts)
+  const ban = bansInForce(facts.bans, facts.nowMs).find(({ scope }) => scope === authority || scope === uri)
+  if (ban) return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'ban', into: uri, action }] }
+  const standing = standingIn(facts, uri)
   if (holds(standing, uri, action)) {
-    const path = pathTo(standing, facts.roles, uri, action)
-    return { ok: true, value: path, because: path.map(reasonOf) }
+    const path = pathTo(standing, uri, action)
+    return { ok: true, value: path, because: reasonsOf(path, authority) }
   }
   if (policy === 'public') return { ok: true, value: [], because: [{ rule: 'publicPolicy' }] }
   return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'noPath', into: uri, action }] }
 }
 
-const reasonOf = ({ into, from, role }: Edge): Reason => ({ rule: 'edge', into, from, role })
+/** The edges of a path as far as they are this community's: which spaces another one has, and who is in them, is its own affair. */
+const reasonsOf = (path: readonly Edge[], community: Did): readonly Reason[] =>
+  path
+    .filter(({ into }) => authorityOf(into) === community)
+    .map(({ into, from, role }) => ({ rule: 'edge', into, from, role }))
 
 /**
  * May the actor do `action` in `space`? Somebody with no standing there at all is told NotFound: that a space exists is
@@ -134,22 +163,28 @@ export function decideAct<A extends Action>(
   action: A,
   space: SpaceUri,
 ): Decision<Permit<A>> {
-  return judgeAct(standingOf(facts), facts.roles, actor, action, space)
+  return judgeAct(standingIn(facts, space), actor, action, space)
 }
 
-function judgeAct<A extends Action>(
-  standing: Standing,
-  roles: Roles,
-  actor: Did,
-  action: A,
-  space: SpaceUri,
-): Decision<Permit<A>> {
+function judgeAct<A extends Action>(standing: Standing, actor: Did, action: A, space: SpaceUri): Decision<Permit<A>> {
   if (holds(standing, space, action)) {
-    const because = pathTo(standing, roles, space, action).map(reasonOf)
+    const because = reasonsOf(pathTo(standing, space, action), authorityOf(space))
     return { ok: true, value: permitFor(action, actor, because), because }
   }
   const code = standing.has(space) ? 'Forbidden' : 'NotFound'
   return { ok: false, code, because: [{ rule: 'noPath', into: space, action }] }
+}
+
+/**
+ * May the actor let the public into a space, or put it out? `space.configure` there; and as that concerns people whom no roster
+ * knows, an owner's standing.
+ */
+export function decideOpening(facts: StandingFacts, actor: Did, space: SpaceUri): Decision<Permit<'space.configure'>> {
+  const roster = rosterOf(facts.graph.community).uri
+  const standing = standingOf(facts)
+  const ordinary = judgeAct(standing, actor, 'space.configure', space)
+  if (!ordinary.ok || holds(standing, roster, OWNER_MARK)) return ordinary
+  return { ok: false, code: 'Forbidden', because: [{ rule: 'noPath', into: roster, action: OWNER_MARK }] }
 }
 
 /** The one permit without a standing behind it: a community that is being founded has nobody yet who could give one. */
@@ -171,9 +206,9 @@ export interface RosterFacts {
   readonly actor: StandingFacts
   /** The standing facts of the person concerned, before the change. */
   readonly person: StandingFacts
-  /** The community's roster space, and how many direct owners it has now. */
+  /** The community's roster space, and how many owners it has now besides the person concerned. */
   readonly roster: SpaceUri
-  readonly owners: number
+  readonly otherOwners: number
 }
 
 /** May the actor put this entry on a roster, new or in place of the one there? */
@@ -202,17 +237,15 @@ function judgeRosterChange<A extends Action>(
 ): Decision<Permit<A>> {
   const { roles } = facts.actor
   const standing = standingOf(facts.actor)
-  const ordinary = judgeAct(standing, roles, actor, ordinaryAction(roles, change), change.space)
+  const ordinary = judgeAct(standing, actor, ordinaryAction(roles, change), change.space)
   const isLeaving = change.after === null && change.person === actor
   if (!ordinary.ok && !isLeaving) return ordinary
 
   const over = firstExcess(facts, standing, change, change.person === actor)
-  if (over) {
-    return { ok: false, code: 'EscalationDenied', because: [{ rule: 'bound', into: over.space, action: over.action }] }
-  }
+  if (over) return beyond(over)
 
   const losesOwner = change.space === facts.roster && isOwnership(change.before) && !isOwnership(change.after)
-  if (losesOwner && facts.owners <= 1) return { ok: false, code: 'LastOwner', because: [{ rule: 'lastOwner' }] }
+  if (losesOwner && facts.otherOwners === 0) return { ok: false, code: 'LastOwner', because: [{ rule: 'lastOwner' }] }
 
   const because: readonly Reason[] = ordinary.ok
     ? ordinary.because
@@ -220,81 +253,11 @@ function judgeRosterChange<A extends Action>(
   return { ok: true, value: permitFor(permitted, actor, because), because }
 }
 
-/** A community is owned without a term: by somebody whose time runs out it would be left without an owner. */
-const isOwnership = (edge: Edge | null): boolean =>
-  edge !== null && edge.role === OWNER && edge.sinceMs === null && edge.untilMs === null
-
-interface Power {
-  readonly space: SpaceUri
-  readonly action: Action
-}
-
-/**
- * The first managing action by which a change goes beyond its actor.
- *
- * What the entry gives, the actor must hold in the same space now and for as long as the entry gives it: else somebody whose
- * time runs out could stay through a puppet, and take the community from those who lent it to them. What the person has by
- * other entries excuses nothing, because this one would outlive them.
- *
- * Where the entry is what gave somebody something, whoever takes it must be their equal there: every managing action that the
- * person has in that space, now or later and by whatever way, the actor must hold there now. Else those who are trusted with
- * less could put out those who are trusted with more. Of themself everybody may take.
- */
-function firstExcess(
-  { actor, person }: RosterFacts,
-  standing: Standing,
-  { before, after }: RosterChange,
-  isSelf: boolean,
-): Power | null {
-  const lasting = standingOf(lastingUntil(actor, after?.untilMs ?? null))
-  for (const power of givenBeyond(person, after, before)) {
-    if (isManaging(power.action) && !holds(lasting, power.space, power.action)) return power
-  }
-  if (isSelf) return null
-  const held = standingOf(asIfOpen(person))
-  for (const space of new Set([...givenBeyond(person, before, after)].map((power) => power.space))) {
-    for (const action of held.get(space)?.actions ?? []) {
-      if (isManaging(action) && !holds(standing, space, action)) return { space, action }
-    }
-  }
-  return null
-}
-
-/**
- * What an entry gives, at any time from now on and in any space it leads to, that the other entry in its place doesn't give
- * all that time.
- *
- * Every edge opens on one premise: standing in its space at all, or one action there. So what an entry gives is the union of
- * what its premises lead to, one by one, and it can be judged alone, however many others the person has. The premises that the
- * two entries share lead to the same at every instant, whichever edges come and go on the way; what remains is followed through
- * every edge that hasn't ended, as if all of them were open, for one of them may open later.
- */
-function* givenBeyond(facts: StandingFacts, entry: Edge | null, other: Edge | null): Generator<Power> {
-  if (entry === null) return
-  const shared = other !== null && covers(other, entry, facts.nowMs) ? facts.roles.get(other.role) : undefined
-  const isShared = ({ from, holding }: Edge): boolean =>
-    shared !== undefined && from === entry.into && (holding === null || shared.has(holding))
-  const nested = facts.nested.filter((edge) => !isShared(edge))
-  for (const [space, { actions }] of standingOf(asIfOpen({ ...facts, own: [entry], nested }))) {
-    for (const action of actions) if (space !== entry.into || !shared?.has(action)) yield { space, action }
-  }
-}
-
-/** Whether, from now on, one entry counts whenever the other does. */
-function covers(one: Edge, other: Edge, nowMs: number): boolean {
-  const beginsInTime = (one.sinceMs ?? nowMs) <= Math.max(other.sinceMs ?? nowMs, nowMs)
-  return beginsInTime && lastsUntil(one, other.untilMs)
-}
-
-/** The facts without the edges that end before then (null: ever): what stands by them now stands until then. */
-const lastingUntil = (facts: StandingFacts, untilMs: number | null): StandingFacts => ({
-  ...facts,
-  own: facts.own.filter((edge) => lastsUntil(edge, untilMs)),
-  nested: facts.nested.filter((edge) => lastsUntil(edge, untilMs)),
+const beyond = ({ space, action }: Power): Decision<never> => ({
+  ok: false,
+  code: 'EscalationDenied',
+  because: [{ rule: 'bound', into: space, action }],
 })
-
-const lastsUntil = (edge: Edge, untilMs: number | null): boolean =>
-  edge.untilMs === null || (untilMs !== null && edge.untilMs >= untilMs)
 
 /**
  * Adding is `members.add` and taking out `members.remove`; giving a role with power, or another entry in place of the one
@@ -308,9 +271,119 @@ function ordinaryAction(roles: Roles, { before, after }: RosterChange): Action {
   return carriesPower || replaces ? 'role.assign' : 'members.add'
 }
 
-/** Whether two entries of one person on one roster say the same. */
-export const sameEntry = (a: Edge, b: Edge): boolean =>
-  a.role === b.role && a.sinceMs === b.sinceMs && a.untilMs === b.untilMs
+/**
+ * May the actor put a space on another one's roster, new or in place of the entry there?
+ *
+ * Order of checks: space.nest; an entry that carries power is an owner's to make; then the bound on what it gives and takes, in
+ * every space to which it leads. People of other communities get no power by any entry, so theirs gives none to be bounded.
+ */
+export function decideNest(
+  actor: StandingFacts,
+  did: Did,
+  { before, after }: { readonly before: Edge | null; readonly after: Edge },
+): Decision<Permit<'space.nest'>> {
+  const standing = standingOf(actor)
+  const ordinary = judgeAct(standing, did, 'space.nest', after.into)
+  if (!ordinary.ok) return ordinary
+  const community = authorityOf(after.into)
+  const power = [...(actor.roles.get(after.role) ?? [])].find(isManaging)
+  if (power !== undefined && !holds(standing, rosterOf(community).uri, OWNER_MARK)) {
+    return beyond({ space: after.into, action: power })
+  }
+  if (!isForeign(after)) {
+    const over = firstGivenBeyond(actor, actor, after, before) ?? firstTaken(standing, actor, before, after)
+    if (over) return beyond(over)
+  }
+  return ordinary
+}
+
+/** May the actor take a space off another one's roster? `space.nest`, and every power that goes with the entry, in every space. */
+export function decideUnnest(actor: StandingFacts, did: Did, before: Edge): Decision<Permit<'space.nest'>> {
+  const standing = standingOf(actor)
+  const ordinary = judgeAct(standing, did, 'space.nest', before.into)
+  if (!ordinary.ok) return ordinary
+  const over = isForeign(before) ? null : firstTaken(standing, actor, before, null)
+  return over ? beyond(over) : ordinary
+}
+
+/** May the actor end a space? `space.delete` there, and every power that its people have elsewhere by being in it. */
+export function decideDelete(actor: StandingFacts, did: Did, space: SpaceUri): Decision<Permit<'space.delete'>> {
+  const standing = standingOf(actor)
+  const ordinary = judgeAct(standing, did, 'space.delete', space)
+  if (!ordinary.ok) return ordinary
+  for (const edge of actor.graph.edgesFrom(space)) {
+    const over = firstTaken(standing, actor, edge, null)
+    if (over) return beyond(over)
+  }
+  return ordinary
+}
+
+/**
+ * May the actor keep somebody out of a space, or of the whole community (`scope` is its DID)? `members.ban` there, or in the
+ * roster for the whole community. Whoever is kept out must not hold any power that the actor lacks, in any space where they lose
+ * something by it; and an owner stays.
+ */
+export function decideBan(facts: RosterFacts, actor: Did, scope: SpaceUri | Did): Decision<Permit<'members.ban'>> {
+  const standing = standingOf(facts.actor)
+  const isWhole = scope === facts.actor.graph.community
+  const ordinary = judgeAct(standing, actor, 'members.ban', isWhole ? facts.roster : (scope as SpaceUri))
+  if (!ordinary.ok) return ordinary
+  const { nowMs } = facts.actor
+  const over = firstAbove(standing, facts.person, nowMs, spacesBehind(facts.person, nowMs, scope))
+  if (over) return beyond(over)
+  if (isWhole && isOwnerIn(facts.person, facts.roster) && facts.otherOwners === 0) {
+    return { ok: false, code: 'LastOwner', because: [{ rule: 'lastOwner' }] }
+  }
+  return ordinary
+}
+
+/**
+ * May the actor let somebody in again? Whoever may ban there, and holds every power that comes back with the person; and an owner
+ * always, for else two bans could lock a space for good.
+ */
+export function decideUnban(
+  { actor, person }: { readonly actor: StandingFacts; readonly person: PersonIn },
+  did: Did,
+  scope: SpaceUri | Did,
+): Decision<Permit<'members.ban'>> {
+  const listing = decideListBans(actor, did, scope)
+  if (!listing.ok || holds(standingOf(actor), rosterOf(actor.graph.community).uri, OWNER_MARK)) return listing
+  const over = firstAbove(standingOf(actor), person, actor.nowMs, spacesBehind(person, actor.nowMs, scope))
+  return over ? beyond(over) : listing
+}
+
+/** May the actor see who is kept out? Those who may ban there, and every owner. */
+export function decideListBans(actor: StandingFacts, did: Did, scope: SpaceUri | Did): Decision<Permit<'members.ban'>> {
+  const standing = standingOf(actor)
+  const roster = rosterOf(actor.graph.community).uri
+  const where = scope === actor.graph.community ? roster : (scope as SpaceUri)
+  const ordinary = judgeAct(standing, did, 'members.ban', where)
+  if (ordinary.ok || !holds(standing, roster, OWNER_MARK)) return ordinary
+  const because = reasonsOf(pathTo(standing, roster, OWNER_MARK), actor.graph.community)
+  return { ok: true, value: permitFor('members.ban', did, because), because }
+}
+
+/** The spaces in which a person loses something by a ban from `scope`, or gets it back. */
+const spacesBehind = (person: PersonIn, nowMs: number, scope: SpaceUri | Did): Iterable<SpaceUri> =>
+  scope === person.graph.community
+    ? groundedStanding(person, asIfOpen(nowMs)).keys()
+    : lostWithout(person, nowMs, scope as SpaceUri)
+
+/** May a person leave a space? Everybody may leave where they stand; only the last owner stays. */
+export function decideLeave(
+  facts: Pick<RosterFacts, 'person' | 'roster' | 'otherOwners'>,
+  did: Did,
+  space: SpaceUri,
+): Decision<Permit<'members.remove'>> {
+  const { person, roster, otherOwners } = facts
+  const because: readonly Reason[] = [{ rule: 'self', into: space, from: did }]
+  if (!standingIn(person, space).has(space))
+    return { ok: false, code: 'NotFound', because: [{ rule: 'noPath', into: space }] }
+  if (space === roster && isOwnerIn(person, roster) && otherOwners === 0) {
+    return { ok: false, code: 'LastOwner', because: [{ rule: 'lastOwner' }] }
+  }
+  return { ok: true, value: permitFor('members.remove', did, because), because }
+}
 
 /** The edge by which the owners of a community stand in one of its spaces. Made by the system with every space, and not removable. */
 export const ownersEdge = (roster: SpaceUri, space: SpaceUri): Edge => ({

@@ -5,80 +5,206 @@
  * themselves, one more edge never takes away, and removing one never adds. What an edge gives is what the edge says, not what
  * the person has in the space it comes from: moderators need no power over their role space to moderate the forum. And every
  * edge opens on one premise alone, so the standing of several entries is the union of what each of them gives by itself.
+ *
+ * What closes is little and always wins: a ban, an end of the space, and the person's own leaving, which closes the ways in by
+ * other spaces until somebody puts them on the roster again.
+ *
+ * People of other communities come in second: by what they hold in their own community through its own edges alone, so that two
+ * communities that nest each other keep no ghost alive, and with reading and writing at most, wherever it leads them.
  */
-import type { Did, SpaceUri } from '../names.ts'
-import type { Action, Roles } from './roles.ts'
+import { type Did, isSpaceUri, type SpaceUri } from '../names.ts'
+import { type Action, OWNER, type Roles } from './roles.ts'
+import type { Edge, RosterGraph, Ways } from './roster-graph.ts'
 
-/** One entry in the roster of `into`: a person, or a space whose people come through when they have `holding` there. */
-export interface Edge {
-  readonly into: SpaceUri
-  readonly from: Did | SpaceUri
-  readonly role: string
-  /** For an edge from a space: what a person must have there to pass. Null: any standing at all. */
-  readonly holding: Action | null
-  /** Milliseconds since 1970; null is open. An edge counts from `sinceMs` on and until just before `untilMs`. */
-  readonly sinceMs: number | null
+/** A person kept out of a space, or of a whole community, until `untilMs` (null: until it is lifted). */
+export interface Ban {
+  readonly scope: SpaceUri | Did
   readonly untilMs: number | null
 }
 
-/** Everything the fixed point is computed from: dated facts of one snapshot. */
-export interface StandingFacts {
+/** What is known of one person in one community, and of its spaces. */
+export interface PersonIn {
   /** The edges from the person's own DID. */
   readonly own: readonly Edge[]
-  /** Every edge from a space into a space of the community. */
-  readonly nested: readonly Edge[]
+  readonly bans: readonly Ban[]
+  /** Spaces that the person left, and was not put into again. */
+  readonly left: readonly SpaceUri[]
+  readonly graph: RosterGraph
   readonly roles: Roles
+}
+
+/** Everything the fixed point is computed from: dated facts of one snapshot. */
+export interface StandingFacts extends PersonIn {
+  /** The same person in each of the communities whose spaces are on rosters here. */
+  readonly feeding: readonly PersonIn[]
   readonly nowMs: number
 }
 
-/** Space → the actions a person has there, and the edges that brought them. A space without standing is absent. */
-export type Standing = ReadonlyMap<
-  SpaceUri,
-  { readonly actions: ReadonlySet<Action>; readonly through: readonly Edge[] }
->
+/** An edge that was passed, with what it gave, and the standing by which it was passed; null for the person's own edges. */
+export interface Passed {
+  readonly edge: Edge
+  readonly gives: ReadonlySet<Action>
+  readonly premise: Stand | null
+}
 
-/** Whether an edge counts at an instant. */
-const isOpen = (edge: Edge, nowMs: number): boolean =>
-  (edge.sinceMs === null || edge.sinceMs <= nowMs) && !hasEnded(edge, nowMs)
+/** What a person has in one space, and by which edges, in the order in which they were passed. */
+export interface Stand {
+  readonly actions: ReadonlySet<Action>
+  readonly through: readonly Passed[]
+}
+
+/** Space → what a person has there. A space without standing is absent. */
+export type Standing = ReadonlyMap<SpaceUri, Stand>
+
+/** How the facts are looked at: now, or as they may become. */
+export interface Look {
+  readonly nowMs: number
+  /** Whether an edge counts. */
+  readonly opens: (edge: Edge) => boolean
+  /** Bans and leavings are of today: whoever asks what edges can ever give looks past them. */
+  readonly isPastClosings: boolean
+}
+
+/** The facts as they are in this instant. */
+export const asNow = (nowMs: number): Look => ({
+  nowMs,
+  opens: (edge) => (edge.sinceMs === null || edge.sinceMs <= nowMs) && !hasEnded(edge, nowMs),
+  isPastClosings: false,
+})
+
+/** Every edge that hasn't ended is open, and nobody is kept out: all that the edges can give from now on. */
+export const asIfOpen = (nowMs: number): Look => ({
+  nowMs,
+  opens: (edge) => !hasEnded(edge, nowMs),
+  isPastClosings: true,
+})
+
+/** What stands now and goes on standing until then (null: for ever). */
+export function asLastingUntil(nowMs: number, untilMs: number | null): Look {
+  const { opens } = asNow(nowMs)
+  return { nowMs, opens: (edge) => opens(edge) && lastsUntil(edge, untilMs), isPastClosings: false }
+}
 
 const hasEnded = (edge: Edge, nowMs: number): boolean => edge.untilMs !== null && edge.untilMs <= nowMs
 
-/** The facts with every edge that hasn't ended open for ever: their standing holds all that the edges can give from now on. */
-export function asIfOpen(facts: StandingFacts): StandingFacts {
-  const open = (edges: readonly Edge[]): readonly Edge[] =>
-    edges.filter((edge) => !hasEnded(edge, facts.nowMs)).map((edge) => ({ ...edge, sinceMs: null, untilMs: null }))
-  return { ...facts, own: open(facts.own), nested: open(facts.nested) }
-}
+/** Whether an edge doesn't end before then (null: ever). */
+export const lastsUntil = (edge: Edge, untilMs: number | null): boolean =>
+  edge.untilMs === null || (untilMs !== null && edge.untilMs >= untilMs)
+
+/** What those who come from other communities may have. */
+const FOR_FOREIGNERS: ReadonlySet<Action> = new Set(['read', 'write'])
 
 /** The standing of one person in every space that any edge reaches. An edge whose role is unknown gives nothing. */
-export function standingOf(facts: StandingFacts): Standing {
-  const standing = new Map<SpaceUri, { actions: Set<Action>; through: Edge[] }>()
-  const outgoing = Map.groupBy(facts.nested, (edge) => edge.from)
-  const moved: SpaceUri[] = []
-  const passed = new Set<Edge>()
+export const standingOf = (facts: StandingFacts): Standing => standingWithin(facts, null)
 
-  const pass = (edge: Edge): void => {
-    const given = facts.roles.get(edge.role)
-    if (!given || passed.has(edge) || !isOpen(edge, facts.nowMs)) return
-    passed.add(edge)
-    const here = standing.get(edge.into) ?? { actions: new Set(), through: [] }
-    here.through.push(edge)
-    const before = here.actions.size
-    for (const action of given) here.actions.add(action)
-    const isNew = !standing.has(edge.into)
-    standing.set(edge.into, here)
-    if (isNew || here.actions.size > before) moved.push(edge.into)
-  }
+/** The standing of one person as far as it matters for `space`: what they have there, and on the ways that lead to it. */
+export const standingIn = (facts: StandingFacts, space: SpaceUri): Standing =>
+  standingWithin(facts, facts.graph.waysInto(space))
 
-  for (const edge of facts.own) pass(edge)
-  for (let space = moved.pop(); space !== undefined; space = moved.pop()) {
-    const here = standing.get(space)
-    for (const edge of outgoing.get(space) ?? []) {
-      if (here && (edge.holding === null || here.actions.has(edge.holding))) pass(edge)
+function standingWithin(facts: StandingFacts, ways: Ways | null): Standing {
+  const look = asNow(facts.nowMs)
+  const walk = new Walk(facts, look, ways && ((space) => ways.local.has(space)))
+  for (const edge of facts.own) walk.pass(edge, null)
+  walk.goOn()
+  walk.admitForeigners(FOR_FOREIGNERS)
+  for (const there of facts.feeding) {
+    const sources = ways ? ways.foreign.get(there.graph.community) : null
+    if (sources === undefined) continue
+    const grounded = groundedStanding(there, look, sources && within(there.graph, sources))
+    for (const edge of facts.graph.foreign.get(there.graph.community) ?? []) {
+      const source = edge.from as SpaceUri // an edge is foreign by the authority of the space it comes from
+      const premise = grounded.get(source)
+      if (premise && there.graph.isOffered(source, facts.graph.community)) walk.passFrom(premise, edge)
     }
   }
-  return standing
+  walk.goOn()
+  return walk.standing
 }
+
+/** The standing by a community's own edges alone, in those of its spaces that `within` lets through. */
+export function groundedStanding(
+  facts: PersonIn,
+  look: Look,
+  isWithin: ((space: SpaceUri) => boolean) | null = null,
+): Standing {
+  const walk = new Walk(facts, look, isWithin)
+  for (const edge of facts.own) walk.pass(edge, null)
+  walk.goOn()
+  return walk.standing
+}
+
+function within(graph: RosterGraph, sources: ReadonlySet<SpaceUri>): (space: SpaceUri) => boolean {
+  const ways = [...sources].map((source) => graph.waysInto(source).local)
+  return (space) => ways.some((local) => local.has(space))
+}
+
+/** One person's walk over the edges of one community, from where they stand to where that leads. */
+class Walk {
+  readonly standing = new Map<SpaceUri, { actions: Set<Action>; through: Passed[] }>()
+  readonly #facts: PersonIn
+  readonly #look: Look
+  readonly #isWithin: ((space: SpaceUri) => boolean) | null
+  readonly #isOut: boolean
+  readonly #banned: ReadonlySet<SpaceUri | Did>
+  readonly #left: ReadonlySet<SpaceUri>
+  readonly #passed = new Set<Edge>()
+  readonly #moved: SpaceUri[] = []
+  #most: ReadonlySet<Action> | null = null
+
+  constructor(facts: PersonIn, look: Look, isWithin: ((space: SpaceUri) => boolean) | null) {
+    const { isPastClosings, nowMs } = look
+    this.#facts = facts
+    this.#look = look
+    this.#isWithin = isWithin
+    this.#banned = new Set(isPastClosings ? [] : bansInForce(facts.bans, nowMs).map(({ scope }) => scope))
+    this.#left = new Set(isPastClosings ? [] : facts.left)
+    this.#isOut = this.#banned.has(facts.graph.community)
+  }
+
+  /** From now on, no edge gives more than this. */
+  admitForeigners(most: ReadonlySet<Action>): void {
+    this.#most = most
+  }
+
+  /** Passes an edge, if it is open to the person. */
+  pass(edge: Edge, premise: Stand | null): void {
+    const role = this.#facts.roles.get(edge.role)
+    if (!role || this.#passed.has(edge) || !this.#look.opens(edge) || this.#isClosed(edge)) return
+    this.#passed.add(edge)
+    const gives = this.#most === null ? role : role.intersection(this.#most)
+    const here = this.standing.get(edge.into) ?? { actions: new Set(), through: [] }
+    here.through.push({ edge, gives, premise })
+    const before = here.actions.size
+    for (const action of gives) here.actions.add(action)
+    const isNew = !this.standing.has(edge.into)
+    this.standing.set(edge.into, here)
+    if (isNew || here.actions.size > before) this.#moved.push(edge.into)
+  }
+
+  /** Passes an edge from a space, if the person has there what it asks for. */
+  passFrom(premise: Stand, edge: Edge): void {
+    if (edge.holding === null || premise.actions.has(edge.holding)) this.pass(edge, premise)
+  }
+
+  /** Follows the edges on until nothing changes any more. */
+  goOn(): void {
+    for (let space = this.#moved.pop(); space !== undefined; space = this.#moved.pop()) {
+      const premise = this.standing.get(space)
+      if (premise) for (const edge of this.#facts.graph.edgesFrom(space)) this.passFrom(premise, edge)
+    }
+  }
+
+  #isClosed({ into, from, role }: Edge): boolean {
+    if (this.#isOut || this.#banned.has(into) || this.#facts.graph.isEnded(into)) return true
+    if (this.#isWithin && !this.#isWithin(into)) return true
+    // Owners answer for every space; the one who left could not come back by anybody's hand where they are alone.
+    return this.#left.has(into) && isSpaceUri(from) && role !== OWNER
+  }
+}
+
+/** Those of the bans that hold at an instant. */
+export const bansInForce = (bans: readonly Ban[], nowMs: number): readonly Ban[] =>
+  bans.filter(({ untilMs }) => untilMs === null || nowMs < untilMs)
 
 /** Whether a person has an action in a space. */
 export const holds = (standing: Standing, space: SpaceUri, action: Action): boolean =>
@@ -86,24 +212,22 @@ export const holds = (standing: Standing, space: SpaceUri, action: Action): bool
 
 /**
  * Edges that together show why a person has `action` in `space`, nearest first: one edge that gives it, and for a nested
- * one the edges by which the person stands where it comes from. Empty when they don't have it.
+ * one the edges by which the person stands where it comes from, in another community too. Empty when they don't have it.
  *
  * Always the first edge that gave what is needed: it was let through by edges before it, so the path comes to its end at the
- * person, even where it passes a space twice. `standing` must be as `standingOf` made it.
+ * person, even where it passes a space twice. `standing` must be as this file made it.
  */
-export function pathTo(standing: Standing, roles: Roles, space: SpaceUri, action: Action | null): readonly Edge[] {
+export function pathTo(standing: Standing, space: SpaceUri, action: Action | null): readonly Edge[] {
   const path = new Set<Edge>()
-  let at: SpaceUri | null = space
+  let at: Stand | null = standing.get(space) ?? null
   let needed = action
   while (at !== null) {
     const wanted: Action | null = needed
-    const edge: Edge | undefined = standing
-      .get(at)
-      ?.through.find((candidate) => wanted === null || roles.get(candidate.role)?.has(wanted))
-    if (!edge || path.has(edge)) break
-    path.add(edge)
-    at = edge.from.startsWith('at://') ? (edge.from as SpaceUri) : null
-    needed = edge.holding
+    const passed: Passed | undefined = at.through.find(({ gives }) => wanted === null || gives.has(wanted))
+    if (!passed || path.has(passed.edge)) break
+    path.add(passed.edge)
+    at = passed.premise
+    needed = passed.edge.holding
   }
   return [...path]
 }

@@ -1,0 +1,138 @@
+/**
+ * How far a change of a roster may go: nobody gives what they don't hold, and nobody takes from those above them.
+ *
+ * Judged by effect, over every space to which the change leads, and over all that its edges can give from now on: an entry that
+ * opens tomorrow, or a ban that is lifted, must not turn out to have given what its maker never had.
+ */
+import type { SpaceUri } from '../names.ts'
+import { type Action, isManaging, OWNER } from './roles.ts'
+import type { Edge } from './roster-graph.ts'
+import {
+  asIfOpen,
+  asLastingUntil,
+  groundedStanding,
+  holds,
+  type Look,
+  lastsUntil,
+  type PersonIn,
+  type Standing,
+  type StandingFacts,
+} from './standing.ts'
+
+/** One managing action in one space. */
+export interface Power {
+  readonly space: SpaceUri
+  readonly action: Action
+}
+
+/**
+ * The first managing action by which a change goes beyond its actor.
+ *
+ * What the entry gives, the actor must hold in the same space now and for as long as the entry gives it: else somebody whose
+ * time runs out could stay through a puppet, and take the community from those who lent it to them. What the person has by
+ * other entries excuses nothing, because this one would outlive them.
+ *
+ * Where the entry is what gave somebody something, whoever takes it must be their equal there: every managing action that the
+ * person has in that space, now or later and by whatever way, the actor must hold there now. Else those who are trusted with
+ * less could put out those who are trusted with more. Of themself everybody may take.
+ */
+export function firstExcess(
+  { actor, person }: { readonly actor: StandingFacts; readonly person: PersonIn },
+  standing: Standing,
+  { before, after }: { readonly before: Edge | null; readonly after: Edge | null },
+  isSelf: boolean,
+): Power | null {
+  const given = firstGivenBeyond(actor, person, after, before)
+  if (given) return given
+  if (isSelf) return null
+  const taken = new Set([...givenBeyond(person, actor.nowMs, before, after)].map((power) => power.space))
+  return firstAbove(standing, person, actor.nowMs, taken)
+}
+
+/** The first managing action that `after` gives beyond `before`, and the actor doesn't hold for as long. */
+export function firstGivenBeyond(
+  actor: StandingFacts,
+  person: PersonIn,
+  after: Edge | null,
+  before: Edge | null,
+): Power | null {
+  const lasting = groundedStanding(actor, asLastingUntil(actor.nowMs, after?.untilMs ?? null))
+  for (const power of givenBeyond(person, actor.nowMs, after, before)) {
+    if (isManaging(power.action) && !holds(lasting, power.space, power.action)) return power
+  }
+  return null
+}
+
+/** The first managing action that a person has in one of the spaces, now or later, and the actor doesn't hold there now. */
+export function firstAbove(
+  standing: Standing,
+  person: PersonIn,
+  nowMs: number,
+  spaces: Iterable<SpaceUri>,
+): Power | null {
+  const held = groundedStanding(person, asIfOpen(nowMs))
+  for (const space of spaces) {
+    for (const action of held.get(space)?.actions ?? []) {
+      if (isManaging(action) && !holds(standing, space, action)) return { space, action }
+    }
+  }
+  return null
+}
+
+/**
+ * What an entry gives, at any time from now on and in any space it leads to, that the other entry in its place doesn't give
+ * all that time.
+ *
+ * Every edge opens on one premise: standing in its space at all, or one action there. So what an entry gives is the union of
+ * what its premises lead to, one by one, and it can be judged alone, however many others the person has. The premises that the
+ * two entries share lead to the same at every instant, whichever edges come and go on the way; what remains is followed through
+ * every edge that hasn't ended, as if all of them were open and nobody banned, for one of them may open later, and bans are lifted.
+ */
+function* givenBeyond(facts: PersonIn, nowMs: number, entry: Edge | null, other: Edge | null): Generator<Power> {
+  if (entry === null) return
+  const shared = other !== null && covers(other, entry, nowMs) ? facts.roles.get(other.role) : undefined
+  const isShared = ({ from, holding }: Edge): boolean =>
+    shared !== undefined && from === entry.into && (holding === null || shared.has(holding))
+  const open = asIfOpen(nowMs)
+  const look: Look = { ...open, opens: (edge) => open.opens(edge) && !isShared(edge) }
+  for (const [space, { actions }] of groundedStanding({ ...facts, own: [entry] }, look)) {
+    for (const action of actions) if (space !== entry.into || !shared?.has(action)) yield { space, action }
+  }
+}
+
+/** Whether, from now on, one entry counts whenever the other does, and for everybody whom the other lets through. */
+function covers(one: Edge, other: Edge, nowMs: number): boolean {
+  if (one.holding !== null && one.holding !== other.holding) return false
+  const beginsInTime = (one.sinceMs ?? nowMs) <= Math.max(other.sinceMs ?? nowMs, nowMs)
+  return beginsInTime && lastsUntil(one, other.untilMs)
+}
+
+/** The first managing action that `before` gives beyond `after`, and the actor doesn't hold where it is given. */
+export function firstTaken(
+  standing: Standing,
+  actor: StandingFacts,
+  before: Edge | null,
+  after: Edge | null,
+): Power | null {
+  for (const power of givenBeyond(actor, actor.nowMs, before, after)) {
+    if (isManaging(power.action) && !holds(standing, power.space, power.action)) return power
+  }
+  return null
+}
+
+/** The spaces in which a person loses something when one of them is closed to them. */
+export function* lostWithout(person: PersonIn, nowMs: number, closed: SpaceUri): Generator<SpaceUri> {
+  const look = asIfOpen(nowMs)
+  const without = groundedStanding(person, { ...look, opens: (edge) => edge.into !== closed && look.opens(edge) })
+  for (const [space, { actions }] of groundedStanding(person, look)) {
+    if ((without.get(space)?.actions.size ?? -1) < actions.size) yield space
+  }
+}
+
+/** A community is owned without a term: by somebody whose time runs out it would be left without an owner. */
+export const isOwnership = (edge: Edge | null): boolean =>
+  edge !== null && edge.role === OWNER && edge.sinceMs === null && edge.untilMs === null
+
+/** Whether a person is an owner: directly on the roster, and without a term. */
+export const isOwnerIn = (person: PersonIn, roster: SpaceUri): boolean =>
+  person.own.some((edge) => edge.into === roster && isOwnership(edge))

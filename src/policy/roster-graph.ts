@@ -1,0 +1,122 @@
+/**
+ * The edges between spaces, as far as one community says them, arranged for walking in both directions.
+ *
+ * It belongs to one graph revision and never changes; what it answers more than once it keeps. Persons are not in it: a
+ * community of a million people has a graph of some thousand edges.
+ */
+import { authorityOf, type Did, isSpaceUri, type SpaceUri } from '../names.ts'
+import type { Action } from './roles.ts'
+
+/** One entry in the roster of `into`: a person, or a space whose people come through when they have `holding` there. */
+export interface Edge {
+  readonly into: SpaceUri
+  readonly from: Did | SpaceUri
+  readonly role: string
+  /** For an edge from a space: what a person must have there to pass. Null: any standing at all. */
+  readonly holding: Action | null
+  /** Milliseconds since 1970; null is open. An edge counts from `sinceMs` on and until just before `untilMs`. */
+  readonly sinceMs: number | null
+  readonly untilMs: number | null
+}
+
+/** Whether two entries in one place on one roster say the same. */
+export const sameEntry = (a: Edge, b: Edge): boolean =>
+  a.role === b.role && a.holding === b.holding && a.sinceMs === b.sinceMs && a.untilMs === b.untilMs
+
+/** Whether a space comes from another community than the one whose roster it is on. */
+export const isForeign = ({ into, from }: Edge): boolean => isSpaceUri(from) && authorityOf(from) !== authorityOf(into)
+
+/** Leave for another community to nest one of this community's spaces. */
+export interface Offer {
+  readonly space: SpaceUri
+  readonly to: Did
+}
+
+/** Every space from which one can come into a space: those of its own community, and those of others by whom they are there. */
+export interface Ways {
+  readonly local: ReadonlySet<SpaceUri>
+  readonly foreign: ReadonlyMap<Did, ReadonlySet<SpaceUri>>
+}
+
+/** Spaces kept in the memory of ways, over all answers of one graph; at some hundred bytes each. */
+const WAYS_KEPT_MAX = 200_000
+
+export class RosterGraph {
+  readonly community: Did
+  /** The other communities whose spaces are on rosters here, in the order of their DIDs. */
+  readonly feeders: readonly Did[]
+  /** By community, the edges from its spaces into spaces here. */
+  readonly foreign: ReadonlyMap<Did, readonly Edge[]>
+  /** How many edges there are. */
+  readonly size: number
+  readonly #from: ReadonlyMap<Did | SpaceUri, readonly Edge[]>
+  readonly #into: ReadonlyMap<SpaceUri, readonly Edge[]>
+  readonly #offers: ReadonlySet<string>
+  readonly #ended: ReadonlySet<SpaceUri>
+  readonly #ways = new Map<SpaceUri, Ways>()
+  #waysKept = 0
+
+  /** `edges` go into spaces of `community`; `ended` are its spaces that nobody stands in any more. */
+  constructor(community: Did, edges: readonly Edge[], offers: readonly Offer[] = [], ended: readonly SpaceUri[] = []) {
+    this.community = community
+    this.size = edges.length
+    this.#from = Map.groupBy(edges, (edge) => edge.from)
+    this.#into = Map.groupBy(edges, (edge) => edge.into)
+    this.#offers = new Set(offers.map(({ space, to }) => offerKey(space, to)))
+    this.#ended = new Set(ended)
+    const foreign = edges.filter(isForeign)
+    this.foreign = Map.groupBy(foreign, (edge) => authorityOf(edge.from as SpaceUri))
+    this.feeders = [...this.foreign.keys()].sort()
+  }
+
+  /** The edges by which the people of a space go on, to spaces of this community. */
+  edgesFrom(space: SpaceUri): readonly Edge[] {
+    return this.#from.get(space) ?? []
+  }
+
+  /** The spaces on a roster of this community. */
+  edgesInto(space: SpaceUri): readonly Edge[] {
+    return this.#into.get(space) ?? []
+  }
+
+  /** Whether this community lets another one nest a space of its own. */
+  isOffered(space: SpaceUri, to: Did): boolean {
+    return this.#offers.has(offerKey(space, to))
+  }
+
+  /** Whether a space has come to its end. */
+  isEnded(space: SpaceUri): boolean {
+    return this.#ended.has(space)
+  }
+
+  /** Every space from which an edge, or several one after the other, lead into `space`; itself among them. */
+  waysInto(space: SpaceUri): Ways {
+    const kept = this.#ways.get(space)
+    if (kept) return kept
+    const local = new Set<SpaceUri>([space])
+    const foreign = new Map<Did, Set<SpaceUri>>()
+    // A set gives what is added while it is walked through.
+    for (const at of local) {
+      for (const { from } of this.edgesInto(at)) {
+        if (!isSpaceUri(from)) continue
+        const authority = authorityOf(from)
+        if (authority === this.community) local.add(from)
+        else foreign.set(authority, (foreign.get(authority) ?? new Set()).add(from))
+      }
+    }
+    return this.#keep(space, { local, foreign })
+  }
+
+  #keep(space: SpaceUri, ways: Ways): Ways {
+    this.#waysKept += ways.local.size
+    if (this.#waysKept > WAYS_KEPT_MAX) {
+      this.#ways.clear()
+      this.#waysKept = ways.local.size
+    }
+    this.#ways.set(space, ways)
+    return ways
+  }
+}
+
+/** A space URI holds no blank. */
+const offerKey = (space: SpaceUri, to: Did): string => `${space} ${to}`
