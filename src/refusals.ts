@@ -46,8 +46,10 @@ export type RefusalCode =
   | 'UnsupportedAppAccess'
   | 'UnsupportedCustody'
   | 'UnknownRole'
+  | 'UnknownCommunity'
   | 'EscalationDenied'
   | 'LastOwner'
+  | 'LimitExceeded'
   | 'StaleRevision'
   | 'IdempotencyConflict'
   // founding

@@ -1,10 +1,10 @@
 /**
- * May this person, using this app, read this space, now? Loads the facts, asks `policy/`, and says on which revision the
+ * May this person, using this app, read this space, now? Loads the facts, asks `policy/`, and says on which revisions the
  * answer rests, so that whoever acts on it can make sure that nothing moved meanwhile.
  */
-import type { Graphs } from '../membership/graph.ts'
+import type { Basis } from '../membership/basis.ts'
+import { type FactsCtx, factsAbout, spacesThatMatter } from '../membership/standing-facts.ts'
 import type { Did, SpaceName } from '../names.ts'
-import type { Clock } from '../platform/clock.ts'
 import type { Db } from '../platform/database.ts'
 import {
   type AccessFacts,
@@ -14,30 +14,38 @@ import {
   type Grant,
   type ReadFacts,
 } from '../policy/decide.ts'
-import { SHIPPED_ROLES } from '../policy/roles.ts'
 import { loadSpaceFacts } from './store.ts'
 
-export interface AccessCtx {
+export interface AccessCtx extends FactsCtx {
   readonly db: Db
-  readonly clock: Clock
-  readonly graphs: Graphs
 }
 
 export type Read =
-  | { readonly space: 'live'; readonly facts: AccessFacts; readonly revision: number }
+  | {
+      readonly space: 'live'
+      readonly facts: AccessFacts
+      /** The revision of the space's community, and all that the answer rests on. */
+      readonly revision: number
+      readonly basis: Basis
+      /** Whether the person has an entry on any roster of the community. */
+      readonly isOnRoll: boolean
+    }
   | { readonly space: 'deleted' }
   | { readonly space: 'unknown' }
 
-/** The dated facts about one person and one space. */
+/** The dated facts about one person and one space: of their entries, those by which they may come to stand there. */
 export async function loadReadFacts(ctx: AccessCtx, space: SpaceName, did: Did): Promise<Read> {
-  const found = await ctx.graphs.atOneRevision(ctx.db, space.authority, () => loadSpaceFacts(ctx.db, space, did))
-  if (!found?.facts.space) return { space: 'unknown' }
-  if (found.facts.space.state === 'deleted') return { space: 'deleted' }
-  const { own, revision, space: settings } = found.facts
-  const nowMs = ctx.clock.nowMs()
-  const { readPolicy, writePolicy } = settings
-  const facts = { own, nested: found.nested, roles: SHIPPED_ROLES, nowMs, space, readPolicy, writePolicy }
-  return { space: 'live', facts, revision }
+  const { authority } = space
+  const found = await ctx.graphs.atOneRevision(ctx.db, authority, (communities, known) =>
+    loadSpaceFacts(ctx.db, space, { communities, did, within: spacesThatMatter(authority, space.uri, known) }),
+  )
+  const here = found?.rows.get(authority)
+  if (!found || !here?.space) return { space: 'unknown' }
+  if (here.space.state === 'deleted') return { space: 'deleted' }
+  const { readPolicy, writePolicy } = here.space
+  const standing = factsAbout(ctx, authority, did, found)
+  const facts = { ...standing, space, readPolicy, writePolicy }
+  return { space: 'live', facts, revision: standing.revision, basis: standing.basis, isOnRoll: here.isOnRoll }
 }
 
 /** The verdict on facts that were just loaded. */

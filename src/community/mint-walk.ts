@@ -130,7 +130,12 @@ async function open(ctx: MintCtx, tx: Tx, did: Did): Promise<void> {
   const roster = rosterOf(did)
   await startRevisions(tx, did)
   await insertSpace(tx, permit, roster, null, nowMs)
-  await insertSettings(tx, permit, roster.uri, { name: null, readPolicy: 'memberList', writePolicy: 'memberList' })
+  await insertSettings(tx, permit, roster.uri, {
+    name: null,
+    description: null,
+    readPolicy: 'memberList',
+    writePolicy: 'memberList',
+  })
   const owner = { into: roster.uri, from: founding.founder, role: OWNER, holding: null, sinceMs: null, untilMs: null }
   await savePersonEdge(tx, permit, did, owner, nowMs)
   await activateFoundedKeys(tx, did, nowMs)

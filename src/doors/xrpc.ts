@@ -9,14 +9,26 @@ import { communityGet } from '../community/communityGet.ts'
 import { communityList } from '../community/communityList.ts'
 import { communityMint } from '../community/communityMint.ts'
 import { getSpaceCredential } from '../credential/getSpaceCredential.ts'
+import { federationListOffers } from '../federation/federationListOffers.ts'
+import { federationOffer } from '../federation/federationOffer.ts'
+import { federationWithdraw } from '../federation/federationWithdraw.ts'
 import * as com from '../lexicons/com.ts'
 import * as community from '../lexicons/community.ts'
+import { memberBan } from '../membership/memberBan.ts'
+import { memberLeave } from '../membership/memberLeave.ts'
 import { memberList } from '../membership/memberList.ts'
+import { memberListBans } from '../membership/memberListBans.ts'
 import { memberPut } from '../membership/memberPut.ts'
+import { memberReach } from '../membership/memberReach.ts'
 import { memberRemove } from '../membership/memberRemove.ts'
+import { memberResolve } from '../membership/memberResolve.ts'
+import { memberUnban } from '../membership/memberUnban.ts'
 import { spaceCreate } from '../space/spaceCreate.ts'
+import { spaceDelete } from '../space/spaceDelete.ts'
+import { spaceDescribe } from '../space/spaceDescribe.ts'
 import { spaceGet } from '../space/spaceGet.ts'
 import { spaceList } from '../space/spaceList.ts'
+import { spaceUpdate } from '../space/spaceUpdate.ts'
 import { type Door, exchange, open, procedure, query } from './door.ts'
 import { serviceDescribe } from './serviceDescribe.ts'
 
@@ -30,12 +42,24 @@ export const DOORS: readonly Door[] = [
   query(reeve.community.get.main, 'governance', communityGet),
   query(reeve.community.list.main, 'governance', communityList),
   procedure(reeve.space.create.main, 64 * KIB, 'governance', spaceCreate),
+  procedure(reeve.space.update.main, 64 * KIB, 'governance', spaceUpdate),
+  procedure(reeve.space.delete.main, 16 * KIB, 'governance', spaceDelete),
+  open(reeve.space.describe.main, 'public', spaceDescribe),
   query(reeve.space.get.main, 'governance', spaceGet),
   query(reeve.space.list.main, 'governance', spaceList),
   procedure(reeve.member.put.main, 16 * KIB, 'governance', memberPut),
   procedure(reeve.member.remove.main, 16 * KIB, 'governance', memberRemove),
+  procedure(reeve.member.leave.main, 16 * KIB, 'governance', memberLeave),
+  procedure(reeve.member.ban.main, 16 * KIB, 'governance', memberBan),
+  procedure(reeve.member.unban.main, 16 * KIB, 'governance', memberUnban),
+  query(reeve.member.listBans.main, 'governance', memberListBans),
   query(reeve.member.list.main, 'governance', memberList),
   query(reeve.member.check.main, 'governance', memberCheck),
+  query(reeve.member.resolve.main, 'governance', memberResolve),
+  query(reeve.member.reach.main, 'governance', memberReach),
+  procedure(reeve.federation.offer.main, 16 * KIB, 'governance', federationOffer),
+  procedure(reeve.federation.withdraw.main, 16 * KIB, 'governance', federationWithdraw),
+  query(reeve.federation.listOffers.main, 'governance', federationListOffers),
   query(reeve.audit.list.main, 'governance', auditList),
   open(reeve.service.describe.main, 'public', serviceDescribe),
 ]

@@ -7,20 +7,16 @@
  */
 import { appendChained, appendUnsealed } from '../audit/store.ts'
 import { type Did, rosterOf, type SpaceUri } from '../names.ts'
-import type { Clock } from '../platform/clock.ts'
 import { type Db, type Tx, withTransaction } from '../platform/database.ts'
 import { type IdempotentCall, remember, remembered } from '../platform/idempotency.ts'
 import type { Decision, Reason } from '../policy/decide.ts'
 import { standingOf } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
-import type { Graphs } from './graph.ts'
-import { type Facts, loadStandingFacts } from './standing-facts.ts'
+import { type Facts, type FactsCtx, loadStandingFacts } from './standing-facts.ts'
 import { lockRevisions, raiseRevisions } from './store.ts'
 
-export interface GovernanceCtx {
+export interface GovernanceCtx extends FactsCtx {
   readonly db: Db
-  readonly clock: Clock
-  readonly graphs: Graphs
 }
 
 /** One call for a change. `action` is how the audit names it; `target` is the space or the community it is done to. */
@@ -77,7 +73,8 @@ async function changeOnce<T extends object>(
     const earlier = await remembered(tx, call.idempotency, nowMs)
     if (earlier) return earlier.answer as T & { revision: number }
   }
-  const actor = await loadStandingFacts(ctx, tx, call.community, call.actor)
+  // The community's row is held and nothing is written yet: what is read of it here can't be rolled back.
+  const actor = await loadStandingFacts(ctx, tx, call.community, call.actor, true)
   if (!actor || standingOf(actor).size === 0) throw notFound()
   if (call.ifRevision !== undefined && call.ifRevision !== numbers.revision) {
     throw new Refusal('StaleRevision', `the community stands at revision ${numbers.revision}`)

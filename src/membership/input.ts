@@ -1,6 +1,7 @@
 /** Names in the input of our own methods. The lexicon has checked their shape; here they become names, or are refused. */
-import { type Did, parseDid, parseSpaceUri, type SpaceName } from '../names.ts'
+import { type Did, parseDid, parseSpaceUri, type SpaceName, type SpaceUri } from '../names.ts'
 import { isoOf, msOf } from '../platform/clock.ts'
+import { type Action, parseAction } from '../policy/roles.ts'
 import { Refusal } from '../refusals.ts'
 
 /** @throws Refusal('InvalidRequest') for a DID that isn't in its canonical spelling */
@@ -11,10 +12,39 @@ export function requireDid(text: string, field: string): Did {
 }
 
 /** @throws Refusal('InvalidRequest') */
-export function requireSpace(text: string): SpaceName {
+export function requireSpace(text: string, field = 'space'): SpaceName {
   const space = parseSpaceUri(text)
-  if (!space) throw new Refusal('InvalidRequest', 'space is not at://<authority>/space/<type>/<skey>')
+  if (!space) throw new Refusal('InvalidRequest', `${field} is not at://<authority>/space/<type>/<skey>`)
   return space
+}
+
+/** What is governed: a whole community, or one space of it. @throws Refusal('InvalidRequest') unless one of the two is named */
+export function requireScope(input: { readonly community?: string | undefined; readonly space?: string | undefined }): {
+  readonly community: Did
+  readonly scope: SpaceUri | Did
+} {
+  if (input.community !== undefined && input.space === undefined) {
+    const community = requireDid(input.community, 'community')
+    return { community, scope: community }
+  }
+  if (input.community === undefined && input.space !== undefined) {
+    const { authority, uri } = requireSpace(input.space)
+    return { community: authority, scope: uri }
+  }
+  throw new Refusal('InvalidRequest', 'send either community or space')
+}
+
+/** The action that a person must have to come through, or null when left out. @throws Refusal('InvalidRequest') */
+export function parseHolding(text: string | undefined): Action | null {
+  if (text === undefined) return null
+  return requireAction(text, 'holding')
+}
+
+/** @throws Refusal('InvalidRequest') for a word that is no action */
+export function requireAction(text: string, field = 'action'): Action {
+  const action = parseAction(text)
+  if (!action) throw new Refusal('InvalidRequest', `${field} is not an action`)
+  return action
 }
 
 /** Milliseconds since 1970, or null when left out. @throws Refusal('InvalidRequest') */
@@ -39,6 +69,14 @@ const EMOJI_JOINER = /(?<=\p{Extended_Pictographic}\ufe0f?\p{Emoji_Modifier}?)\u
 
 /** What takes up a place and shows nothing: fillers, selectors, joiners, blanks. A name may hold some, and not be made of them. */
 const BLANK = /[\p{Default_Ignorable_Code_Point}\p{White_Space}\u2800]/gu
+
+/** A note of a few lines, for people to read. @throws Refusal('InvalidRequest') when it holds what does not show */
+export function requireReason(text: string, field = 'reason'): string {
+  if (text.trim() === '' || HIDDEN.test(text.replace(/[\n\t]/g, '').replace(EMOJI_JOINER, ''))) {
+    throw new Refusal('InvalidRequest', `${field} is empty, or holds characters that do not show`)
+  }
+  return text
+}
 
 /** A name that people will read next to other names. @throws Refusal('InvalidRequest') when it could pass for another one, or for none */
 export function requireShownName(text: string): string {

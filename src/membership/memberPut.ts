@@ -1,19 +1,24 @@
-/** `community.reeve.member.put`: a person comes onto a roster, or gets another role there. */
+/** `community.reeve.member.put`: a person or a space comes onto a roster, or gets another role there. */
 import type * as lexicon from '../lexicons/community/reeve/member/put.ts'
-import type { Did } from '../names.ts'
+import type { Did, SpaceUri } from '../names.ts'
+import type { Tx } from '../platform/database.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
-import { decidePut, sameEntry } from '../policy/decide.ts'
+import { decidePut } from '../policy/decide.ts'
 import { OWNER, SHIPPED_ROLES } from '../policy/roles.ts'
-import { type Edge, standingOf } from '../policy/standing.ts'
+import { type Edge, sameEntry } from '../policy/roster-graph.ts'
+import { standingIn } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
-import { changeCommunity, type GovernanceCtx, notFound, required, rosterUri } from './governance.ts'
-import { parseInstant, requireDid, requireSpace } from './input.ts'
-import { loadStandingFacts } from './standing-facts.ts'
-import { countOwners, loadSpaceState, savePersonEdge } from './store.ts'
+import { deleteDeparture } from './ban-store.ts'
+import { type Changed, changeCommunity, type GovernanceCtx, notFound, required, rosterUri } from './governance.ts'
+import { parseHolding, parseInstant, requireDid, requireSpace } from './input.ts'
+import { nest } from './nesting.ts'
+import { type Facts, loadStandingFacts } from './standing-facts.ts'
+import { countOtherOwners, loadSpaceState, savePersonEdge } from './store.ts'
 
 /**
- * Order of checks: the space is there and the caller stands in it (NotFound); the role exists (UnknownRole) and may be held
- * there (InvalidRequest); then the verdict (Forbidden, EscalationDenied, LastOwner).
+ * Order of checks: the input, of which `did` and `memberSpace` name one between them (InvalidRequest); then, for a person, the
+ * space is there and the caller stands in it (NotFound); the role exists (UnknownRole) and may be held there (InvalidRequest);
+ * the verdict (Forbidden, EscalationDenied, LastOwner). For a space, as `nest` has it.
  */
 export async function memberPut(
   ctx: GovernanceCtx,
@@ -22,15 +27,14 @@ export async function memberPut(
   { idempotency }: ProcedureCall,
 ): Promise<lexicon.$OutputBody> {
   const space = requireSpace(input.space)
-  const person = requireDid(input.did, 'did')
-  const after: Edge = {
+  const entry = {
     into: space.uri,
-    from: person,
     role: input.role,
-    holding: null,
+    holding: parseHolding(input.holding),
     sinceMs: parseInstant(input.since, 'since'),
     untilMs: parseInstant(input.until, 'until'),
   }
+  const { person, memberSpace } = requireOneMember(input)
   const call = {
     community: space.authority,
     actor,
@@ -40,27 +44,56 @@ export async function memberPut(
     ifRevision: input.ifRevision,
     idempotency,
   }
-  return changeCommunity(ctx, call, async (tx, actorFacts, nowMs) => {
-    const state = await loadSpaceState(tx, space.uri)
-    if (state !== 'live' || !standingOf(actorFacts).has(space.uri)) throw notFound()
-    if (!SHIPPED_ROLES.has(after.role)) throw new Refusal('UnknownRole', 'the community has no such role')
-    requireHoldable(after, space.authority)
-    const roster = rosterUri(space.authority)
-
-    const personFacts = await loadStandingFacts(ctx, tx, space.authority, person)
-    if (!personFacts) throw notFound()
-    const before = personFacts.own.find((edge) => edge.into === space.uri) ?? null
-    const owners = await countOwners(tx, roster)
-    const facts = { actor: actorFacts, person: personFacts, roster, owners }
-    const decision = decidePut(facts, actor, { space: space.uri, person, before, after })
-    const permit = required(decision)
-
-    const isSame = before !== null && sameEntry(before, after)
-    if (!isSame) await savePersonEdge(tx, permit, space.authority, after, nowMs)
-    const { role, sinceMs, untilMs } = after
-    const details = { role, roleBefore: before?.role ?? null, sinceMs, untilMs }
-    return { answer: {}, changed: isSame ? 'nothing' : 'roster', because: decision.because, details }
+  return changeCommunity(ctx, call, (tx, actorFacts, nowMs) => {
+    if (memberSpace !== null) return nest(tx, actorFacts, { ...entry, from: memberSpace }, nowMs)
+    if (entry.holding !== null) throw new Refusal('InvalidRequest', 'holding is for entries of spaces')
+    return putPerson(ctx, tx, actorFacts, { ...entry, from: person }, nowMs)
   })
+}
+
+/** Who a call is about: one person, or one space. @throws Refusal('InvalidRequest') */
+export function requireOneMember(input: {
+  readonly did?: string | undefined
+  readonly memberSpace?: string | undefined
+}): { person: Did; memberSpace: null } | { person: null; memberSpace: SpaceUri } {
+  const { did, memberSpace } = input
+  if (did !== undefined && memberSpace === undefined) return { person: requireDid(did, 'did'), memberSpace: null }
+  if (did === undefined && memberSpace !== undefined) {
+    return { person: null, memberSpace: requireSpace(memberSpace, 'memberSpace').uri }
+  }
+  throw new Refusal('InvalidRequest', 'send either did or memberSpace')
+}
+
+async function putPerson(
+  ctx: GovernanceCtx,
+  tx: Tx,
+  actor: Facts,
+  after: Edge & { readonly from: Did },
+  nowMs: number,
+): Promise<Changed<object>> {
+  const community = actor.graph.community
+  const { into: space, from: person } = after
+  const isLive = (await loadSpaceState(tx, space)) === 'live'
+  if (!isLive || !standingIn(actor, space).has(space)) throw notFound()
+  if (!SHIPPED_ROLES.has(after.role)) throw new Refusal('UnknownRole', 'the community has no such role')
+  requireHoldable(after, community)
+  const roster = rosterUri(community)
+
+  const personFacts = await loadStandingFacts(ctx, tx, community, person)
+  if (!personFacts) throw notFound()
+  const before = personFacts.own.find((edge) => edge.into === space) ?? null
+  const otherOwners = await countOtherOwners(tx, roster, person, nowMs)
+  const facts = { actor, person: personFacts, roster, otherOwners }
+  const decision = decidePut(facts, actor.did, { space, person, before, after })
+  const permit = required(decision)
+
+  const hadLeft = personFacts.left.includes(space)
+  const isSame = before !== null && sameEntry(before, after) && !hadLeft
+  if (!isSame) await savePersonEdge(tx, permit, community, after, nowMs)
+  if (hadLeft) await deleteDeparture(tx, permit, space, person)
+  const { role, sinceMs, untilMs } = after
+  const details = { role, roleBefore: before?.role ?? null, sinceMs, untilMs }
+  return { answer: {}, changed: isSame ? 'nothing' : 'roster', because: decision.because, details }
 }
 
 /** Owners are direct, untimed entries of the roster space: nobody may own a community for a while, or by way of a forum. */

@@ -3,13 +3,12 @@
  *
  * Every function that changes governance demands a `Permit`; what it changes has been decided in the same transaction.
  */
-import { type Expression, sql } from 'kysely'
-import { jsonArrayFrom } from 'kysely/helpers/postgres'
+import { sql } from 'kysely'
 import type { Did, SpaceName, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { Permit } from '../policy/decide.ts'
 import { OWNER, parseAction } from '../policy/roles.ts'
-import type { Edge } from '../policy/standing.ts'
+import type { Edge } from '../policy/roster-graph.ts'
 
 declare module '../platform/database.ts' {
   interface Tables {
@@ -93,108 +92,30 @@ export async function startRevisions(tx: Tx, community: Did): Promise<void> {
   await tx.insertInto('community_revision').values({ community, revision: 0, graph_revision: 0 }).execute()
 }
 
-const PERSON_COLUMNS = ['into_space', 'did', 'role', 'since_ms', 'until_ms'] as const
-
-/** The edges of one person into spaces of one community, as a JSON array within another statement. */
-export const personEdges = (db: Db | Tx, community: Expression<string>, did: Did) =>
-  jsonArrayFrom(
-    db
-      .selectFrom('person_edge')
-      .select(PERSON_COLUMNS)
-      .whereRef('person_edge.community', '=', community)
-      .where('person_edge.did', '=', did)
-      .orderBy('into_space'),
-  )
-
-interface PersonEdgeRow {
-  readonly into_space: string
-  readonly did: string
-  readonly role: string
-  readonly since_ms: number | null
-  readonly until_ms: number | null
-}
-
-/** A stored entry of a person as an edge. What is in the table was parsed when it was written. */
-export const personEdgeOf = (row: PersonEdgeRow): Edge => ({
-  into: row.into_space as SpaceUri,
-  from: row.did as Did,
-  role: row.role,
-  holding: null,
-  sinceMs: row.since_ms,
-  untilMs: row.until_ms,
-})
-
-/** The numbers of a community and one person's edges in it, of one snapshot. Null: unknown community. */
-export async function loadOwnEdges(
-  db: Db | Tx,
-  community: Did,
-  did: Did,
-): Promise<(Revisions & { own: readonly Edge[] }) | null> {
-  const row = await db
-    .selectFrom('community_revision')
-    .select(['revision', 'graph_revision'])
-    .select(personEdges(db, sql.ref('community_revision.community'), did).as('own'))
-    .where('community', '=', community)
-    .executeTakeFirst()
-  return row ? { revision: row.revision, graphRevision: row.graph_revision, own: row.own.map(personEdgeOf) } : null
-}
-
-/** The edges between spaces of a community, and the graph revision they belong to, of one snapshot. */
-export async function loadGraph(
-  db: Db | Tx,
-  community: Did,
-): Promise<{ graphRevision: number; edges: readonly Edge[] } | null> {
-  const row = await db
-    .selectFrom('community_revision')
-    .select('graph_revision')
-    .select((outer) =>
-      jsonArrayFrom(
-        outer
-          .selectFrom('space_edge')
-          .select(['into_space', 'from_space', 'role', 'holding', 'since_ms', 'until_ms'])
-          .whereRef('space_edge.community', '=', 'community_revision.community')
-          .orderBy('into_space')
-          .orderBy('from_space'),
-      ).as('edges'),
-    )
-    .where('community', '=', community)
-    .executeTakeFirst()
-  if (!row) return null
-  return { graphRevision: row.graph_revision, edges: row.edges.flatMap(spaceEdgeOf) }
-}
-
-interface SpaceEdgeRow {
-  readonly into_space: string
-  readonly from_space: string
-  readonly role: string
-  readonly holding: string | null
-  readonly since_ms: number | null
-  readonly until_ms: number | null
-}
-
 /**
- * A stored edge from a space. One whose holding is an action that this version does not know, written by a newer one perhaps,
- * is left out: nobody can be shown to have it, and to let everybody through instead would open what was meant to be kept.
+ * How many owners a community has now besides one person: directly on its roster, without a term, and not banned. An entry with
+ * a term would leave the community without an owner when it ends.
  */
-function spaceEdgeOf(row: SpaceEdgeRow): Edge[] {
-  const holding = row.holding === null ? null : parseAction(row.holding)
-  if (row.holding !== null && holding === null) return []
-  const { role, since_ms: sinceMs, until_ms: untilMs } = row
-  return [{ into: row.into_space as SpaceUri, from: row.from_space as SpaceUri, role, holding, sinceMs, untilMs }]
-}
-
-/** Owners are direct and without a term: an entry with one would leave the community without an owner when it ends. */
-const ownersOf = (db: Db | Tx, roster: SpaceUri) =>
-  db
+export async function countOtherOwners(tx: Tx, roster: SpaceUri, besides: Did, nowMs: number): Promise<number> {
+  const row = await tx
     .selectFrom('person_edge')
     .where('into_space', '=', roster)
     .where('role', '=', OWNER)
     .where('since_ms', 'is', null)
     .where('until_ms', 'is', null)
-
-/** How many people are owners of a community now: directly on its roster, as owner. */
-export async function countOwners(tx: Tx, roster: SpaceUri): Promise<number> {
-  const row = await ownersOf(tx, roster)
+    .where('did', '<>', besides)
+    .where((where) =>
+      where.not(
+        where.exists(
+          where
+            .selectFrom('ban')
+            .select('ban.did')
+            .whereRef('ban.did', '=', 'person_edge.did')
+            .whereRef('ban.scope', '=', 'person_edge.community')
+            .where((ban) => ban.or([ban('until_ms', 'is', null), ban('until_ms', '>', nowMs)])),
+        ),
+      ),
+    )
     .select((where) => where.fn.countAll<number>().as('owners'))
     .executeTakeFirstOrThrow()
   return Number(row.owners)
@@ -229,24 +150,65 @@ export async function insertSpace(
     .returning('uri')
     .executeTakeFirst()
   if (!made) return false
-  if (ownersCome) {
-    await tx
-      .insertInto('space_edge')
-      .values({
-        into_space: ownersCome.into,
-        from_space: ownersCome.from,
-        role: ownersCome.role,
-        community: space.authority,
-        holding: ownersCome.holding,
-        since_ms: ownersCome.sinceMs,
-        until_ms: ownersCome.untilMs,
-        is_system: true,
-        added_by: permit.actor,
-        added_at_ms: nowMs,
-      })
-      .execute()
-  }
+  if (ownersCome)
+    await writeSpaceEdge(tx, ownersCome, { community: space.authority, by: permit.actor, nowMs, isSystem: true })
   return true
+}
+
+async function writeSpaceEdge(
+  tx: Tx,
+  edge: Edge,
+  { community, by, nowMs, isSystem }: { community: Did; by: Did; nowMs: number; isSystem: boolean },
+): Promise<void> {
+  const entry = {
+    holding: edge.holding,
+    since_ms: edge.sinceMs,
+    until_ms: edge.untilMs,
+    added_by: by,
+    added_at_ms: nowMs,
+  }
+  await tx
+    .insertInto('space_edge')
+    .values({ into_space: edge.into, from_space: edge.from, role: edge.role, community, is_system: isSystem, ...entry })
+    .onConflict((conflict) => conflict.columns(['into_space', 'from_space', 'role']).doUpdateSet(entry))
+    .execute()
+}
+
+/** Puts a space on another one's roster, in place of the entry with the same role that it may have there. */
+export const saveSpaceEdge = (
+  tx: Tx,
+  permit: Permit<'space.nest'>,
+  community: Did,
+  edge: Edge,
+  nowMs: number,
+): Promise<void> => writeSpaceEdge(tx, edge, { community, by: permit.actor, nowMs, isSystem: false })
+
+/** Takes entries of a space off another one's roster: the one with `role`. The edges of the system stay, whatever is asked. */
+export async function deleteSpaceEdge(tx: Tx, _permit: Permit<'space.nest'>, edge: Edge): Promise<void> {
+  await tx
+    .deleteFrom('space_edge')
+    .where('into_space', '=', edge.into)
+    .where('from_space', '=', edge.from)
+    .where('role', '=', edge.role)
+    .where('is_system', '=', false)
+    .execute()
+}
+
+/** Marks a space as deleted. Its name stays taken, so that nobody takes a new space for the old one. */
+export async function endSpace(tx: Tx, _permit: Permit<'space.delete'>, space: SpaceUri): Promise<void> {
+  await tx.updateTable('space').set({ state: 'deleted' }).where('uri', '=', space).execute()
+}
+
+/** How many rows of a community there are of one kind, as far as `most` + 1: enough to tell whether a limit is reached. */
+export async function countUpTo(
+  tx: Tx,
+  what: 'space' | 'space_edge' | 'offer',
+  community: Did,
+  most: number,
+): Promise<number> {
+  const { rows } = await sql<{ count: number }>`select count(*) as count from
+    (select from ${sql.table(what)} where community = ${community} limit ${most + 1}) counted`.execute(tx)
+  return rows[0]?.count ?? 0
 }
 
 /** Puts a person's entry on a roster, in place of the one they may have there. */
@@ -281,28 +243,42 @@ export async function deletePersonEdge(
   await tx.deleteFrom('person_edge').where('into_space', '=', space).where('did', '=', did).execute()
 }
 
-export interface RosterEntry {
-  readonly did: Did
-  readonly role: string
-  readonly sinceMs: number | null
-  readonly untilMs: number | null
+/** One entry of a roster: a person, or a space by which others come in. */
+export interface RosterEntry extends Omit<Edge, 'into'> {
   readonly addedBy: Did
   readonly addedAtMs: number
 }
 
-/** People directly on a roster, in the order of their DIDs, after `after`. */
-export async function listRoster(db: Db | Tx, space: SpaceUri, after: string, limit: number): Promise<RosterEntry[]> {
-  const rows = await db
-    .selectFrom('person_edge')
-    .select(['did', 'role', 'since_ms', 'until_ms', 'added_by', 'added_at_ms'])
-    .where('into_space', '=', space)
-    .where('did', '>', after)
-    .orderBy('did')
-    .limit(limit)
-    .execute()
+/**
+ * What is directly on a roster, in the order of names, spaces (`at:`) before people (`did:`); a space with several roles there,
+ * in the order of roles. After the entry of that name and role. Without the entry by which owners stand in every space.
+ */
+export async function listRoster(
+  db: Db | Tx,
+  space: SpaceUri,
+  after: { readonly from: string; readonly role: string },
+  limit: number,
+): Promise<readonly RosterEntry[]> {
+  const { rows } = await sql<{
+    name: string
+    role: string
+    holding: string | null
+    since_ms: number | null
+    until_ms: number | null
+    added_by: string
+    added_at_ms: number
+  }>`select * from (
+      (select from_space as name, role, holding, since_ms, until_ms, added_by, added_at_ms from space_edge
+        where into_space = ${space} and not is_system and (from_space, role) > (${after.from}, ${after.role})
+        order by from_space, role limit ${limit})
+      union all
+      (select did, role, null, since_ms, until_ms, added_by, added_at_ms from person_edge
+        where into_space = ${space} and did > ${after.from} order by did limit ${limit})
+    ) entry order by name collate "C", role collate "C" limit ${limit}`.execute(db)
   return rows.map((row) => ({
-    did: row.did as Did,
+    from: row.name as Did | SpaceUri,
     role: row.role,
+    holding: row.holding === null ? null : parseAction(row.holding),
     sinceMs: row.since_ms,
     untilMs: row.until_ms,
     addedBy: row.added_by as Did,

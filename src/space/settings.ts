@@ -1,5 +1,6 @@
 /** A space's settings between the protocol's unions and what Reeve decides by. What can't be kept is refused, never widened. */
 import * as defs from '../lexicons/com/atproto/simplespace/defs.ts'
+import { ROLE_SPACE_TYPE, ROSTER_TYPE, type SpaceName } from '../names.ts'
 import type { UserPolicy } from '../policy/decide.ts'
 import { Refusal } from '../refusals.ts'
 
@@ -27,6 +28,10 @@ export function requireOpenToApps(given: Typed | undefined): void {
     throw new Refusal('UnsupportedAppAccess', 'a space here is open to every app')
   }
 }
+
+/** Rosters and role spaces are there for who is in them; no app keeps records in one. */
+export const isRecordless = ({ spaceType }: SpaceName): boolean =>
+  spaceType === ROSTER_TYPE || spaceType === ROLE_SPACE_TYPE
 
 export const renderPolicy = (policy: UserPolicy) =>
   policy === 'public' ? defs.publicPolicy.$build({}) : defs.memberListPolicy.$build({})

@@ -4,7 +4,7 @@ import { type GovernanceCtx, notFound } from '../membership/governance.ts'
 import { requireSpace } from '../membership/input.ts'
 import { loadStandingFacts } from '../membership/standing-facts.ts'
 import type { Did } from '../names.ts'
-import { standingOf } from '../policy/standing.ts'
+import { standingIn } from '../policy/standing.ts'
 import { renderAppAccess, renderPolicy } from './settings.ts'
 import { loadSpace } from './store.ts'
 
@@ -12,7 +12,7 @@ import { loadSpace } from './store.ts'
 export async function spaceGet(ctx: GovernanceCtx, caller: Did, params: lexicon.$Params): Promise<lexicon.$OutputBody> {
   const name = requireSpace(params.space)
   const facts = await loadStandingFacts(ctx, ctx.db, name.authority, caller)
-  const space = facts && standingOf(facts).has(name.uri) ? await loadSpace(ctx.db, name.uri) : null
+  const space = facts && standingIn(facts, name.uri).has(name.uri) ? await loadSpace(ctx.db, name.uri) : null
   if (!facts || !space) throw notFound()
   return {
     uri: space.uri,
@@ -20,6 +20,7 @@ export async function spaceGet(ctx: GovernanceCtx, caller: Did, params: lexicon.
     spaceType: space.spaceType,
     skey: space.skey,
     ...(space.name === null ? {} : { name: space.name }),
+    ...(space.description === null ? {} : { description: space.description }),
     readPolicy: renderPolicy(space.readPolicy),
     writePolicy: renderPolicy(space.writePolicy),
     appAccess: renderAppAccess(),

@@ -6,12 +6,19 @@ import type { Permit, UserPolicy } from '../policy/decide.ts'
 
 declare module '../platform/database.ts' {
   interface Tables {
-    space_settings: { uri: string; name: string | null; read_policy: UserPolicy; write_policy: UserPolicy }
+    space_settings: {
+      uri: string
+      name: string | null
+      description: string | null
+      read_policy: UserPolicy
+      write_policy: UserPolicy
+    }
   }
 }
 
 export interface SpaceSettings {
   readonly name: string | null
+  readonly description: string | null
   readonly readPolicy: UserPolicy
   readonly writePolicy: UserPolicy
 }
@@ -23,10 +30,24 @@ export async function insertSettings(
   space: SpaceUri,
   settings: SpaceSettings,
 ): Promise<void> {
-  const { name, readPolicy, writePolicy } = settings
+  const { name, description, readPolicy, writePolicy } = settings
   await tx
     .insertInto('space_settings')
-    .values({ uri: space, name, read_policy: readPolicy, write_policy: writePolicy })
+    .values({ uri: space, name, description, read_policy: readPolicy, write_policy: writePolicy })
+    .execute()
+}
+
+/** Changes the settings of a space. */
+export async function saveSettings(
+  tx: Tx,
+  _permit: Permit<'space.configure'>,
+  space: SpaceUri,
+  { name, description, readPolicy, writePolicy }: SpaceSettings,
+): Promise<void> {
+  await tx
+    .updateTable('space_settings')
+    .set({ name, description, read_policy: readPolicy, write_policy: writePolicy })
+    .where('uri', '=', space)
     .execute()
 }
 
@@ -39,6 +60,7 @@ const COLUMNS = [
   'space.space_type',
   'space.skey',
   'space_settings.name',
+  'space_settings.description',
   'space_settings.read_policy',
   'space_settings.write_policy',
 ] as const
@@ -80,6 +102,7 @@ interface StoredSpace {
   readonly space_type: string
   readonly skey: string
   readonly name: string | null
+  readonly description: string | null
   readonly read_policy: UserPolicy
   readonly write_policy: UserPolicy
 }
@@ -91,6 +114,7 @@ const rowOf = (row: StoredSpace): SpaceRow => ({
   spaceType: row.space_type as Nsid,
   skey: row.skey,
   name: row.name,
+  description: row.description,
   readPolicy: row.read_policy,
   writePolicy: row.write_policy,
 })

@@ -20,11 +20,22 @@ describe('the admin of one community', () => {
   const ASKS: Readonly<Record<string, (of: { community: string; space: string }) => object>> = {
     [`${R}.community.get`]: ({ community }) => ({ community }),
     [`${R}.space.create`]: ({ community }) => ({ community, spaceType: 'com.atmoboards.forum' }),
+    [`${R}.space.update`]: ({ space }) => ({ space, name: 'Mine' }),
+    [`${R}.space.delete`]: ({ space }) => ({ space }),
     [`${R}.space.get`]: ({ space }) => ({ space }),
     [`${R}.space.list`]: ({ community }) => ({ community }),
     [`${R}.member.put`]: ({ space }) => ({ space, did: stage.eve.did, role: 'owner' }),
     [`${R}.member.remove`]: ({ space }) => ({ space, did: stage.alice.did }),
+    [`${R}.member.leave`]: ({ space }) => ({ space }),
+    [`${R}.member.ban`]: ({ space }) => ({ space, did: stage.alice.did }),
+    [`${R}.member.unban`]: ({ space }) => ({ space, did: stage.alice.did }),
+    [`${R}.member.listBans`]: ({ space }) => ({ space }),
     [`${R}.member.list`]: ({ space }) => ({ space }),
+    [`${R}.member.resolve`]: ({ space }) => ({ space }),
+    [`${R}.member.reach`]: ({ community }) => ({ community, did: stage.alice.did }),
+    [`${R}.federation.offer`]: ({ space }) => ({ space, to: stage.elsewhere }),
+    [`${R}.federation.withdraw`]: ({ space }) => ({ space, to: stage.elsewhere }),
+    [`${R}.federation.listOffers`]: ({ community }) => ({ community }),
     [`${R}.member.check`]: ({ space }) => ({ space, did: stage.alice.did, action: 'read' }),
     [`${R}.audit.list`]: ({ community }) => ({ community }),
   }
@@ -33,6 +44,7 @@ describe('the admin of one community', () => {
     'com.atproto.space.getSpaceCredential',
     `${R}.community.mint`,
     `${R}.community.list`,
+    `${R}.space.describe`,
     `${R}.service.describe`,
   ]
 

@@ -28,6 +28,18 @@ table audit_head
   constraint audit_head_hash_check CHECK ((octet_length(hash) = 32))
   constraint audit_head_pkey PRIMARY KEY (community)
 
+table ban
+  scope text collate "C" not null
+  did text collate "C" not null
+  community text collate "C" not null
+  reason text
+  until_ms bigint
+  banned_by text collate "C" not null
+  banned_at_ms bigint not null
+  constraint ban_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint ban_pkey PRIMARY KEY (scope, did)
+  CREATE INDEX ban_by_person ON public.ban USING btree (did, community)
+
 table community
   did text collate "C" not null
   name text not null
@@ -67,6 +79,16 @@ table dek
   constraint dek_pkey PRIMARY KEY (community, version)
   constraint dek_version_check CHECK ((version > 0))
   CREATE INDEX dek_by_kek ON public.dek USING btree (kek_id)
+
+table departure
+  space text collate "C" not null
+  did text collate "C" not null
+  community text collate "C" not null
+  left_at_ms bigint not null
+  constraint departure_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint departure_pkey PRIMARY KEY (space, did)
+  constraint departure_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
+  CREATE INDEX departure_by_person ON public.departure USING btree (did, community)
 
 table idempotency
   actor text collate "C" not null
@@ -128,6 +150,20 @@ table migration
   applied_at_ms bigint not null
   constraint migration_pkey PRIMARY KEY (number)
 
+table offer
+  space text collate "C" not null
+  to_community text collate "C" not null
+  community text collate "C" not null
+  offered_by text collate "C" not null
+  offered_at_ms bigint not null
+  constraint offer_check CHECK ((community <> to_community))
+  constraint offer_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint offer_pkey PRIMARY KEY (space, to_community)
+  constraint offer_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
+  constraint offer_to_community_fkey FOREIGN KEY (to_community) REFERENCES community_revision(community)
+  CREATE INDEX offer_by_community ON public.offer USING btree (community)
+  CREATE INDEX offer_by_receiver ON public.offer USING btree (to_community)
+
 table person_edge
   into_space text collate "C" not null
   did text collate "C" not null
@@ -141,7 +177,7 @@ table person_edge
   constraint person_edge_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint person_edge_into_space_fkey FOREIGN KEY (into_space) REFERENCES space(uri)
   constraint person_edge_pkey PRIMARY KEY (into_space, did)
-  CREATE INDEX person_edge_by_person ON public.person_edge USING btree (did, community)
+  CREATE INDEX person_edge_by_person ON public.person_edge USING btree (community, did, into_space) INCLUDE (role, since_ms, until_ms)
 
 table space
   uri text collate "C" not null
@@ -155,6 +191,7 @@ table space
   constraint space_community_space_type_skey_key UNIQUE (community, space_type, skey)
   constraint space_pkey PRIMARY KEY (uri)
   constraint space_state_check CHECK ((state = ANY (ARRAY['live'::text, 'deleted'::text])))
+  CREATE INDEX space_ended ON public.space USING btree (community) WHERE (state <> 'live'::text)
 
 table space_edge
   into_space text collate "C" not null
@@ -174,12 +211,14 @@ table space_edge
   constraint space_edge_into_space_fkey FOREIGN KEY (into_space) REFERENCES space(uri)
   constraint space_edge_pkey PRIMARY KEY (into_space, from_space, role)
   CREATE INDEX space_edge_by_community ON public.space_edge USING btree (community)
+  CREATE INDEX space_edge_by_source ON public.space_edge USING btree (from_space)
 
 table space_settings
   uri text collate "C" not null
   name text
   read_policy text not null
   write_policy text not null
+  description text
   constraint space_settings_pkey PRIMARY KEY (uri)
   constraint space_settings_read_policy_check CHECK ((read_policy = ANY (ARRAY['public'::text, 'memberList'::text])))
   constraint space_settings_uri_fkey FOREIGN KEY (uri) REFERENCES space(uri)

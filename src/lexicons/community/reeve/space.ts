@@ -3,5 +3,8 @@
  */
 
 export * as create from "./space/create.ts";
+export * as "delete" from "./space/delete.ts";
+export * as describe from "./space/describe.ts";
 export * as "get" from "./space/get.ts";
 export * as list from "./space/list.ts";
+export * as update from "./space/update.ts";

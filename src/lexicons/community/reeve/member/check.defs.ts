@@ -10,11 +10,11 @@ type $nsid = typeof $nsid;
 
 export { $nsid };
 
-export const $params = /*#__PURE__*/ l.params({"space":/*#__PURE__*/ l.string({"maxLength":1200}),"did":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"action":/*#__PURE__*/ l.string({"maxLength":64}),"clientId":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":2048}))});
+export const $params = /*#__PURE__*/ l.params({"space":/*#__PURE__*/ l.string({"maxLength":1200}),"did":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"action":/*#__PURE__*/ l.string({"maxLength":64}),"clientId":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":2048})),"atLeast":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":24000}))});
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $output = /*#__PURE__*/ l.jsonPayload({"allowed":/*#__PURE__*/ l.boolean(),"revision":/*#__PURE__*/ l.integer({"minimum":0}),"because":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<Reason>((() => reason) as any), )});
+export const $output = /*#__PURE__*/ l.jsonPayload({"allowed":/*#__PURE__*/ l.boolean(),"revision":/*#__PURE__*/ l.integer({"minimum":0}),"because":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<Reason>((() => reason) as any), ),"at":/*#__PURE__*/ l.string()});
 
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
@@ -36,7 +36,7 @@ type Reason = { $type?: "community.reeve.member.check#reason";
   /**
    * Which rule decided.
    */
-  "rule":"authority" | "publicPolicy" | "openToApps" | "edge" | "noPath" | l.UnknownString;
+  "rule":"authority" | "publicPolicy" | "openToApps" | "edge" | "ban" | "noPath" | l.UnknownString;
 
   /**
    * The space an edge leads into.
@@ -61,6 +61,6 @@ type Reason = { $type?: "community.reeve.member.check#reason";
 export type { Reason };
 
 /** One step of the answer, nearest first. */
-const reason = /*#__PURE__*/ l.typedObject<Reason>($nsid, "reason", /*#__PURE__*/ l.object({"rule":/*#__PURE__*/ l.string<{"knownValues":["authority","publicPolicy","openToApps","edge","noPath"]}>(),"into":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"from":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"role":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"action":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string())}));
+const reason = /*#__PURE__*/ l.typedObject<Reason>($nsid, "reason", /*#__PURE__*/ l.object({"rule":/*#__PURE__*/ l.string<{"knownValues":["authority","publicPolicy","openToApps","edge","ban","noPath"]}>(),"into":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"from":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"role":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"action":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string())}));
 
 export { reason };

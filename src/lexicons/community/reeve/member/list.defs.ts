@@ -10,7 +10,7 @@ type $nsid = typeof $nsid;
 
 export { $nsid };
 
-export const $params = /*#__PURE__*/ l.params({"space":/*#__PURE__*/ l.string({"maxLength":1200}),"limit":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.withDefault(/*#__PURE__*/ l.integer({"minimum":1,"maximum":1000}), 100)),"cursor":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":512}))});
+export const $params = /*#__PURE__*/ l.params({"space":/*#__PURE__*/ l.string({"maxLength":1200}),"limit":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.withDefault(/*#__PURE__*/ l.integer({"minimum":1,"maximum":1000}), 100)),"cursor":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":1600}))});
 
 export type $Params = l.InferOutput<typeof $params>;
 
@@ -19,7 +19,7 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"members":/*#__PURE__*/ l.ar
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** The people directly on a space's roster. */
+/** The people and the spaces directly on a space's roster; spaces first. */
 const main = /*#__PURE__*/ l.query($nsid, $params, $output, ["Forbidden","NotFound"]);
 
 export { main };
@@ -30,17 +30,28 @@ type $lxm = typeof $lxm;
 
 export { $lxm };
 
+/** One entry: a person (did), or a space whose people come in (memberSpace). */
 type Entry = { $type?: "community.reeve.member.list#entry";
 
   /**
    * The person.
    */
-  "did":l.DidString;
+  "did"?:l.DidString;
+
+  /**
+   * The space.
+   */
+  "memberSpace"?:string;
 
   /**
    * Their role.
    */
   "role":string;
+
+  /**
+   * What a person must have in the space to come through.
+   */
+  "holding"?:string;
 
   /**
    * From when it counts.
@@ -64,6 +75,7 @@ type Entry = { $type?: "community.reeve.member.list#entry";
 
 export type { Entry };
 
-const entry = /*#__PURE__*/ l.typedObject<Entry>($nsid, "entry", /*#__PURE__*/ l.object({"did":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"role":/*#__PURE__*/ l.string(),"since":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"until":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"addedBy":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"addedAt":/*#__PURE__*/ l.string({"format":"datetime"})}));
+/** One entry: a person (did), or a space whose people come in (memberSpace). */
+const entry = /*#__PURE__*/ l.typedObject<Entry>($nsid, "entry", /*#__PURE__*/ l.object({"did":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"memberSpace":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"role":/*#__PURE__*/ l.string(),"holding":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"since":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"until":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"addedBy":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"addedAt":/*#__PURE__*/ l.string({"format":"datetime"})}));
 
 export { entry };

@@ -14,7 +14,7 @@ export const $params = /*#__PURE__*/ l.params();
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $input = /*#__PURE__*/ l.jsonPayload({"space":/*#__PURE__*/ l.string({"maxLength":1200}),"did":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
+export const $input = /*#__PURE__*/ l.jsonPayload({"space":/*#__PURE__*/ l.string({"maxLength":1200}),"did":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"memberSpace":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":1200})),"role":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":64})),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
 
 export type $Input<B = l.BinaryData> = l.InferPayload<typeof $input, B>;
 export type $InputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $input, B>;
@@ -24,7 +24,7 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"revision":/*#__PURE__*/ l.i
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** Take a person off a space's roster. Everybody may take themself off. */
+/** Take a person, or a space, off a space's roster. Everybody may take themself off. */
 const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","EscalationDenied","LastOwner","IdempotencyConflict","StaleRevision"]);
 
 export { main };

@@ -1,0 +1,48 @@
+/**
+ * How big a roll may grow: checked where something is written, and never where it is read. They keep what every process has
+ * to hold in memory in bounds; people are not limited, since nobody holds them in memory.
+ */
+import type { Did } from '../names.ts'
+import type { Tx } from '../platform/database.ts'
+import { Refusal } from '../refusals.ts'
+import { countUpTo } from './store.ts'
+
+/** Spaces under one community, those that were deleted too: their names stay taken. */
+const SPACES_MAX = 100_000
+/** Entries of spaces on rosters of one community. With every space comes one, by which its owners stand in it. */
+const SPACE_ENTRIES_MAX = 250_000
+/** Offers that one community has made. */
+const OFFERS_MAX = 10_000
+/** Other communities whose spaces are on rosters of one. A decision reads the numbers of each, and a mint holds them. */
+const FEEDERS_MAX = 64
+
+const exceeded = (says: string): Refusal => new Refusal('LimitExceeded', says)
+
+/** @throws Refusal('LimitExceeded') when a community has as many spaces as it may */
+export async function requireRoomForSpace(tx: Tx, community: Did): Promise<void> {
+  if ((await countUpTo(tx, 'space', community, SPACES_MAX)) >= SPACES_MAX) {
+    throw exceeded(`a community has ${SPACES_MAX} spaces at most, deleted ones included`)
+  }
+  await requireRoomForEntry(tx, community)
+}
+
+/** @throws Refusal('LimitExceeded') when as many spaces are on a community's rosters as may be */
+export async function requireRoomForEntry(tx: Tx, community: Did): Promise<void> {
+  if ((await countUpTo(tx, 'space_edge', community, SPACE_ENTRIES_MAX)) >= SPACE_ENTRIES_MAX) {
+    throw exceeded(`the rosters of a community hold ${SPACE_ENTRIES_MAX} spaces at most`)
+  }
+}
+
+/** @throws Refusal('LimitExceeded') when a community has made as many offers as it may */
+export async function requireRoomForOffer(tx: Tx, community: Did): Promise<void> {
+  if ((await countUpTo(tx, 'offer', community, OFFERS_MAX)) >= OFFERS_MAX) {
+    throw exceeded(`a community has ${OFFERS_MAX} offers standing at most`)
+  }
+}
+
+/** @throws Refusal('LimitExceeded') when spaces of as many other communities are on rosters here as may be */
+export function requireRoomForFeeder(feeders: readonly Did[], another: Did): void {
+  if (!feeders.includes(another) && feeders.length >= FEEDERS_MAX) {
+    throw exceeded(`spaces of ${FEEDERS_MAX} other communities at most may be on a community's rosters`)
+  }
+}
