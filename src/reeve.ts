@@ -9,7 +9,7 @@ import { createAdaptorServer } from '@hono/node-server'
 import manifest from '../package.json' with { type: 'json' }
 import { sealDue } from './audit/sealer.ts'
 import { resumeMints } from './community/resume-mints.ts'
-import { forgetIssued } from './credential/store.ts'
+import { forgetIssued, openIssuing } from './credential/store.ts'
 import type { House } from './doors/house.ts'
 import { type BucketName, type Rate, RateBuckets } from './doors/rate-buckets.ts'
 import { DOORS } from './doors/xrpc.ts'
@@ -23,6 +23,7 @@ import { Hosted } from './membership/hosted.ts'
 import { type Clock, repeat, sleep, systemClock } from './platform/clock.ts'
 import { type Config, readVariable } from './platform/config.ts'
 import { type Db, type OpenDatabase, openDatabase, tidyTables } from './platform/database.ts'
+import { es256kBackend } from './platform/ecdsa.ts'
 import { forgetAnswers } from './platform/idempotency.ts'
 import { loadInstanceId } from './platform/instance.ts'
 import {
@@ -74,6 +75,7 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
   const { databaseUrl: url, dataDir, allowUnsafeDatabase: allowUnsafe } = config
   const opened = given.database ?? (await openDatabase({ url, dataDir, allowUnsafe, log, clock }))
   try {
+    log.info('es256k', { backend: es256kBackend() })
     const house = await furnish(config, opened.db, { clock, random, log, rates: given.rates })
     const server = await listen(config, house)
     const workers = startWorkers(house, opened)
@@ -123,6 +125,7 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates }: Fu
     directory: openPlcDirectory({ plcUrl, outbound }),
     graphs: new Graphs(),
     hosted: new Hosted(),
+    issuing: openIssuing(db),
     buckets: new RateBuckets(clock, rates),
     version: manifest.version,
     founders: config.founders,

@@ -1,5 +1,5 @@
 /** The tables of the log. Rows are appended; the one change they see is being given their place in the chain. */
-import { type Expression, type Generated, type Insertable, type QueryCreator, type SqlBool, sql } from 'kysely'
+import { type Generated, type Insertable, type QueryCreator, type RawBuilder, sql } from 'kysely'
 import type { Db, Tables, Tx } from '../platform/database.ts'
 import { type AuditFact, CHAIN_START, type ChainedFact, hashOf } from './chain.ts'
 
@@ -49,21 +49,14 @@ const unsealedRow = (fact: AuditFact): Insertable<AuditEntryTable> => ({
 })
 
 /**
- * The insert of a fact that gets its place in the chain later, for a statement of another room's that writes the decision with
- * it. Where `onlyIf` doesn't hold, nothing is appended.
+ * The insert of facts that get their place in the chain later, for a statement of another room's that writes decisions with
+ * them. `facts` selects community, at_ms, actor, action, target, subject, because.
  */
-export const unsealedInsert = (
-  db: Pick<QueryCreator<Tables>, 'insertInto'>,
-  fact: AuditFact,
-  onlyIf: Expression<SqlBool>,
-) =>
+export const unsealedInsert = (db: Pick<QueryCreator<Tables>, 'insertInto'>, facts: RawBuilder<unknown>) =>
   db
     .insertInto('audit_entry')
     .columns(['community', 'at_ms', 'actor', 'action', 'target', 'subject', 'because'])
-    .expression(
-      sql<AuditEntryTable>`select ${fact.community}, ${fact.atMs}::bigint, ${fact.actor}, ${fact.action}, ${fact.target},
-        ${fact.subject}::text, ${JSON.stringify(fact.because)}::jsonb where ${onlyIf}`,
-    )
+    .expression(sql<AuditEntryTable>`${facts}`)
 
 /** Appends a fact outside the chain; the sealer gives it its place a moment later. */
 export async function appendUnsealed(db: Db | Tx, fact: AuditFact): Promise<void> {

@@ -12,6 +12,7 @@ import type { AuditFact } from '../audit/chain.ts'
 import type { KeyOf } from '../identity/did-signature.ts'
 import type { Vault } from '../keys/vault.ts'
 import type * as lexicon from '../lexicons/com/atproto/space/getSpaceCredential.ts'
+import type { Basis } from '../membership/basis.ts'
 import type { Hosted } from '../membership/hosted.ts'
 import type { Did } from '../names.ts'
 import type { Log } from '../platform/log.ts'
@@ -22,7 +23,7 @@ import { type Delegation, parseBearer, parseDelegation, verifyDelegationSignatur
 import { verifyDpopProof } from './dpop.ts'
 import { hasSpaceSignature, verifyExchangeSignature } from './http-signature.ts'
 import { type Claim, claimsOf, type Possession } from './possession.ts'
-import { issue, recordRefusedRead, spend } from './store.ts'
+import { type Issuing, recordRefusedRead, spend } from './store.ts'
 import { CREDENTIAL } from './token-classes.ts'
 
 export interface ExchangeCtx extends AccessCtx {
@@ -32,6 +33,7 @@ export interface ExchangeCtx extends AccessCtx {
   /** At the caller's expense: what has to be fetched for them may be too much. @throws Refusal('RateLimitExceeded') */
   readonly keyOf: KeyOf
   readonly hosted: Hosted
+  readonly issuing: Issuing
   /** Counts an exchange of this person, whose signature was seen to hold. @throws Refusal('RateLimitExceeded') */
   readonly chargePerson: (did: Did) => void
 }
@@ -119,10 +121,10 @@ async function decideAndIssue(
     const outcome = await spend(ctx.db, claims)
     if (outcome !== 'claimed') throw replayed(outcome.spent)
     // A stranger's refusal is not kept: anybody can make themself a DID, and would fill the community's log with it for ever.
-    if (read.facts.own.length > 0) await recordRefusedRead(ctx.db, refusedRead(ctx, delegation, verdict, read.revision))
+    if (read.isOnRoll) await recordRefusedRead(ctx.db, refusedRead(ctx, delegation, verdict, read.revision))
     throw new Refusal(verdict.code, 'the space does not let this person in', JSON.stringify(verdict.because))
   }
-  return writeAndSign(ctx, verdict.value, { claims, possession, revision: read.revision })
+  return writeAndSign(ctx, verdict.value, { claims, possession, basis: read.basis })
 }
 
 const refusedRead = (
@@ -144,17 +146,17 @@ const refusedRead = (
 async function writeAndSign(
   ctx: ExchangeCtx,
   grant: Grant,
-  about: { claims: readonly Claim[]; possession: Possession; revision: number },
+  about: { claims: readonly Claim[]; possession: Possession; basis: Basis },
 ): Promise<string | null> {
   const iatSec = ctx.clock.nowSec()
   const expSec = endOf(grant, iatSec)
   const jti = randomHex(ctx.random, 16)
-  const { possession, revision } = about
+  const { possession, basis } = about
   const holder = possession.binding === 'dpop' ? possession.jkt : possession.holder
-  const outcome = await issue(ctx.db, {
+  const outcome = await ctx.issuing.ask({
     grant,
     claims: about.claims,
-    issuance: { jti, holder, issuedAtSec: iatSec, expiresAtSec: expSec, revision },
+    issuance: { jti, holder, issuedAtSec: iatSec, expiresAtSec: expSec, basis },
     atMs: ctx.clock.nowMs(),
   })
   if (outcome === 'moved') return null

@@ -4,7 +4,7 @@
  * It is forgotten only after the last moment at which the token could still be accepted; sooner, a stolen token would pass
  * again. The database's primary key decides, never a look beforehand.
  */
-import { type Expression, type InsertQueryBuilder, type QueryCreator, type SqlBool, sql } from 'kysely'
+import { type Expression, type InsertQueryBuilder, type QueryCreator, type RawBuilder, type SqlBool, sql } from 'kysely'
 import { lengthPrefixed, sha256 } from './bytes.ts'
 import type { Db, Tables } from './database.ts'
 
@@ -34,24 +34,36 @@ export const claimId = (kind: string, holder: string, jti: string): Uint8Array =
 
 /**
  * The insert that claims, returning the ids that nobody had; for a statement of one's own, `db.with('claimed', (q) =>
- * claimInsert(q, claims))`, or to be executed as it is. Where `onlyIf` doesn't hold, nothing is claimed. Ids go in one order always, so that two batches can't wait for each other.
+ * claimInsert(q, claims))`, or to be executed as it is. Where `onlyIf` doesn't hold, nothing is claimed.
  */
 export function claimInsert(
   db: Pick<QueryCreator<Tables>, 'insertInto'>,
   claims: readonly Claim[],
   onlyIf: Expression<SqlBool> = sql`true`,
 ): InsertQueryBuilder<Tables, 'spent', { id: Uint8Array }> {
-  const sorted = claims.toSorted((a, b) => Buffer.compare(a.id, b.id))
-  const ids = sorted.map((claim) => claim.id)
-  const ends = sorted.map((claim) => claim.keepUntilSec)
+  const ids = claims.map((claim) => claim.id)
+  const ends = claims.map((claim) => claim.keepUntilSec)
   // Two arrays instead of a list of values: the statement has one text, however many claims there are.
-  return db
+  return claimInsertFrom(
+    db,
+    sql`select * from unnest(${ids}::bytea[], ${ends}::bigint[]) claim (id, keep_until_sec) where ${onlyIf}`,
+  )
+}
+
+/**
+ * The same for claims that a larger statement knows already: `claims` selects `id` and `keep_until_sec`. Ids go in one order
+ * always, so that two batches can't wait for each other.
+ */
+export const claimInsertFrom = (
+  db: Pick<QueryCreator<Tables>, 'insertInto'>,
+  claims: RawBuilder<unknown>,
+): InsertQueryBuilder<Tables, 'spent', { id: Uint8Array }> =>
+  db
     .insertInto('spent')
     .columns(['id', 'keep_until_sec'])
-    .expression(sql<SpentTable>`select * from unnest(${ids}::bytea[], ${ends}::bigint[]) where ${onlyIf}`)
+    .expression(sql<SpentTable>`${claims} order by id`)
     .onConflict((conflict) => conflict.column('id').doNothing())
     .returning('id')
-}
 
 /** Claims all of them, and answers for each whether it was new. Of equal ids in one call, the first counts. */
 export async function claimOnce(db: Db, claims: readonly Claim[]): Promise<boolean[]> {

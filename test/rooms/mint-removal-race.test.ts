@@ -113,7 +113,7 @@ describe.runIf(hasPostgres)('the statement that issues', () => {
       holder: 'holder',
       issuedAtSec: nowSec,
       expiresAtSec: nowSec + 600,
-      revision: read.revision,
+      basis: [{ community: scene.community, revision: read.revision }],
     }
     return { jti, claims, write: (db: Db) => issue(db, { grant, claims, issuance, atMs: nowSec * 1000 }) }
   }
