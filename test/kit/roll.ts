@@ -2,7 +2,7 @@
  * A roll without a network: communities opened straight on a database, by the same store functions under the same permits as
  * the walk that founds them, and the actions called as the doors call them.
  *
- * Edges between spaces have no method yet; `nest` writes them as one would, with the community's row held and its numbers raised.
+ * `nest` writes edges between spaces past the verdicts, with the community's row held and its numbers raised.
  */
 import { type Kysely, sql } from 'kysely'
 import { appendChained } from '../../src/audit/store.ts'
@@ -23,7 +23,7 @@ import { type ProcedureCall, requestHashOf } from '../../src/platform/idempotenc
 import { type Random, systemRandom } from '../../src/platform/random.ts'
 import { decideFounding, ownersEdge, type UserPolicy } from '../../src/policy/decide.ts'
 import { OWNER } from '../../src/policy/roles.ts'
-import type { Edge } from '../../src/policy/standing.ts'
+import type { Edge } from '../../src/policy/roster-graph.ts'
 import { Refusal } from '../../src/refusals.ts'
 import { spaceCreate } from '../../src/space/spaceCreate.ts'
 import { insertSettings } from '../../src/space/store.ts'
@@ -86,7 +86,12 @@ export async function openCommunity(roll: Roll, founder: Did = freshDid(), did: 
   await withTransaction(roll.db, async (tx) => {
     await startRevisions(tx, did)
     await insertSpace(tx, permit, roster, null, nowMs)
-    await insertSettings(tx, permit, roster.uri, { name: null, readPolicy: 'memberList', writePolicy: 'memberList' })
+    await insertSettings(tx, permit, roster.uri, {
+      name: null,
+      description: null,
+      readPolicy: 'memberList',
+      writePolicy: 'memberList',
+    })
     const owner = { into: roster.uri, from: founder, role: OWNER, holding: null, sinceMs: null, untilMs: null }
     await savePersonEdge(tx, permit, did, owner, nowMs)
     const revision = await raiseRevisions(tx, did, { graph: true })
@@ -103,10 +108,10 @@ export async function makeForum(roll: Roll, { did, founder }: Community, skey: s
   return uri as SpaceUri
 }
 
-/** A role space, as no method makes one yet. */
+/** A role space, past the verdicts. */
 export async function makeRoleSpace(roll: Roll, { did, founder, roster }: Community, skey: string): Promise<SpaceUri> {
   const space = spaceUriOf(did, ROLE_SPACE_TYPE, skey)
-  const settings = { name: skey, readPolicy: 'memberList', writePolicy: 'memberList' } as const
+  const settings = { name: skey, description: null, readPolicy: 'memberList', writePolicy: 'memberList' } as const
   await withTransaction(roll.db, async (tx) => {
     await lockRevisions(tx, did)
     const permit = decideFounding(founder)
@@ -197,7 +202,17 @@ export async function wordsOf(work: () => Promise<unknown>): Promise<string> {
 
 /** Everything that governance has written down, for comparing before and after. */
 export async function everythingIn(db: Db): Promise<Record<string, unknown[]>> {
-  const names = ['community_revision', 'space', 'space_settings', 'person_edge', 'space_edge', 'idempotency'] as const
+  const names = [
+    'community_revision',
+    'space',
+    'space_settings',
+    'person_edge',
+    'space_edge',
+    'ban',
+    'departure',
+    'offer',
+    'idempotency',
+  ] as const
   const found: Record<string, unknown[]> = {}
   for (const name of [...names, 'audit_entry', 'audit_head'] as const) found[name] = await rowsOf(db, name)
   return found

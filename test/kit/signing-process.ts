@@ -16,7 +16,7 @@ import { silentLog } from '../../src/platform/log.ts'
 import { migrate } from '../../src/platform/migrations.ts'
 import { randomHex, systemRandom } from '../../src/platform/random.ts'
 import { decideRead } from '../../src/policy/decide.ts'
-import { SHIPPED_ROLES } from '../../src/policy/roles.ts'
+import { nobodyIn } from './facts.ts'
 import { countInOwnMemory } from './memory-scan.ts'
 import { type Founded, INSTANCE, type Order } from './signing-process-words.ts'
 
@@ -58,7 +58,7 @@ async function sign(times: number): Promise<string> {
   if (!community) throw new Error('nothing is founded')
   const nowMs = systemClock.nowMs()
   const space = spaceUriOf(community, 'com.atmoboards.forum' as Nsid, 'main')
-  const facts = { space, readPolicy: 'public' as const, own: [], nested: [], roles: SHIPPED_ROLES, nowMs }
+  const facts = { space, readPolicy: 'public' as const, ...nobodyIn(community, nowMs) }
   const decision = decideRead(facts, { did: community, clientId: null })
   if (!decision.ok) throw new Error('a public space is open')
   let credential = ''

@@ -1,12 +1,12 @@
 /**
- * The kept graphs: an answer never rests on edges that aren't there any more, or never were, on any number of processes
- *.
+ * The kept graphs: an answer never rests on edges that aren't there any more, or never were, on any number of processes.
  */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { memberCheck } from '../../src/access/memberCheck.ts'
+import { loadGraph, loadPeople } from '../../src/membership/facts-store.ts'
 import { Graphs } from '../../src/membership/graph.ts'
 import { loadStandingFacts } from '../../src/membership/standing-facts.ts'
-import { loadGraph, loadOwnEdges, lockRevisions, raiseRevisions } from '../../src/membership/store.ts'
+import { lockRevisions, raiseRevisions } from '../../src/membership/store.ts'
 import type { Did, SpaceUri } from '../../src/names.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { type Db, openDatabase, withTransaction } from '../../src/platform/database.ts'
@@ -107,7 +107,7 @@ describeOnEachEngine('the kept graph', (open) => {
       loads(
         countingDb(db, () => graphs++),
         community.did,
-        () => loadOwnEdges(db, community.did, bob),
+        (communities) => loadPeople(db, communities, [bob], null),
       )
     await ask()
     await ask()
@@ -125,26 +125,28 @@ describeOnEachEngine('the kept graph', (open) => {
     const { community, left, forum, bob } = await scene()
     const graphs = new Graphs()
     let asked = 0
-    const read = async () => {
-      const facts = await loadOwnEdges(db, community.did, bob)
+    const read = async (communities: readonly Did[]) => {
+      const facts = await loadPeople(db, communities, [bob], null)
       // Between the person's edges and the graph somebody nests a space, the first time.
       if (asked++ === 0) await nest(roll, community.did, { into: forum, from: left, role: 'reader' })
       return facts
     }
     const found = await graphs.atOneRevision(db, community.did, read)
     expect(asked).toBe(2)
-    expect(found?.facts.graphRevision).toBe((await loadGraph(db, community.did))?.graphRevision)
-    expect(found?.nested.some((edge) => edge.into === forum && edge.from === left)).toBe(true)
+    const graphRevision = (await loadGraph(db, community.did))?.graphRevision
+    expect(found?.rows.get(community.did)?.graphRevision).toBe(graphRevision)
+    const graph = found?.graphs.get(community.did)
+    expect(graph?.edgesFrom(left).some(({ into }) => into === forum)).toBe(true)
   })
 
   it('that moves on at every look makes the caller come again', async () => {
     const { community, left, forum, bob } = await scene()
     const edge = { into: forum, from: left, role: 'reader' }
     let asked = 0
-    const read = async () => {
+    const read = async (communities: readonly Did[]) => {
       asked++
       await nest(roll, community.did, edge)
-      const facts = await loadOwnEdges(db, community.did, bob)
+      const facts = await loadPeople(db, communities, [bob], null)
       await unnest(roll, community.did, edge)
       return facts
     }
@@ -162,7 +164,7 @@ describeOnEachEngine('the kept graph', (open) => {
 function countingDb(db: Db, onLoad: () => void): Db {
   return new Proxy(db, {
     get(target, name) {
-      if (name === 'selectFrom') onLoad()
+      if (name === 'getExecutor') onLoad()
       const value: unknown = Reflect.get(target, name, target)
       return typeof value === 'function' ? value.bind(target) : value
     },

@@ -2,6 +2,7 @@
 import { beforeAll, expect, it } from 'vitest'
 import { loadReadFacts, mayRead } from '../../src/access/may-read.ts'
 import { memberCheck } from '../../src/access/memberCheck.ts'
+import { wordOf } from '../../src/membership/basis.ts'
 import { type Did, parseSpaceUri, type SpaceName, type SpaceUri } from '../../src/names.ts'
 import { ACTIONS, SHIPPED_ROLES } from '../../src/policy/roles.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
@@ -61,14 +62,14 @@ describeOnEachEngine('member.check', (open) => {
       { rule: 'edge', into: forum, from: crew, role: 'moderator' },
       { rule: 'edge', into: crew, from: bob, role: 'writer' },
     ]
+    const at = wordOf([{ community: community.did, revision }])
     expect(await check(bob, bob, 'read')).toEqual({
-      allowed: true,
-      revision,
+      ...{ allowed: true, revision, at },
       because: [{ rule: 'openToApps' }, ...way],
     })
-    expect(await check(bob, bob, 'members.ban')).toEqual({ allowed: true, revision, because: way })
+    expect(await check(bob, bob, 'members.ban')).toEqual({ allowed: true, revision, at, because: way })
     expect(await check(bob, bob, 'space.delete')).toEqual({
-      ...{ allowed: false, revision },
+      ...{ allowed: false, revision, at },
       because: [{ rule: 'noPath', into: forum, action: 'space.delete' }],
     })
   })

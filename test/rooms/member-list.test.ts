@@ -63,7 +63,9 @@ describeOnEachEngine('member.list', (open) => {
     await nest(roll, community.did, { into: forum, from: crew, role: 'member' })
     const bob = freshDid()
     await put(roll, community.founder, crew, bob, 'reader')
-    expect(await didsOf(bob, forum)).toEqual([])
+    const { members } = await list(bob, forum)
+    expect(members).toEqual([expect.objectContaining({ memberSpace: crew, role: 'member' })])
+    expect(members[0]).not.toHaveProperty('did')
     expect(await verdictOf(() => list(bob, crew))).toBe('Forbidden')
   })
 
@@ -83,6 +85,31 @@ describeOnEachEngine('member.list', (open) => {
     expect(await verdictOf(() => list(community.founder, `${forum}/`))).toBe('InvalidRequest')
   })
 
+  it('shows spaces before people, each entry of a space by itself, and pages over both', async () => {
+    const forum = await makeForum(roll, community, 'mixed')
+    const crews = [await makeRoleSpace(roll, community, 'a'), await makeRoleSpace(roll, community, 'b')]
+    for (const from of crews) {
+      await nest(roll, community.did, { into: forum, from, role: 'writer', holding: 'write' })
+      await nest(roll, community.did, { into: forum, from, role: 'reader' })
+    }
+    const people = [freshDid(), freshDid()].sort()
+    for (const did of people) await put(roll, community.founder, forum, did, 'member')
+    const [a, b] = crews.toSorted()
+    const whole = [`${a} reader`, `${a} writer`, `${b} reader`, `${b} writer`, ...people.map((did) => `${did} member`)]
+    for (const limit of [1, 2, 3, 4, 6, 100]) {
+      const seen: string[] = []
+      for (let cursor: string | undefined, pages = 0; pages < 20; pages++) {
+        const page = await list(community.founder, forum, { limit, ...(cursor ? { cursor } : {}) })
+        seen.push(...page.members.map(({ did, memberSpace, role }) => `${did ?? memberSpace} ${role}`))
+        cursor = page.cursor
+        if (cursor === undefined) break
+      }
+      expect(seen).toEqual(whole)
+    }
+    const writers = (await list(community.founder, forum)).members.filter(({ role }) => role === 'writer')
+    expect(writers.map(({ holding }) => holding)).toEqual(['write', 'write'])
+  })
+
   it('comes in pages of any size, complete, each once, in one order, while others come and go', async () => {
     const forum = await makeForum(roll, community, 'paged')
     const people = Array.from({ length: 12 }, freshDid).sort()
@@ -92,7 +119,7 @@ describeOnEachEngine('member.list', (open) => {
       for (let cursor: string | undefined; ; ) {
         const page = await list(community.founder, forum, { limit, ...(cursor ? { cursor } : {}) })
         expect(page.members.length).toBeLessThanOrEqual(limit)
-        seen.push(...page.members.map(({ did }) => did))
+        seen.push(...page.members.flatMap(({ did }) => did ?? []))
         cursor = page.cursor
         if (cursor === undefined) return seen
         await between()

@@ -133,8 +133,27 @@ describeOnEachEngine('space.create', (open) => {
     expect(await verdictOf(() => create({ appAccess: OPEN }))).toBe('accepted')
   })
 
-  it("makes none of Reeve's own types, which carry power and have rules of their own", async () => {
-    for (const spaceType of ['community.reeve.roster', 'community.reeve.role', 'community.reeve.anything']) {
+  it('makes role spaces, under a name and for their roster alone', async () => {
+    const spaceType = 'community.reeve.role'
+    const { uri } = await create({
+      spaceType,
+      skey: 'stewards',
+      name: 'Stewards',
+      description: 'They water\nthe beds.',
+    })
+    expect(uri).toBe(`at://${community.did}/space/${spaceType}/stewards`)
+    expect(await spaceGet(roll, community.founder, { space: uri })).toMatchObject({
+      description: 'They water\nthe beds.',
+    })
+    expect(await refusalOf(() => create({ spaceType }))).toBe('InvalidRequest')
+    expect(await refusalOf(() => create({ spaceType, skey: 'stewards' }))).toBe('SpaceAlreadyExists')
+    for (const open of [{ readPolicy: PUBLIC }, { writePolicy: PUBLIC }]) {
+      expect(await refusalOf(() => create({ spaceType, skey: 'open', ...open }))).toBe('UnsupportedPolicy')
+    }
+  })
+
+  it("makes none of Reeve's other own types, which come by themselves", async () => {
+    for (const spaceType of ['community.reeve.roster', 'community.reeve.anything']) {
       expect(await refusalOf(() => create({ spaceType, skey: 'self' }))).toBe('InvalidRequest')
     }
     for (const spaceType of [

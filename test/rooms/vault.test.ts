@@ -18,9 +18,9 @@ import { openLog } from '../../src/platform/log.ts'
 import { parseDidKey } from '../../src/platform/multikey.ts'
 import { systemRandom } from '../../src/platform/random.ts'
 import { decideRead, type Grant } from '../../src/policy/decide.ts'
-import { SHIPPED_ROLES } from '../../src/policy/roles.ts'
 import { Refusal, Unavailable } from '../../src/refusals.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
+import { nobodyIn } from '../kit/facts.ts'
 
 const NOW_MS = 1_800_000_000_000
 const NOW_SEC = NOW_MS / 1000
@@ -38,7 +38,7 @@ const ourKek = kekOf(KEK_HEX)
 /** A grant as the door would have it: by a real decision over a public space. */
 function grantFor(community: Did): Grant {
   const space = spaceUriOf(community, FORUM, 'main')
-  const facts = { space, readPolicy: 'public' as const, own: [], nested: [], roles: SHIPPED_ROLES, nowMs: NOW_MS }
+  const facts = { space, readPolicy: 'public' as const, ...nobodyIn(community, NOW_MS) }
   const decision = decideRead(facts, { did: founder, clientId: null })
   if (!decision.ok) throw new Error('a public space is open')
   return decision.value

@@ -1,0 +1,142 @@
+/** `federation.offer`, `withdraw` and `listOffers`: two communities on one Reeve, each keeping its own side. */
+import { beforeAll, expect, it } from 'vitest'
+import { mayRead as decide, loadReadFacts } from '../../src/access/may-read.ts'
+import { memberCheck } from '../../src/access/memberCheck.ts'
+import { federationListOffers } from '../../src/federation/federationListOffers.ts'
+import { federationOffer } from '../../src/federation/federationOffer.ts'
+import { federationWithdraw } from '../../src/federation/federationWithdraw.ts'
+import type * as putLexicon from '../../src/lexicons/community/reeve/member/put.ts'
+import { memberPut } from '../../src/membership/memberPut.ts'
+import { memberResolve } from '../../src/membership/memberResolve.ts'
+import { type Did, parseSpaceUri, type SpaceName, type SpaceUri } from '../../src/names.ts'
+import { isoOf } from '../../src/platform/clock.ts'
+import type { Db } from '../../src/platform/database.ts'
+import { describeOnEachEngine } from '../kit/databases.ts'
+import {
+  type Community,
+  everythingIn,
+  freshDid,
+  makeForum,
+  makeRoleSpace,
+  once,
+  openCommunity,
+  put,
+  type Roll,
+  remove,
+  rollOn,
+} from '../kit/roll.ts'
+import { type Verdict, verdictOf } from '../kit/verdicts.ts'
+
+describeOnEachEngine('spaces of another community', (open) => {
+  let db: Db
+  let roll: Roll
+  let anglers: Community
+  let boaters: Community
+  let crew: SpaceUri
+  let harbour: SpaceUri
+
+  beforeAll(async () => {
+    db = (await open()).db
+    roll = rollOn(db)
+    anglers = await openCommunity(roll)
+    boaters = await openCommunity(roll)
+    crew = await makeRoleSpace(roll, boaters, 'crew')
+    harbour = await makeForum(roll, anglers, 'harbour')
+  })
+
+  const offer = (actor: Did, space: string, to: Did) => federationOffer(roll, actor, { space, to }, once())
+  const withdraw = (actor: Did, space: string, to: Did) => federationWithdraw(roll, actor, { space, to }, once())
+  const nest = (actor: Did, input: object) =>
+    memberPut(
+      roll,
+      actor,
+      { space: harbour, memberSpace: crew, role: 'writer', ...input } as putLexicon.$InputBody,
+      once(),
+    )
+  const may = async (did: Did, action = 'read') =>
+    (await memberCheck(roll, did, { space: harbour, did, action })).allowed
+
+  async function refusalOf(change: () => Promise<unknown>): Promise<Verdict> {
+    const { audit_entry: _before, ...before } = await everythingIn(db)
+    const verdict = await verdictOf(change)
+    const { audit_entry: _after, ...after } = await everythingIn(db)
+    expect(after).toEqual(before)
+    return verdict
+  }
+
+  it('come in after an offer, with reading and writing at most, and go when either side likes', async () => {
+    const bob = freshDid()
+    await put(roll, boaters.founder, crew, bob, 'moderator')
+    expect(await refusalOf(() => nest(anglers.founder, {}))).toBe('NotFound')
+    await offer(boaters.founder, crew, anglers.did)
+    for (const role of ['member', 'moderator', 'admin']) {
+      expect(await refusalOf(() => nest(anglers.founder, { role }))).toBe('InvalidRequest')
+    }
+    await nest(anglers.founder, {})
+    expect([await may(bob), await may(bob, 'write')]).toEqual([true, true])
+    for (const action of ['members.read', 'members.ban']) expect(await may(bob, action)).toBe(false)
+    const { members } = await memberResolve(roll, anglers.founder, { space: harbour, limit: 100 })
+    expect(members.find(({ did }) => did === bob)?.actions).toEqual(['read', 'write'])
+
+    await withdraw(boaters.founder, crew, anglers.did)
+    expect(await may(bob)).toBe(false)
+    await offer(boaters.founder, crew, anglers.did)
+    expect(await may(bob)).toBe(true)
+    await remove(roll, boaters.founder, crew, bob)
+    expect(await may(bob)).toBe(false)
+  })
+
+  it('leave their own community’s affairs out of the reasons, and an early end of theirs ends what rests on it', async () => {
+    const bob = freshDid()
+    const until = roll.clock.nowMs() + 60_000
+    await offer(boaters.founder, crew, anglers.did)
+    await nest(anglers.founder, {})
+    await put(roll, boaters.founder, crew, bob, 'member', { until: isoOf(until) })
+    const { because } = await memberCheck(roll, bob, { space: harbour, did: bob, action: 'read' })
+    expect(because).toEqual([{ rule: 'openToApps' }, { rule: 'edge', into: harbour, from: crew, role: 'writer' }])
+    const read = await loadReadFacts(roll, parseSpaceUri(harbour) as SpaceName, bob)
+    if (read.space !== 'live') throw new Error('not there')
+    const decision = decide(read.facts, { did: bob, clientId: null })
+    expect(decision.ok && decision.value.untilMs).toBe(until)
+    expect(read.basis.map(({ community }) => community).toSorted()).toEqual([anglers.did, boaters.did].toSorted())
+  })
+
+  it('are shown to those who run either side', async () => {
+    const admin = freshDid()
+    await put(roll, anglers.founder, anglers.roster, admin, 'admin')
+    await offer(boaters.founder, crew, anglers.did)
+    const entry = { space: crew, from: boaters.did, to: anglers.did, offeredBy: boaters.founder }
+    const offers = async (actor: Did, community: Did, more: object = {}) =>
+      (await federationListOffers(roll, actor, { community, limit: 100, ...more })).offers
+    expect(await offers(admin, anglers.did)).toEqual([expect.objectContaining(entry)])
+    expect(await offers(boaters.founder, boaters.did)).toEqual([expect.objectContaining(entry)])
+    expect(await offers(boaters.founder, boaters.did, { cursor: `${crew} ${anglers.did}` })).toEqual([])
+    const member = freshDid()
+    await put(roll, anglers.founder, anglers.roster, member, 'member')
+    expect(await verdictOf(() => offers(member, anglers.did))).toBe('Forbidden')
+    expect(await verdictOf(() => offers(freshDid(), anglers.did))).toBe('NotFound')
+  })
+
+  it('are offered only by those who may nest there, and to a community that is here', async () => {
+    const moderator = freshDid()
+    await put(roll, boaters.founder, crew, moderator, 'moderator')
+    const refused: [() => Promise<unknown>, Verdict][] = [
+      [() => offer(moderator, crew, anglers.did), 'Forbidden'],
+      [() => withdraw(moderator, crew, anglers.did), 'Forbidden'],
+      [() => offer(anglers.founder, crew, anglers.did), 'NotFound'],
+      [() => withdraw(anglers.founder, crew, anglers.did), 'NotFound'],
+      [() => offer(boaters.founder, `${crew}-not`, anglers.did), 'NotFound'],
+      [() => offer(boaters.founder, crew, boaters.did), 'InvalidRequest'],
+      [() => offer(boaters.founder, crew, freshDid()), 'UnknownCommunity'],
+    ]
+    for (const [change, verdict] of refused) expect(await refusalOf(change)).toBe(verdict)
+  })
+
+  it('offered twice or taken back twice change nothing the second time', async () => {
+    const space = await makeRoleSpace(roll, boaters, 'twice')
+    const { revision } = await offer(boaters.founder, space, anglers.did)
+    expect((await offer(boaters.founder, space, anglers.did)).revision).toBe(revision)
+    expect((await withdraw(boaters.founder, space, anglers.did)).revision).toBe(revision + 1)
+    expect((await withdraw(boaters.founder, space, anglers.did)).revision).toBe(revision + 1)
+  })
+})
