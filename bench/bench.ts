@@ -5,7 +5,8 @@
  * processor time of the measured process counts, so a busy neighbour blurs latencies and not shares. One more round of each
  * figure, which doesn't count, is profiled and says where the time goes. Writes `bench/last.json`.
  *
- * `BENCH_ROUNDS` and `BENCH_REQUESTS` say how much is measured, `BENCH_ENGINES` (`postgres,embedded`) on which databases.
+ * `BENCH_ROUNDS` and `BENCH_REQUESTS` say how much is measured, `BENCH_ENGINES` (`postgres,embedded`) on which databases, and
+ * `BENCH_PARTS` (`exchange,roll`) whether it is this or the roll (`roll.ts`).
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -20,6 +21,7 @@ import { startPlcServer } from '../test/kit/plc.ts'
 import { freePort } from '../test/kit/ports.ts'
 import { load, quantile } from './load.ts'
 import { lineOfShares, type Shares } from './profile.ts'
+import { measureRoll, type RollReport } from './roll.ts'
 import type { Order, Report } from './served.ts'
 import { type Generation, prepare } from './tokens.ts'
 
@@ -28,6 +30,7 @@ const METHOD = 'com.atproto.space.getSpaceCredential'
 const PEOPLE = 100
 const ENGINES = ['postgres', 'embedded'] as const
 const CHOSEN = (process.env['BENCH_ENGINES'] ?? ENGINES.join()).split(',')
+const PARTS = (process.env['BENCH_PARTS'] ?? 'exchange,roll').split(',')
 const IN_FLIGHT = [1, 8, 64] as const
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3)
 const PER_ROUND = Number(process.env['BENCH_REQUESTS'] ?? 1500)
@@ -64,15 +67,21 @@ const figures: Figure[] = []
 const choices: Choice[] = []
 const unknown = CHOSEN.filter((name) => !ENGINES.some((engine) => engine === name))
 if (unknown.length > 0) throw new Error(`BENCH_ENGINES: there is no ${unknown.join()}`)
-for (const engine of ENGINES.filter((name) => CHOSEN.includes(name))) await measure(engine)
+const engines = ENGINES.filter((name) => CHOSEN.includes(name))
+if (PARTS.includes('exchange')) for (const engine of engines) await measure(engine)
+const rolls: RollReport[] = []
+if (PARTS.includes('roll')) for (const engine of engines) rolls.push(await measureRoll(engine, createDatabase))
 const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.version}`
 writeFileSync(
   new URL('last.json', import.meta.url),
-  `${JSON.stringify({ machine, ROUNDS, PER_ROUND, choices, figures }, null, 2)}\n`,
+  `${JSON.stringify({ machine, ROUNDS, PER_ROUND, choices, figures, rolls }, null, 2)}\n`,
 )
-console.log(
-  `${machine}; medians of ${ROUNDS} rounds of ${PER_ROUND}; fresh tokens, fresh holder keys, warm DIDs of ${PEOPLE} people`,
-)
+console.log(machine)
+if (PARTS.includes('exchange')) {
+  console.log(
+    `the exchange: medians of ${ROUNDS} rounds of ${PER_ROUND}; fresh tokens, fresh holder keys, warm DIDs of ${PEOPLE} people`,
+  )
+}
 
 function linesOf({ engine, generation, inFlight, share, profile, ...rest }: Figure): string {
   const numbers = Object.entries(rest).map(([name, value]) => `${name} ${value.toFixed(value < 10 ? 2 : 0)}`)
@@ -233,8 +242,8 @@ async function next(child: ChildProcess): Promise<Report> {
   return report
 }
 
-async function createDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
-  const name = `reeve_bench_${process.pid}`
+async function createDatabase(what = 'exchange'): Promise<{ url: string; drop(): Promise<void> }> {
+  const name = `reeve_bench_${process.pid}_${what}`
   const onServer = async (text: string) => {
     const client = new pg.Client({ connectionString: POSTGRES })
     await client.connect()

@@ -15,8 +15,8 @@ const SEALED_WITHIN_MS = 10_000
 /** How often each act of the story stands in the log. */
 const KEPT: readonly (readonly [string, number])[] = [
   ['community.mint', 1],
-  ['space.create', 1],
-  ['member.put', 1],
+  ['space.create', 2],
+  ['member.put', 3],
   ['credential.issue', 2],
   ['member.remove', 1],
 ]
@@ -29,6 +29,7 @@ async function tell(network: Network): Promise<{ did: string; forum: string }> {
   await lettingBobIn(network, forum)
   const spent = await theCredentials(network, founded.did, forum)
   await whoIsRefused(network, founded.did, forum, spent)
+  await theModerators(network, founded.did, forum)
   await bobLeaves(network, founded.did, forum)
   const rows = await whatWasKept(network, founded.did)
   inShort(founded.did, rows)
@@ -132,11 +133,33 @@ async function whoIsRefused(network: Network, community: string, space: string, 
   refused('bob’s token a second time', 401, 'JwtReplayed', again.message)
 }
 
+async function theModerators(network: Network, community: string, forum: string): Promise<void> {
+  const { alice, bob, carol } = network
+  chapter('The forum gets moderators, by a space of their own')
+  says(`Everything that has members is a space. Alice makes one for moderators, puts carol into it, and puts the whole space on the
+    forum’s roster. Whoever is a moderator anywhere she puts it, is one there from the same moment.`)
+  const role = { community, spaceType: 'community.reeve.role', skey: 'moderators' }
+  const { uri } = accepted('making a role space', await call(network, alice, 'community.reeve.space.create', role))
+  const entry = { space: uri, did: carol.did, role: 'member' }
+  accepted('adding carol', await call(network, alice, 'community.reeve.member.put', entry))
+  const nested = { space: forum, memberSpace: uri, role: 'moderator' }
+  accepted('nesting the space', await call(network, alice, 'community.reeve.member.put', nested))
+  const answer = await ask(network, alice, 'community.reeve.member.resolve', { space: forum })
+  const { members }: { members: { did: string; actions: string[] }[] } = accepted('asking who stands there', answer)
+  const standing = new Map(members.map(({ did, actions }) => [did, actions]))
+  must(members.length === 3 && [alice, bob, carol].every(({ did }) => standing.has(did)), 'three people stand there')
+  must(standing.get(carol.did)?.includes('members.remove') ?? false, 'carol moderates')
+  for (const { did, handle } of [alice, bob, carol]) {
+    const actions = standing.get(did) ?? []
+    fact(handle, actions.length > 9 ? 'everything: she is an owner' : actions.join(', '))
+  }
+}
+
 async function bobLeaves(network: Network, community: string, space: string): Promise<void> {
-  const { alice, bob } = network
-  chapter('Alice takes bob out again')
+  const { bob, carol } = network
+  chapter('Carol, who moderates now, takes bob out again')
   const input = { space, did: bob.did }
-  accepted('removing bob', await call(network, alice, 'community.reeve.member.remove', input))
+  accepted('removing bob', await call(network, carol, 'community.reeve.member.remove', input))
   const token = await delegationToken(bob, community, space)
   const answer = await exchange(network, { token, space, holder: makeKey('p256'), generation: 'october' })
   const no = refusedAs('bob’s exchange after his removal', 400, 'UserNotAuthorized', answer)
@@ -186,5 +209,5 @@ function inShort(community: string, rows: number): void {
 
 title('Reeve: the first credential')
 blank()
-says('A community gets an identity, a space and a member. An app is let in; others are refused.')
+says('A community gets an identity, a space, members and moderators. An app is let in; others are refused.')
 await play(tell)

@@ -31,7 +31,6 @@ import {
   HEADERS_MAX_BYTES,
   HEADERS_MAX_COUNT,
   HEADERS_TIMEOUT_MS,
-  KEPT_IDLE_BEHIND_PROXY_MS,
   KEPT_IDLE_MS,
   REQUEST_TIMEOUT_MS,
 } from './platform/limits.ts'
@@ -40,6 +39,7 @@ import { migrate } from './platform/migrations.ts'
 import { forgetSpent } from './platform/once.ts'
 import { type Outbound, openOutbound } from './platform/outbound.ts'
 import { type Random, systemRandom } from './platform/random.ts'
+import { SealedWords } from './platform/sealed-words.ts'
 
 export interface Reeve {
   readonly house: House
@@ -126,6 +126,7 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates }: Fu
     graphs: new Graphs(),
     hosted: new Hosted(),
     issuing: openIssuing(db),
+    words: new SealedWords(instanceId),
     buckets: new RateBuckets(clock, rates),
     version: manifest.version,
     founders: config.founders,
@@ -154,7 +155,7 @@ function listen(config: Config, house: House): Promise<Server> {
       maxHeaderSize: HEADERS_MAX_BYTES,
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: config.trustedProxies.length > 0 ? KEPT_IDLE_BEHIND_PROXY_MS : KEPT_IDLE_MS,
+      keepAliveTimeout: KEPT_IDLE_MS,
       connectionsCheckingInterval: 2_000,
     },
   }) as Server

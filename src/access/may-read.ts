@@ -3,7 +3,8 @@
  * answer rests, so that whoever acts on it can make sure that nothing moved meanwhile.
  */
 import type { Basis } from '../membership/basis.ts'
-import { type FactsCtx, factsAbout, spacesThatMatter } from '../membership/standing-facts.ts'
+import type { KnownGraphs } from '../membership/graph.ts'
+import { type FactsCtx, factsAbout, feedersInto, spacesThatMatter } from '../membership/standing-facts.ts'
 import type { Did, SpaceName } from '../names.ts'
 import type { Db } from '../platform/database.ts'
 import {
@@ -36,9 +37,9 @@ export type Read =
 /** The dated facts about one person and one space: of their entries, those by which they may come to stand there. */
 export async function loadReadFacts(ctx: AccessCtx, space: SpaceName, did: Did): Promise<Read> {
   const { authority } = space
-  const found = await ctx.graphs.atOneRevision(ctx.db, authority, (communities, known) =>
-    loadSpaceFacts(ctx.db, space, { communities, did, within: spacesThatMatter(authority, space.uri, known) }),
-  )
+  const read = (communities: readonly Did[], known: KnownGraphs) =>
+    loadSpaceFacts(ctx.db, space, { communities, did, within: spacesThatMatter(authority, space.uri, known) })
+  const found = await ctx.graphs.atOneRevision(ctx.db, authority, read, { feedersOf: feedersInto(space.uri) })
   const here = found?.rows.get(authority)
   if (!found || !here?.space) return { space: 'unknown' }
   if (here.space.state === 'deleted') return { space: 'deleted' }

@@ -26,12 +26,12 @@ export async function memberCheck(ctx: AccessCtx, caller: Did, params: lexicon.$
     if (!callerFacts) throw notFound()
     required(decideAct(callerFacts, caller, 'members.read', space.uri))
   }
-  requireAtLeast(params.atLeast, read.basis)
+  requireAtLeast(ctx, params.atLeast, read.basis)
   const verdict =
     action === 'read'
       ? decideRead(read.facts, { did: person, clientId: params.clientId ?? null })
       : decidePerson(read.facts, person, action)
   // How somebody else stands in other spaces is for those who may see the rosters there.
   const because = verdict.because.filter(({ into }) => isSelf || into === undefined || into === space.uri)
-  return { allowed: verdict.ok, revision: read.revision, because, at: wordOf(read.basis) }
+  return { allowed: verdict.ok, revision: read.revision, because, at: wordOf(ctx, read.basis) }
 }

@@ -1,6 +1,6 @@
 /** One look at everything that a decision about a person and a space rests on. Reads the tables of other rooms, writes none. */
 import { sql } from 'kysely'
-import { type PeopleIn, type PeopleRow, peopleColumns, peopleOf } from '../membership/facts-store.ts'
+import { isOneOf, type PeopleIn, type PeopleRow, peopleColumns, peopleOf } from '../membership/facts-store.ts'
 import type { Did, SpaceName, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { UserPolicy } from '../policy/decide.ts'
@@ -39,7 +39,7 @@ export async function loadSpaceFacts(
     from community_revision
     left join space on space.community = community_revision.community and space.uri = ${name.uri}
     left join space_settings on space_settings.uri = space.uri
-    where community_revision.community = any(${communities}::text[])`.execute(db)
+    where ${isOneOf(communities)}`.execute(db)
   return new Map(rows.map((row) => [row.community as Did, spaceFactsOf(row)]))
 }
 

@@ -9,10 +9,12 @@ import { type CompiledQuery, sql } from 'kysely'
 import type { AuditFact } from '../audit/chain.ts'
 import { appendUnsealed, unsealedInsert } from '../audit/store.ts'
 import type { Basis } from '../membership/basis.ts'
+import { sleep } from '../platform/clock.ts'
 import type { Db } from '../platform/database.ts'
 import { type Gather, openGather } from '../platform/gather.ts'
 import { claimInsert, claimInsertFrom } from '../platform/once.ts'
 import type { Grant } from '../policy/decide.ts'
+import { Unavailable } from '../refusals.ts'
 import type { Claim } from './possession.ts'
 
 declare module '../platform/database.ts' {
@@ -66,10 +68,37 @@ export interface Issue {
 /** `issued`; `moved`: a community changed since the decision and nothing was written; or the claims somebody spent before. */
 export type IssueOutcome = 'issued' | 'moved' | Spent
 
-/** Where exchanges meet on their way to the database. One for a process. */
-export type Issuing = Gather<Issue, IssueOutcome>
+/** Or `busy`: a community of the basis is being changed in this moment, and nothing was written. */
+export type IssueAnswer = IssueOutcome | 'busy'
 
-export const openIssuing = (db: Db): Issuing =>
+/** Where exchanges meet on their way to the database. One for a process. */
+export interface Issuing {
+  /** @throws Unavailable('NotEnoughResources') when too many wait, or a community of the basis is held for seconds */
+  ask(one: Issue): Promise<IssueOutcome>
+}
+
+/** Pauses before an exchange whose community is being changed is tried again; three seconds in all. */
+const BUSY_PAUSES_MS = [2, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 440] as const
+
+/**
+ * Nobody waits in the statement for a community that is held: the others who share it would wait with them, and strangers of
+ * one community for the admins of another.
+ */
+export function openIssuing(db: Db): Issuing {
+  const gather = gatherOn(db)
+  return {
+    async ask(one) {
+      for (const pauseMs of BUSY_PAUSES_MS) {
+        const answer = await gather.ask(one)
+        if (answer !== 'busy') return answer
+        await sleep(pauseMs)
+      }
+      throw new Unavailable('NotEnoughResources', 'community')
+    },
+  }
+}
+
+const gatherOn = (db: Db): Gather<Issue, IssueAnswer> =>
   openGather({
     keysOf: (one: Issue) => one.claims.map(({ id }) => hex(id)),
     alone: (one) => issue(db, one),
@@ -82,7 +111,7 @@ export const openIssuing = (db: Db): Issuing =>
  * stands at the revision of the decision. Of two requests at once that share one claim, one wins; the other's remaining claim may
  * be spent with it, which costs nobody but the sender of both.
  */
-export async function issue(db: Db, one: Issue): Promise<IssueOutcome> {
+export async function issue(db: Db, one: Issue): Promise<IssueAnswer> {
   const [outcome] = await issueAll(db, [one])
   if (outcome === undefined) throw new TypeError('no answer for the only one')
   return outcome
@@ -92,7 +121,7 @@ export async function issue(db: Db, one: Issue): Promise<IssueOutcome> {
  * The same for one of several whose statement failed, perhaps after it was kept: what stands under this jti can only have been
  * written by that one, and is no replay.
  */
-export async function issueAgain(db: Db, one: Issue): Promise<IssueOutcome> {
+export async function issueAgain(db: Db, one: Issue): Promise<IssueAnswer> {
   const outcome = await issue(db, one)
   if (outcome === 'issued') return outcome
   const kept = await db.selectFrom('issuance').select('jti').where('jti', '=', one.issuance.jti).executeTakeFirst()
@@ -103,7 +132,7 @@ export async function issueAgain(db: Db, one: Issue): Promise<IssueOutcome> {
  * Does the same for several in one statement, each by itself: none is kept or refused on account of another. They share no claim.
  * One that the database refuses to take in fails them all, and nothing of any is kept.
  */
-export async function issueAll(db: Db, some: readonly Issue[]): Promise<readonly IssueOutcome[]> {
+export async function issueAll(db: Db, some: readonly Issue[]): Promise<readonly IssueAnswer[]> {
   const ids = some.flatMap(({ claims }) => claims.map(({ id }) => hex(id)))
   // The statement asks which ids were new, not whose: both would have a shared one.
   if (new Set(ids).size < ids.length) throw new TypeError('a claim that is shared')
@@ -116,6 +145,7 @@ export async function issueAll(db: Db, some: readonly Issue[]): Promise<readonly
     unclaimed.flatMap(({ claims }) => claims),
   )
   return asked.map(({ claims, row }) => {
+    if (row.isBusy) return 'busy'
     if (!row.stands) return 'moved'
     if (row.isIssued) return 'issued'
     const isSpent = row.claimed.length > 0 ? (id: string) => !row.claimed.includes(id) : (id: string) => before.has(id)
@@ -130,6 +160,7 @@ function rowAt(rows: readonly IssueRow[], at: number): IssueRow {
 }
 
 interface IssueRow {
+  readonly isBusy: boolean
   readonly stands: boolean
   readonly isIssued: boolean
   readonly claimed: readonly string[]
@@ -178,8 +209,7 @@ function ownRevision({ grant, issuance }: Issue): number {
 const given = sql`${null}`
 
 /**
- * One text for any number of items. The revisions are read under locks taken in one order, so that no two of these can wait for
- * each other; what follows depends on them. One spent claim among an item's keeps the others of it from being claimed. Every step
+ * One text for any number of items. The revisions are read under locks, those that can be had at once; what follows depends on them. One spent claim among an item's keeps the others of it from being claimed. Every step
  * goes once through what the steps before found, never once for each item: the planner doesn't know how many there are.
  */
 const issueStatement = (db: Db) => sql<IssueRow>`with
@@ -199,7 +229,10 @@ const issueStatement = (db: Db) => sql<IssueRow>`with
   ),
   guard as materialized (
     select community, revision from community_revision where community = any(${given}::text[])
-    order by community for share
+    order by community for share skip locked
+  ),
+  busy as materialized (
+    select at from basis where community not in (select community from guard)
   ),
   standing as materialized (
     select at from item where not exists (
@@ -230,6 +263,7 @@ const issueStatement = (db: Db) => sql<IssueRow>`with
     select at, encode(id, 'hex') as id from claim where id in (select id from claimed)
   )
   select
+    at in (select at from busy) as "isBusy",
     at in (select at from standing) as "stands",
     jti in (select jti from issued) as "isIssued",
     array(select id from own where own.at = item.at) as "claimed"

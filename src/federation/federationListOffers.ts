@@ -29,7 +29,8 @@ export async function federationListOffers(
     space: offer.space,
     to: offer.to,
     from: offer.community,
-    offeredBy: offer.offeredBy,
+    // Who signs for the other community is its own affair.
+    ...(offer.community === community ? { offeredBy: offer.offeredBy } : {}),
     offeredAt: isoOf(offer.offeredAtMs),
   }))
   const last = page.at(-1)

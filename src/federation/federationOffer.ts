@@ -11,7 +11,7 @@ import { decideAct } from '../policy/decide.ts'
 import { Refusal } from '../refusals.ts'
 
 /**
- * With it, those who run the other community see who stands in the space, as far as it is on their rosters. The space's own side
+ * With it, those who run the other community see who stands in the space, and by `holding` who may do what there. The space's own side
  * changes nothing: each side says yes, and either ends it alone.
  *
  * Order of checks: the input, and that the other community is another one (InvalidRequest); the space is there and the caller

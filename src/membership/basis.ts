@@ -1,11 +1,12 @@
 /**
- * On which revisions an answer rests: that of the space's community, and of each whose spaces are on its rosters.
+ * On which revisions an answer rests: that of the space's community, and of each by whose spaces people come into it.
  *
- * To callers it is one opaque word, `at`. Whoever sends it back as `atLeast` is never answered from before it, on whatever
- * process; after a restore of an old copy of the database they are told so instead of being shown the past.
+ * To callers it is one sealed word, `at`: which communities are nested here is not theirs to know. Whoever sends it back as
+ * `atLeast` is never answered from before it, on whatever process; after a restore of an old copy of the database they are told
+ * so instead of being shown the past.
  */
 import { type Did, parseDid } from '../names.ts'
-import { fromBase64Url, toBase64Url } from '../platform/bytes.ts'
+import type { SealedWords } from '../platform/sealed-words.ts'
 import { Refusal, Unavailable } from '../refusals.ts'
 import type { Revisions } from './store.ts'
 
@@ -15,24 +16,20 @@ export type Basis = readonly { readonly community: Did; readonly revision: numbe
 export const basisOf = (rows: ReadonlyMap<Did, Revisions>): Basis =>
   [...rows].map(([community, { revision }]) => ({ community, revision }))
 
-/** `did:revision` pairs, as one word. */
-export const wordOf = (basis: Basis): string =>
-  toBase64Url(basis.map(({ community, revision }) => `${community} ${revision}`).join('\n'))
+const USE = 'at'
 
-/** Communities in one word: as many as may feed one, and itself. */
-const PAIRS_MAX = 65
+/** The basis as one word. */
+export const wordOf = ({ words }: { readonly words: SealedWords }, basis: Basis): string =>
+  words.seal(USE, basis.map(({ community, revision }) => `${community} ${revision}`).join('\n'))
 
-/** @throws Refusal('InvalidRequest') for a word that was never an answer of ours */
-function parseWord(word: string): Basis {
-  const invalid = () => new Refusal('InvalidRequest', 'atLeast is not a word that was answered as at')
-  const text = fromBase64Url(word)
-  if (!text) throw invalid()
-  const pairs = Buffer.from(text).toString('utf8').split('\n')
-  if (pairs.length > PAIRS_MAX) throw invalid()
-  return pairs.map((pair) => {
-    const [didText, number, ...rest] = pair.split(' ')
+/** What a word says. @throws Refusal('InvalidRequest') for one that was never an answer of ours */
+export function basisOfWord({ words }: { readonly words: SealedWords }, word: string): Basis {
+  const text = words.open(USE, word)
+  if (text === null) throw new Refusal('InvalidRequest', 'atLeast is not a word that was answered as at')
+  return text.split('\n').map((pair) => {
+    const [didText, number] = pair.split(' ')
     const community = parseDid(didText)
-    if (!community || rest.length > 0 || !/^(?:0|[1-9]\d{0,15})$/.test(number ?? '')) throw invalid()
+    if (!community) throw new TypeError('a word that we did not make')
     return { community, revision: Number(number) }
   })
 }
@@ -43,9 +40,13 @@ function parseWord(word: string): Basis {
  * @throws Refusal('InvalidRequest') for a malformed word
  * @throws Unavailable('NotEnoughResources', 'revision') when the database has not got that far
  */
-export function requireAtLeast(word: string | undefined, basis: Basis): void {
+export function requireAtLeast(
+  { words }: { readonly words: SealedWords },
+  word: string | undefined,
+  basis: Basis,
+): void {
   if (word === undefined) return
-  for (const { community, revision } of parseWord(word)) {
+  for (const { community, revision } of basisOfWord({ words }, word)) {
     const now = basis.find((one) => one.community === community)
     if (now && now.revision < revision) throw new Unavailable('NotEnoughResources', 'revision')
   }

@@ -42,21 +42,52 @@ export async function loadPeople(
   within: readonly SpaceUri[] | null,
 ): Promise<ReadonlyMap<Did, PeopleIn>> {
   const { rows } = await sql<PeopleRow>`select ${peopleColumns(dids, within)}
-    from community_revision where community = any(${communities}::text[])`.execute(db)
+    from community_revision where ${isOneOf(communities)}`.execute(db)
   return new Map(rows.map((row) => [row.community as Did, peopleOf(row)]))
 }
 
-/** The columns that `peopleOf` reads, within a statement over `community_revision`. */
+/** Up to so many entries of one person are read together sooner than those in each of several spaces. */
+const FEW_ENTRIES = 32
+
+/**
+ * The columns that `peopleOf` reads, within a statement over `community_revision`. Of somebody with few entries all are read,
+ * wherever they are.
+ *
+ * The server plans such a statement once, before it knows who and what is asked for, so the planner is left one way only, person
+ * by person: of a space with a million people it would else read them all to find one. And it must expect the same of every list,
+ * by `(select …)`: a plan made for the one at hand would seem better each time, and cost more to make than the answer.
+ */
 export function peopleColumns(dids: readonly Did[], within: readonly SpaceUri[] | null) {
-  const isWithin = within === null ? sql`` : sql`and edge.into_space = any(${within}::text[])`
+  const people = sql`unnest((select ${dids}::text[])) as person (did)`
+  const of = (table: string) => {
+    const row = sql.ref(`${table}.community`)
+    return sql`from ${sql.table(table)} where ${row} = community_revision.community and ${sql.ref(`${table}.did`)} = person.did`
+  }
+  const entry = sql`select did, into_space, role, since_ms, until_ms ${of('person_edge')}`
+  const entries =
+    within === null
+      ? sql`cross join lateral (${entry} offset 0) edge`
+      : sql`cross join lateral (select count(*) as up_to from
+            (select ${of('person_edge')} limit ${sql.lit(FEW_ENTRIES + 1)}) counted) entries
+        cross join lateral (
+          ${entry} and entries.up_to <= ${sql.lit(FEW_ENTRIES)}
+          union all
+          select entry.* from unnest((select ${within}::text[])) as way (space)
+            cross join lateral (${entry} and into_space = way.space offset 0) entry
+            where entries.up_to > ${sql.lit(FEW_ENTRIES)}
+        ) edge`
   return sql`community_revision.community, revision, graph_revision,
     (select json_agg(json_build_array(edge.did, edge.into_space, edge.role, edge.since_ms, edge.until_ms) order by edge.into_space)
-      from person_edge edge where edge.community = community_revision.community and edge.did = any(${dids}::text[]) ${isWithin}) as edges,
+      from ${people} ${entries}) as edges,
     (select json_agg(json_build_array(ban.did, ban.scope, ban.until_ms))
-      from ban where ban.community = community_revision.community and ban.did = any(${dids}::text[])) as bans,
+      from ${people} cross join lateral (select did, scope, until_ms ${of('ban')} offset 0) ban) as bans,
     (select json_agg(json_build_array(departure.did, departure.space))
-      from departure where departure.community = community_revision.community and departure.did = any(${dids}::text[])) as departures`
+      from ${people} cross join lateral (select did, space ${of('departure')} offset 0) departure) as departures`
 }
+
+/** That a row of `community_revision` is of one of some communities. */
+export const isOneOf = (communities: readonly Did[]) =>
+  sql`community_revision.community = any(array(select unnest(${communities}::text[])))`
 
 /** What is in the tables was parsed when it was written. */
 export function peopleOf(row: PeopleRow): PeopleIn {
@@ -86,8 +117,8 @@ export async function loadGraph(
     offers: readonly Offer[] | null
     ended: readonly string[]
   }>`select graph_revision,
-    (select json_agg(json_build_object('into_space', into_space, 'from_space', from_space, 'role', role, 'holding', holding,
-        'since_ms', since_ms, 'until_ms', until_ms) order by into_space, from_space, role)
+    (select json_agg(json_build_array(into_space, from_space, role, holding, since_ms, until_ms)
+        order by into_space, from_space, role)
       from space_edge edge where edge.community = community_revision.community) as edges,
     (select json_agg(json_build_object('space', space, 'to', to_community))
       from offer where offer.community = community_revision.community) as offers,
@@ -95,68 +126,84 @@ export async function loadGraph(
     from community_revision where community = ${community}`.execute(db)
   const row = rows[0]
   if (!row) return null
-  const edges = (row.edges ?? []).flatMap(spaceEdgeOf)
+  // A space stands in many edges. One string for all of them is less to keep, and quicker to look up.
+  const names = new Map<string, SpaceUri>()
+  const nameOf = (text: string): SpaceUri => {
+    const known = names.get(text)
+    if (known !== undefined) return known
+    names.set(text, text as SpaceUri)
+    return text as SpaceUri
+  }
+  const edges = (row.edges ?? []).flatMap((edge) => spaceEdgeOf(edge, nameOf) ?? [])
   const graph = new RosterGraph(community, edges, row.offers ?? [], row.ended as readonly SpaceUri[])
   return { graphRevision: row.graph_revision, graph }
 }
 
-interface SpaceEdgeRow {
-  readonly into_space: string
-  readonly from_space: string
-  readonly role: string
-  readonly holding: string | null
-  readonly since_ms: number | null
-  readonly until_ms: number | null
-}
+/** As JSON: into, from, role, holding, since, until. */
+type SpaceEdgeRow = readonly [string, string, string, string | null, number | null, number | null]
 
 /**
  * A stored edge from a space. One whose holding is an action that this version does not know, written by a newer one perhaps,
  * is left out: nobody can be shown to have it, and to let everybody through instead would open what was meant to be kept.
  */
-function spaceEdgeOf(row: SpaceEdgeRow): Edge[] {
-  const holding = row.holding === null ? null : parseAction(row.holding)
-  if (row.holding !== null && holding === null) return []
-  const { role, since_ms: sinceMs, until_ms: untilMs } = row
-  return [{ into: row.into_space as SpaceUri, from: row.from_space as SpaceUri, role, holding, sinceMs, untilMs }]
+function spaceEdgeOf(row: SpaceEdgeRow, nameOf: (text: string) => SpaceUri): Edge | null {
+  const [into, from, role, holdingText, sinceMs, untilMs] = row
+  const holding = holdingText === null ? null : parseAction(holdingText)
+  if (holdingText !== null && holding === null) return null
+  return { into: nameOf(into), from: nameOf(from), role, holding, sinceMs, untilMs }
 }
 
-/** From how many entries on it pays to walk over all people of the communities, instead of collecting those of the spaces. */
-const FEW_ENTRIES = 20_000
+/** Up to so many spaces are read beside each other, each in its own order, and no further than the page reaches. */
+export const SPACES_SIDE_BY_SIDE_MAX = 64
 
-/**
- * People with an entry of their own in any of some spaces, each once, in the order of their DIDs, after `after`.
- *
- * One space is read in its own order. Of several, few entries are collected and put in order; many are met soon enough on a walk
- * over the people of the communities, which stops when the page is full.
- */
+/** People with an entry of their own in any of some spaces, each once, in the order of their DIDs, after `after`. */
 export async function listPeopleIn(
-  db: Db,
-  communities: readonly Did[],
+  db: Db | Tx,
   spaces: readonly SpaceUri[],
   after: string,
   limit: number,
 ): Promise<readonly Did[]> {
-  const inSpaces = sql`into_space = any(${spaces}::text[])`
-  const found = async (statement: ReturnType<typeof sql<{ did: string }>>) =>
-    (await statement.execute(db)).rows.map(({ did }) => did as Did)
-  const [first] = spaces
-  if (first === undefined) return []
-  if (spaces.length === 1) {
-    return found(sql<{ did: string }>`select did from person_edge where into_space = ${first} and did > ${after}
-      order by did limit ${limit}`)
-  }
-  const { rows } = await sql<{ count: number }>`select count(*) as count from
-    (select from person_edge where ${inSpaces} limit ${FEW_ENTRIES}) entries`.execute(db)
-  if ((rows[0]?.count ?? 0) < FEW_ENTRIES) {
-    return found(sql<{ did: string }>`select distinct did from person_edge where ${inSpaces} and did > ${after}
-      order by did limit ${limit}`)
-  }
-  const pages = communities.map(
-    (
-      community,
-    ) => sql`(select distinct did from person_edge where community = ${community} and did > ${after} and ${inSpaces}
-      order by did limit ${limit})`,
-  )
-  return found(sql<{ did: string }>`select distinct did from (${sql.join(pages, sql` union all `)}) people
-    order by did limit ${limit}`)
+  const statement =
+    spaces.length <= SPACES_SIDE_BY_SIDE_MAX
+      ? sql<{ did: string }>`select distinct entry.did from unnest(${spaces}::text[]) as one (space)
+          cross join lateral (select did from person_edge where into_space = one.space and did > ${after}
+            order by did limit ${limit}) entry
+          order by entry.did limit ${limit}`
+      : sql<{
+          did: string
+        }>`select distinct did from person_edge where into_space = any(${spaces}::text[]) and did > ${after}
+          order by did limit ${limit}`
+  const { rows } = await statement.execute(db)
+  return rows.map(({ did }) => did as Did)
+}
+
+/** A stretch of the people of one community. */
+export interface Stretch extends PeopleIn {
+  /** Nobody has an entry in the community after these. */
+  readonly isLast: boolean
+}
+
+/**
+ * The first `most` entries in one community of people after `after`, in the order of DIDs, with all else that is known of them: one
+ * statement, and so of one snapshot. When it isn't the last stretch, the person at its end may have more entries than are in it.
+ */
+export async function loadStretch(db: Db | Tx, community: Did, after: string, most: number): Promise<Stretch | null> {
+  const isIn = (table: string) => sql`${sql.ref(`${table}.community`)} = community_revision.community
+      and ${sql.ref(`${table}.did`)} > ${after} and ${sql.ref(`${table}.did`)} <= stretch.up_to`
+  const { rows } = await sql<
+    PeopleRow & { count: number }
+  >`select community_revision.community, revision, graph_revision,
+      stretch.count, stretch.edges,
+      (select json_agg(json_build_array(ban.did, ban.scope, ban.until_ms)) from ban where ${isIn('ban')}) as bans,
+      (select json_agg(json_build_array(departure.did, departure.space)) from departure where ${isIn('departure')}) as departures
+    from community_revision cross join lateral (
+      select count(*) as count, max(did) as up_to,
+        json_agg(json_build_array(did, into_space, role, since_ms, until_ms) order by did, into_space) as edges
+      from (select did, into_space, role, since_ms, until_ms from person_edge edge
+        where edge.community = community_revision.community and edge.did > ${after}
+        order by edge.did, edge.into_space limit ${most}) entry
+    ) stretch
+    where community_revision.community = ${community}`.execute(db)
+  const row = rows[0]
+  return row ? { ...peopleOf(row), isLast: row.count < most } : null
 }

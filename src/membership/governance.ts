@@ -12,7 +12,7 @@ import { type IdempotentCall, remember, remembered } from '../platform/idempoten
 import type { Decision, Reason } from '../policy/decide.ts'
 import { standingOf } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
-import { type Facts, type FactsCtx, loadStandingFacts } from './standing-facts.ts'
+import { type Facts, type FactsCtx, loadGroundedFacts, loadStandingFacts } from './standing-facts.ts'
 import { lockRevisions, raiseRevisions } from './store.ts'
 
 export interface GovernanceCtx extends FactsCtx {
@@ -28,6 +28,8 @@ export interface ChangeCall {
   readonly subject: Did | null
   readonly ifRevision: number | undefined
   readonly idempotency: IdempotentCall | null
+  /** Whether people who stand here by another community's spaces may call too. They govern nothing, and are strangers elsewhere. */
+  readonly isForGuests?: boolean
 }
 
 /** What an action did: its answer, whether an edge between spaces moved with it, and why it was allowed. */
@@ -74,7 +76,8 @@ async function changeOnce<T extends object>(
     if (earlier) return earlier.answer as T & { revision: number }
   }
   // The community's row is held and nothing is written yet: what is read of it here can't be rolled back.
-  const actor = await loadStandingFacts(ctx, tx, call.community, call.actor, true)
+  const load = call.isForGuests ? loadStandingFacts : loadGroundedFacts
+  const actor = await load(ctx, tx, call.community, call.actor, { isSettled: true })
   if (!actor || standingOf(actor).size === 0) throw notFound()
   if (call.ifRevision !== undefined && call.ifRevision !== numbers.revision) {
     throw new Refusal('StaleRevision', `the community stands at revision ${numbers.revision}`)

@@ -34,12 +34,14 @@ export interface AtOneRevision<R> {
 
 export class Graphs {
   readonly #kept = new LRUCache<Did, Kept>({ maxSize: EDGES_MAX, sizeCalculation: ({ graph }) => graph.size + 1 })
+  readonly #loading = new Map<Did, Promise<Kept | null>>()
 
   /**
    * Asks `read` for facts about a community and those that feed it until facts and graphs are of one revision each. `read` leaves
    * out communities that are unknown, and may choose what to read by the graphs that are known; it is asked again when they were
    * not the right ones. Null: the community itself is unknown.
    *
+   * `feedersOf` says which other communities matter, of those whose spaces are on rosters here.
    * `isSettled`: nothing that is read can be rolled back any more. What is read inside a transaction is used and forgotten unless
    * the caller knows that it holds the community and has written nothing yet: another one may give the same number to other edges.
    *
@@ -49,33 +51,65 @@ export class Graphs {
     db: Db | Tx,
     community: Did,
     read: (communities: readonly Did[], known: KnownGraphs) => Promise<ReadonlyMap<Did, R>>,
-    isSettled = !db.isTransaction,
+    { feedersOf = allFeeders, isSettled = !db.isTransaction }: LookOptions = {},
   ): Promise<AtOneRevision<R> | null> {
     const fresh = new Map<Did, Kept>()
     const newest = (did: Did): Kept | undefined => fresh.get(did) ?? this.#kept.get(did)
     for (let look = 0; look < LOOKS_MAX; look++) {
-      const rows = await read([community, ...(newest(community)?.graph.feeders ?? [])], (did) => newest(did)?.graph)
+      // What is known is fixed for this look: somebody else may keep a newer graph before the facts are read, and facts that
+      // were chosen by the older one would pass for facts of the newer.
+      const known = new Map<Did, Kept | undefined>()
+      const knownOf = (did: Did): Kept | undefined => {
+        if (!known.has(did)) known.set(did, newest(did))
+        return known.get(did)
+      }
+      const graph = knownOf(community)?.graph
+      const asked = [community, ...(graph ? feedersOf(graph) : [])]
+      for (const did of asked) knownOf(did)
+      const rows = await read(asked, (did) => knownOf(did)?.graph)
       if (!rows.has(community)) return null
       let isMet = true
       for (const [did, { graphRevision }] of rows) {
-        if (newest(did)?.graphRevision === graphRevision) continue
+        if (knownOf(did)?.graphRevision === graphRevision) continue
         isMet = false
-        const loaded = await loadGraph(db, did)
+        if (newest(did)?.graphRevision === graphRevision) continue
+        const loaded = db.isTransaction ? await loadGraph(db, did) : await this.#loadOnce(db, did)
         if (!loaded) return null
         fresh.set(did, loaded)
-        const kept = this.#kept.get(did)
-        if (isSettled && (!kept || kept.graphRevision < loaded.graphRevision)) this.#kept.set(did, loaded)
+        if (isSettled) this.#keep(did, loaded)
       }
-      if (isMet) return { rows, graphs: graphsOf(rows, newest) }
+      if (isMet) return { rows, graphs: graphsOf(rows, knownOf) }
     }
     throw new Unavailable('NotEnoughResources', 'graph')
   }
+
+  /** Loads for everybody who asks meanwhile: a graph that moved is asked for by all who come, and costs once. */
+  #loadOnce(db: Db | Tx, did: Did): Promise<Kept | null> {
+    const underWay = this.#loading.get(did)
+    if (underWay) return underWay
+    const loading = loadGraph(db, did).finally(() => this.#loading.delete(did))
+    this.#loading.set(did, loading)
+    return loading
+  }
+
+  #keep(did: Did, loaded: Kept): void {
+    const kept = this.#kept.get(did)
+    if (!kept || kept.graphRevision < loaded.graphRevision) this.#kept.set(did, loaded)
+  }
 }
 
-function graphsOf<R>(rows: ReadonlyMap<Did, R>, newest: (did: Did) => Kept | undefined): Map<Did, RosterGraph> {
+/** Which other communities a question is about, and whether what is read can still be rolled back. */
+export interface LookOptions {
+  readonly feedersOf?: ((graph: RosterGraph) => readonly Did[]) | undefined
+  readonly isSettled?: boolean | undefined
+}
+
+const allFeeders = (graph: RosterGraph): readonly Did[] => graph.feeders
+
+function graphsOf<R>(rows: ReadonlyMap<Did, R>, knownOf: (did: Did) => Kept | undefined): Map<Did, RosterGraph> {
   const graphs = new Map<Did, RosterGraph>()
   for (const did of rows.keys()) {
-    const kept = newest(did)
+    const kept = knownOf(did)
     if (kept) graphs.set(did, kept.graph)
   }
   return graphs

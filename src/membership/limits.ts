@@ -8,9 +8,9 @@ import { Refusal } from '../refusals.ts'
 import { countUpTo } from './store.ts'
 
 /** Spaces under one community, those that were deleted too: their names stay taken. */
-const SPACES_MAX = 20_000
+const SPACES_MAX = 10_000
 /** Entries of spaces on rosters of one community. With every space comes one, by which its owners stand in it. */
-const SPACE_ENTRIES_MAX = 60_000
+const SPACE_ENTRIES_MAX = 30_000
 /** Offers that one community has made. */
 const OFFERS_MAX = 10_000
 /** Other communities whose spaces are on rosters of one. A decision reads the numbers of each, and a mint holds them. */

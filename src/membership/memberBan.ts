@@ -10,15 +10,16 @@ import { Refusal } from '../refusals.ts'
 import { saveBan } from './ban-store.ts'
 import { type Changed, changeCommunity, type GovernanceCtx, notFound, required, rosterUri } from './governance.ts'
 import { parseInstant, requireDid, requireReason, requireScope } from './input.ts'
-import { type Facts, loadStandingFacts } from './standing-facts.ts'
+import { type Facts, loadGroundedFacts } from './standing-facts.ts'
 import { countOtherOwners, loadSpaceState } from './store.ts'
 
 /**
  * Their entries stay as they are and give nothing while the ban holds. A ban in place of another one replaces it. Somebody who
  * was never here can be banned as well.
  *
- * Order of checks: the input (InvalidRequest); the caller stands there (NotFound); it is no ban of oneself, of the community's
- * own DID, or of an owner from a part of it (InvalidRequest); the verdict (Forbidden, EscalationDenied, LastOwner).
+ * Order of checks: the input, and that it is no ban of oneself or of the community's own DID (InvalidRequest); the caller stands
+ * there (NotFound); the verdict (Forbidden, EscalationDenied, LastOwner); it is no ban of an owner from a part of the community
+ * (InvalidRequest), which only those are told who could ban anybody else.
  */
 export async function memberBan(
   ctx: GovernanceCtx,
@@ -49,14 +50,18 @@ type NewBan = Parameters<typeof saveBan>[2]
 
 async function banOnce(ctx: GovernanceCtx, tx: Tx, actor: Facts, ban: NewBan): Promise<Changed<object>> {
   const { community, scope, did: person, untilMs, nowMs } = ban
+  requireBannable(actor, ban)
   await requireStandingIn(tx, actor, scope)
   const roster = rosterUri(community)
-  const personFacts = await loadStandingFacts(ctx, tx, community, person)
+  const personFacts = await loadGroundedFacts(ctx, tx, community, person)
   if (!personFacts) throw notFound()
-  requireBannable(actor, personFacts, scope)
   const otherOwners = await countOtherOwners(tx, roster, person, nowMs)
   const decision = decideBan({ actor, person: personFacts, roster, otherOwners }, actor.did, scope)
-  await saveBan(tx, required(decision), ban)
+  const permit = required(decision)
+  if (scope !== community && isOwnerIn(personFacts, roster)) {
+    throw new Refusal('InvalidRequest', 'an owner is banned from the whole community, or from no part of it')
+  }
+  await saveBan(tx, permit, ban)
   return { answer: {}, changed: 'roster', because: decision.because, details: { untilMs } }
 }
 
@@ -70,15 +75,11 @@ export async function requireStandingIn(tx: Tx, actor: Facts, scope: SpaceUri | 
   if ((await loadSpaceState(tx, space)) !== 'live' || !standingIn(actor, space).has(space)) throw notFound()
 }
 
-/** @throws Refusal('InvalidRequest') for a ban that would make no sense, or lock a space for good, whoever asks */
-function requireBannable(actor: Facts, person: Facts, scope: SpaceUri | Did): void {
-  const { community } = person.graph
-  if (person.did === actor.did) throw new Refusal('InvalidRequest', 'nobody bans themself; leave instead')
-  if (person.did === community) throw new Refusal('InvalidRequest', 'a community is not banned from itself')
+/** @throws Refusal('InvalidRequest') for a ban that would make no sense, whoever asks */
+function requireBannable(actor: Facts, { community, scope, did: person }: NewBan): void {
+  if (person === actor.did) throw new Refusal('InvalidRequest', 'nobody bans themself; leave instead')
+  if (person === community) throw new Refusal('InvalidRequest', 'a community is not banned from itself')
   if (scope === rosterUri(community)) {
     throw new Refusal('InvalidRequest', 'whoever is banned from the roster is banned from the community: name that')
-  }
-  if (scope !== community && isOwnerIn(person, rosterUri(community))) {
-    throw new Refusal('InvalidRequest', 'an owner is banned from the whole community, or from no part of it')
   }
 }

@@ -27,6 +27,7 @@ export async function memberLeave(
     subject: actor,
     ifRevision: input.ifRevision,
     idempotency,
+    isForGuests: true,
   }
   return changeCommunity(ctx, call, async (tx, person, nowMs) => {
     if ((await loadSpaceState(tx, space.uri)) !== 'live') throw notFound()

@@ -12,7 +12,7 @@ import { deleteDeparture } from './ban-store.ts'
 import { type Changed, changeCommunity, type GovernanceCtx, notFound, required, rosterUri } from './governance.ts'
 import { parseHolding, parseInstant, requireDid, requireSpace } from './input.ts'
 import { nest } from './nesting.ts'
-import { type Facts, loadStandingFacts } from './standing-facts.ts'
+import { type Facts, loadGroundedFacts } from './standing-facts.ts'
 import { countOtherOwners, loadSpaceState, savePersonEdge } from './store.ts'
 
 /**
@@ -79,7 +79,7 @@ async function putPerson(
   requireHoldable(after, community)
   const roster = rosterUri(community)
 
-  const personFacts = await loadStandingFacts(ctx, tx, community, person)
+  const personFacts = await loadGroundedFacts(ctx, tx, community, person)
   if (!personFacts) throw notFound()
   const before = personFacts.own.find((edge) => edge.into === space) ?? null
   const otherOwners = await countOtherOwners(tx, roster, person, nowMs)

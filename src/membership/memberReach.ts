@@ -25,7 +25,7 @@ export async function memberReach(
   if (!own || !callers || callers.size === 0) throw notFound()
   const facts = person === caller ? own : await loadStandingFacts(ctx, ctx.db, community, person)
   if (!facts) throw notFound()
-  requireAtLeast(params.atLeast, facts.basis)
+  requireAtLeast(ctx, params.atLeast, facts.basis)
 
   const standing = person === caller ? callers : standingOf(facts)
   const after = params.cursor ?? ''
@@ -37,5 +37,5 @@ export async function memberReach(
   const spaces = reached.slice(0, limit).map(([uri, { actions }]) => ({ uri, actions: [...actions] }))
   const last = spaces.at(-1)
   const cursor = reached.length > limit && last ? { cursor: last.uri } : {}
-  return { spaces, ...cursor, revision: facts.revision, at: wordOf(facts.basis) }
+  return { spaces, ...cursor, revision: facts.revision, at: wordOf(ctx, facts.basis) }
 }

@@ -10,7 +10,7 @@ import { type Changed, changeCommunity, type GovernanceCtx, notFound, required, 
 import { requireSpace } from './input.ts'
 import { requireOneMember } from './memberPut.ts'
 import { unnest } from './nesting.ts'
-import { type Facts, loadStandingFacts } from './standing-facts.ts'
+import { type Facts, loadGroundedFacts } from './standing-facts.ts'
 import { countOtherOwners, deletePersonEdge, loadSpaceState } from './store.ts'
 
 /**
@@ -56,7 +56,7 @@ async function removePerson(ctx: GovernanceCtx, tx: Tx, removal: Removal): Promi
   const { space, person, actorFacts, nowMs } = removal
   const actor = actorFacts.did
   const state = await loadSpaceState(tx, space.uri)
-  const personFacts = await loadStandingFacts(ctx, tx, space.authority, person)
+  const personFacts = await loadGroundedFacts(ctx, tx, space.authority, person)
   const before = personFacts?.own.find((edge) => edge.into === space.uri) ?? null
   const isSelf = person === actor && before !== null
   if (state !== 'live' || !personFacts || (!standingIn(actorFacts, space.uri).has(space.uri) && !isSelf))

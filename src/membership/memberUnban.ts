@@ -6,7 +6,7 @@ import { decideUnban } from '../policy/decide.ts'
 import { deleteBan } from './ban-store.ts'
 import { changeCommunity, type GovernanceCtx, notFound, required } from './governance.ts'
 import { requireDid, requireScope } from './input.ts'
-import { loadStandingFacts } from './standing-facts.ts'
+import { loadGroundedFacts } from './standing-facts.ts'
 import { loadSpaceState } from './store.ts'
 
 /**
@@ -33,7 +33,7 @@ export async function memberUnban(
   return changeCommunity(ctx, call, async (tx, actorFacts) => {
     // Whoever was banned there stands nowhere in it; as an owner they may still lift it, so standing is the verdict's business.
     if (scope !== community && (await loadSpaceState(tx, scope as SpaceUri)) !== 'live') throw notFound()
-    const personFacts = await loadStandingFacts(ctx, tx, community, person)
+    const personFacts = await loadGroundedFacts(ctx, tx, community, person)
     if (!personFacts) throw notFound()
     const decision = decideUnban({ actor: actorFacts, person: personFacts }, actor, scope)
     const isLifted = await deleteBan(tx, required(decision), scope, person)

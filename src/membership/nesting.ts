@@ -4,7 +4,7 @@ import type { Tx } from '../platform/database.ts'
 import { type Decision, decideAct, decideNest, decideUnnest, type Permit } from '../policy/decide.ts'
 import { OWNER, SHIPPED_ROLES } from '../policy/roles.ts'
 import { type Edge, isForeign, sameEntry } from '../policy/roster-graph.ts'
-import { standingIn } from '../policy/standing.ts'
+import { holds, standingIn } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
 import { type Changed, notFound, required } from './governance.ts'
 import { requireRoomForEntry, requireRoomForFeeder } from './limits.ts'
@@ -13,7 +13,7 @@ import type { Facts } from './standing-facts.ts'
 import { deleteSpaceEdge, loadSpaceState, saveSpaceEdge } from './store.ts'
 
 /** What people of another community may be given. */
-const FOREIGN_ROLES_HOLD: ReadonlySet<string> = new Set(['read', 'write'])
+const FOR_FOREIGNERS: ReadonlySet<string> = new Set(['read', 'write'])
 
 /** @throws Refusal('InvalidRequest') for an entry that no roster may hold, whoever asks */
 export function requireNestable(edge: Edge): void {
@@ -24,15 +24,16 @@ export function requireNestable(edge: Edge): void {
   }
   const gives = SHIPPED_ROLES.get(edge.role)
   if (!gives) throw new Refusal('UnknownRole', 'the community has no such role')
-  if (isForeign(edge) && [...gives].some((action) => !FOREIGN_ROLES_HOLD.has(action))) {
+  if (isForeign(edge) && [...gives].some((action) => !FOR_FOREIGNERS.has(action))) {
     throw new Refusal('InvalidRequest', 'a space of another community comes in with reading and writing at most')
   }
 }
 
 /**
  * Order of checks: the space is there and the caller stands in it (NotFound); the entry may be held at all (InvalidRequest,
- * UnknownRole); the verdict (Forbidden, EscalationDenied); the nested space is there, and when it is another community's, is
- * offered to this one (NotFound); there is room (LimitExceeded).
+ * UnknownRole); the verdict (Forbidden, EscalationDenied); the nested space is there, the caller may see its roster, since
+ * whoever nests it sees who comes through, and when it is another community's, it is offered to this one (NotFound); there is
+ * room (LimitExceeded).
  */
 export async function nest(
   tx: Tx,
@@ -49,7 +50,7 @@ export async function nest(
   if (isForeign(edge)) {
     if (!(await isOfferedTo(tx, edge.from, community))) throw notFound()
     requireRoomForFeeder(actor.graph.feeders, authorityOf(edge.from))
-  } else if ((await loadSpaceState(tx, edge.from)) !== 'live') throw notFound()
+  } else if ((await loadSpaceState(tx, edge.from)) !== 'live' || !maySee(actor, edge.from)) throw notFound()
   if (!before) await requireRoomForEntry(tx, community)
 
   const isSame = before !== null && sameEntry(before, edge)
@@ -58,6 +59,8 @@ export async function nest(
   const details = { memberSpace, role, holding, sinceMs, untilMs, isReplaced: before ? 1 : 0 }
   return { answer: {}, changed: isSame ? 'nothing' : 'graph', because: decision.because, details }
 }
+
+const maySee = (actor: Facts, space: SpaceUri): boolean => holds(standingIn(actor, space), space, 'members.read')
 
 /** The entries of one space on another one's roster, but for the system's own. */
 const entriesOf = (facts: Facts, into: SpaceUri, from: SpaceUri): readonly Edge[] =>

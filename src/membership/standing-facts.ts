@@ -2,15 +2,17 @@
 import type { Did, SpaceUri } from '../names.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Db, Tx } from '../platform/database.ts'
+import type { SealedWords } from '../platform/sealed-words.ts'
 import { SHIPPED_ROLES } from '../policy/roles.ts'
 import type { RosterGraph } from '../policy/roster-graph.ts'
 import type { PersonIn, StandingFacts } from '../policy/standing.ts'
 import { type Basis, basisOf } from './basis.ts'
 import { loadPeople, NO_ENTRIES, type PeopleIn } from './facts-store.ts'
-import type { AtOneRevision, Graphs, KnownGraphs } from './graph.ts'
+import type { AtOneRevision, Graphs, KnownGraphs, LookOptions } from './graph.ts'
 
 export interface FactsCtx {
   readonly graphs: Graphs
+  readonly words: SealedWords
   readonly clock: Clock
 }
 
@@ -21,24 +23,35 @@ export interface Facts extends StandingFacts {
   readonly basis: Basis
 }
 
-/**
- * The standing facts of one person in one community, or null when the community is unknown. `isSettled` as in `Graphs`.
- */
+/** The standing facts of one person in one community, or null when the community is unknown. */
 export async function loadStandingFacts(
   ctx: FactsCtx,
   db: Db | Tx,
   community: Did,
   did: Did,
-  isSettled?: boolean,
+  options: LookOptions = {},
 ): Promise<Facts | null> {
-  const found = await ctx.graphs.atOneRevision(
-    db,
-    community,
-    (communities) => loadPeople(db, communities, [did], null),
-    isSettled,
-  )
+  const read = (communities: readonly Did[]) => loadPeople(db, communities, [did], null)
+  const found = await ctx.graphs.atOneRevision(db, community, read, options)
   return found && factsAbout(ctx, community, did, found)
 }
+
+/**
+ * The same by the community's own edges alone. Whoever changes something is judged by these: nobody governs by another
+ * community's space, and no other community can stand in the way of a change by moving all the time.
+ */
+export const loadGroundedFacts = (
+  ctx: FactsCtx,
+  tx: Tx,
+  community: Did,
+  did: Did,
+  { isSettled }: Pick<LookOptions, 'isSettled'> = {},
+): Promise<Facts | null> => loadStandingFacts(ctx, tx, community, did, { feedersOf: () => [], isSettled })
+
+/** The communities by whose spaces somebody may come to stand in one space. */
+export const feedersInto =
+  (space: SpaceUri) =>
+  (graph: RosterGraph): readonly Did[] => [...graph.waysInto(space).foreign.keys()]
 
 /** The facts about one person, out of what was read about several at one revision. */
 export function factsAbout(ctx: FactsCtx, community: Did, did: Did, found: AtOneRevision<PeopleIn>): Facts {
@@ -63,15 +76,16 @@ function personIn({ rows, graphs }: AtOneRevision<PeopleIn>, community: Did, did
 }
 
 /** Every space by whose entries somebody may come to stand in `space`, over all communities, as far as their graphs are known. */
-export function spacesThatLeadTo(community: Did, space: SpaceUri, known: KnownGraphs): readonly SpaceUri[] {
+export function spacesThatLeadTo(community: Did, space: SpaceUri, known: KnownGraphs): ReadonlySet<SpaceUri> {
   const ways = known(community)?.waysInto(space)
-  if (!ways) return [space]
+  if (!ways) return new Set([space])
+  if (ways.foreign.size === 0) return ways.local
   const spaces = new Set(ways.local)
   for (const [feeder, sources] of ways.foreign) {
     const graph = known(feeder)
     for (const source of graph ? sources : []) for (const one of graph?.waysInto(source).local ?? []) spaces.add(one)
   }
-  return [...spaces]
+  return spaces
 }
 
 /** Spaces beyond which it is cheaper to read all of a person's entries than to name those that matter. */

@@ -58,7 +58,8 @@ export async function lockRevisions(tx: Tx, community: Did): Promise<Revisions |
     .selectFrom('community_revision')
     .select(['revision', 'graph_revision'])
     .where('community', '=', community)
-    .forUpdate()
+    // Not of its key: other communities' rows may refer to it meanwhile, an offer to it among them.
+    .forNoKeyUpdate()
     .executeTakeFirst()
   return row ? { revision: row.revision, graphRevision: row.graph_revision } : null
 }
@@ -194,9 +195,19 @@ export async function deleteSpaceEdge(tx: Tx, _permit: Permit<'space.nest'>, edg
     .execute()
 }
 
-/** Marks a space as deleted. Its name stays taken, so that nobody takes a new space for the old one. */
-export async function endSpace(tx: Tx, _permit: Permit<'space.delete'>, space: SpaceUri): Promise<void> {
-  await tx.updateTable('space').set({ state: 'deleted' }).where('uri', '=', space).execute()
+/**
+ * Marks a space as deleted. Its name stays taken, so that nobody takes a new space for the old one; its entries among the spaces
+ * of its community go, and so does every offer of it. What other communities wrote on their rosters is theirs, and gives nothing.
+ */
+export async function endSpace(tx: Tx, _permit: Permit<'space.delete'>, space: SpaceName): Promise<void> {
+  const { uri, authority } = space
+  await tx.updateTable('space').set({ state: 'deleted' }).where('uri', '=', uri).execute()
+  await tx
+    .deleteFrom('space_edge')
+    .where('community', '=', authority)
+    .where((edge) => edge.or([edge('into_space', '=', uri), edge('from_space', '=', uri)]))
+    .execute()
+  await tx.deleteFrom('offer').where('space', '=', uri).execute()
 }
 
 /** How many rows of a community there are of one kind, as far as `most` + 1: enough to tell whether a limit is reached. */

@@ -40,6 +40,9 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   })
 }
 
+/** Lets everything else have its turn, for long work in between. */
+export const giveWay = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
 /** Calls `work` again and again with `pauseMs` between the end of one turn and the start of the next, until stopped. */
 export function repeat(work: (signal: AbortSignal) => Promise<void>, pauseMs: number): { stop(): Promise<void> } {
   const ending = new AbortController()

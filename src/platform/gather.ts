@@ -4,6 +4,7 @@
  * No timer and nobody waits without need: where few ask, each goes alone and at once. A failure is never shared: what failed
  * together is asked again one by one, so that each gets an answer or an error of its own.
  */
+import { Unavailable } from '../refusals.ts'
 
 /** How the work is done. Each function may reject; what it rejects with is handed on as it is. */
 export interface Work<Item, Outcome> {
@@ -17,7 +18,7 @@ export interface Work<Item, Outcome> {
 }
 
 export interface Gather<Item, Outcome> {
-  /** Does the work for one item, with others or alone. Rejects with the item's own error. */
+  /** Does the work for one item, with others or alone. Rejects with the item's own error, or `Unavailable` when too many wait. */
   ask(item: Item): Promise<Outcome>
 }
 
@@ -28,6 +29,8 @@ interface Waiting<Item, Outcome> {
   readonly reject: (error: unknown) => void
 }
 
+/** More than this are turned away: whoever would wait for seconds is better told so at once. */
+const WAITING_MAX = 1_000
 /** Fewer than this go alone: together they would cost more than they save. */
 const FEW = 4
 const TOGETHER_MAX = 64
@@ -35,7 +38,7 @@ const TOGETHER_MAX = 64
 /** At most one call for several is under way at a time, and beside it those that went alone: fewer than `few` of them. */
 export function openGather<Item, Outcome>(
   work: Work<Item, Outcome>,
-  { few = FEW, togetherMax = TOGETHER_MAX } = {},
+  { few = FEW, togetherMax = TOGETHER_MAX, waitingMax = WAITING_MAX } = {},
 ): Gather<Item, Outcome> {
   let waiting: Waiting<Item, Outcome>[] = []
   let alone = 0
@@ -97,6 +100,7 @@ export function openGather<Item, Outcome>(
 
   return {
     ask(item) {
+      if (waiting.length >= waitingMax) return Promise.reject(new Unavailable('NotEnoughResources', 'queue'))
       return new Promise((resolve, reject) => {
         waiting.push({ item, keys: work.keysOf(item), resolve, reject })
         move()

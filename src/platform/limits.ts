@@ -6,12 +6,8 @@ export const HEADERS_MAX_COUNT = 64
 /** From the first byte of a request to the end of its headers, and to the end of its body. */
 export const HEADERS_TIMEOUT_MS = 10_000
 export const REQUEST_TIMEOUT_MS = 15_000
-/**
- * How long a connection is kept for the next request. A proxy in front keeps its own for about a minute, and has to be the one
- * that gives up first: a request sent into a connection that is just being closed is lost, and a POST can't be sent again.
- */
+/** How long a connection is kept for the next request. Longer, and a few callers could hold all places at no cost. */
 export const KEPT_IDLE_MS = 5_000
-export const KEPT_IDLE_BEHIND_PROXY_MS = 75_000
 /** Open connections to one process. */
 export const CONNECTIONS_MAX = 2_000
 /** A request body, unless its door says less. */

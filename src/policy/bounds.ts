@@ -4,7 +4,7 @@
  * Judged by effect, over every space to which the change leads, and over all that its edges can give from now on: an entry that
  * opens tomorrow, or a ban that is lifted, must not turn out to have given what its maker never had.
  */
-import type { SpaceUri } from '../names.ts'
+import { type Did, isSpaceUri, type SpaceUri } from '../names.ts'
 import { type Action, isManaging, OWNER } from './roles.ts'
 import type { Edge } from './roster-graph.ts'
 import {
@@ -120,14 +120,18 @@ export function firstTaken(
   return null
 }
 
-/** The spaces in which a person loses something when one of them is closed to them. */
-export function* lostWithout(person: PersonIn, nowMs: number, closed: SpaceUri): Generator<SpaceUri> {
+/** The spaces in which a person loses something when some edges are closed to them. */
+function* lostWithout(person: PersonIn, nowMs: number, isClosed: (edge: Edge) => boolean): Generator<SpaceUri> {
   const look = asIfOpen(nowMs)
-  const without = groundedStanding(person, { ...look, opens: (edge) => edge.into !== closed && look.opens(edge) })
+  const without = groundedStanding(person, { ...look, opens: (edge) => !isClosed(edge) && look.opens(edge) })
   for (const [space, { actions }] of groundedStanding(person, look)) {
     if ((without.get(space)?.actions.size ?? -1) < actions.size) yield space
   }
 }
+
+/** Whether leaving a space closes an edge: one of another space's, but for that by which owners come. */
+const closesByLeaving = (left: SpaceUri, { into, from, role }: Edge): boolean =>
+  into === left && isSpaceUri(from) && role !== OWNER
 
 /** A community is owned without a term: by somebody whose time runs out it would be left without an owner. */
 export const isOwnership = (edge: Edge | null): boolean =>
@@ -136,3 +140,32 @@ export const isOwnership = (edge: Edge | null): boolean =>
 /** Whether a person is an owner: directly on the roster, and without a term. */
 export const isOwnerIn = (person: PersonIn, roster: SpaceUri): boolean =>
   person.own.some((edge) => edge.into === roster && isOwnership(edge))
+
+/** The spaces in which a person loses something by a ban from `scope` (a space, or the whole community), or gets it back. */
+export const spacesBehind = (person: PersonIn, nowMs: number, scope: SpaceUri | Did): Iterable<SpaceUri> =>
+  scope === person.graph.community
+    ? groundedStanding(person, asIfOpen(nowMs)).keys()
+    : lostWithout(person, nowMs, (edge) => edge.into === scope)
+
+/**
+ * The first power above the actor that comes back with somebody who had left, once they are put there again: for then the other
+ * spaces bring them in as well. What that gives them somebody gave them once, and they let go of it: it is not for somebody with
+ * less to give it back.
+ */
+export function firstBroughtBack(
+  { actor, person }: { readonly actor: StandingFacts; readonly person: PersonIn },
+  standing: Standing,
+  { space, after }: { readonly space: SpaceUri; readonly after: Edge | null },
+): Power | null {
+  if (after === null || !person.left.includes(space)) return null
+  const back = lostWithout(person, actor.nowMs, (edge) => closesByLeaving(space, edge))
+  return firstAbove(standing, person, actor.nowMs, back)
+}
+
+/** The first managing action that some entries give together, anywhere and at any time from now on, and the actor doesn't hold there. */
+export function firstGivenBy(standing: Standing, actor: StandingFacts, entries: readonly Edge[]): Power | null {
+  for (const [space, { actions }] of groundedStanding({ ...actor, own: entries }, asIfOpen(actor.nowMs))) {
+    for (const action of actions) if (isManaging(action) && !holds(standing, space, action)) return { space, action }
+  }
+  return null
+}

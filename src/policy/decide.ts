@@ -8,20 +8,20 @@ import { authorityOf, type Did, rosterOf, type SpaceName, type SpaceUri } from '
 import type { RefusalCode } from '../refusals.ts'
 import {
   firstAbove,
+  firstBroughtBack,
   firstExcess,
   firstGivenBeyond,
+  firstGivenBy,
   firstTaken,
   isOwnerIn,
   isOwnership,
-  lostWithout,
   type Power,
+  spacesBehind,
 } from './bounds.ts'
 import { type Action, isManaging, OWNER, OWNER_MARK, type Roles } from './roles.ts'
 import { type Edge, isForeign, sameEntry } from './roster-graph.ts'
 import {
-  asIfOpen,
   bansInForce,
-  groundedStanding,
   holds,
   type PersonIn,
   pathTo,
@@ -226,8 +226,8 @@ export const decideRemove = (
 ): Decision<Permit<'members.remove'>> => judgeRosterChange(facts, actor, change, 'members.remove')
 
 /**
- * Order of checks: the ordinary action for the change; then the bound on what the entry gives and takes (`firstExcess`); then
- * the last owner.
+ * Order of checks: the ordinary action for the change; then the bound on what the entry gives and takes, and on what comes back
+ * with somebody who had left; then the last owner.
  */
 function judgeRosterChange<A extends Action>(
   facts: RosterFacts,
@@ -241,7 +241,8 @@ function judgeRosterChange<A extends Action>(
   const isLeaving = change.after === null && change.person === actor
   if (!ordinary.ok && !isLeaving) return ordinary
 
-  const over = firstExcess(facts, standing, change, change.person === actor)
+  const over =
+    firstExcess(facts, standing, change, change.person === actor) ?? firstBroughtBack(facts, standing, change)
   if (over) return beyond(over)
 
   const losesOwner = change.space === facts.roster && isOwnership(change.before) && !isOwnership(change.after)
@@ -311,11 +312,8 @@ export function decideDelete(actor: StandingFacts, did: Did, space: SpaceUri): D
   const standing = standingOf(actor)
   const ordinary = judgeAct(standing, did, 'space.delete', space)
   if (!ordinary.ok) return ordinary
-  for (const edge of actor.graph.edgesFrom(space)) {
-    const over = firstTaken(standing, actor, edge, null)
-    if (over) return beyond(over)
-  }
-  return ordinary
+  const over = firstGivenBy(standing, actor, actor.graph.edgesFrom(space))
+  return over ? beyond(over) : ordinary
 }
 
 /**
@@ -362,12 +360,6 @@ export function decideListBans(actor: StandingFacts, did: Did, scope: SpaceUri |
   const because = reasonsOf(pathTo(standing, roster, OWNER_MARK), actor.graph.community)
   return { ok: true, value: permitFor('members.ban', did, because), because }
 }
-
-/** The spaces in which a person loses something by a ban from `scope`, or gets it back. */
-const spacesBehind = (person: PersonIn, nowMs: number, scope: SpaceUri | Did): Iterable<SpaceUri> =>
-  scope === person.graph.community
-    ? groundedStanding(person, asIfOpen(nowMs)).keys()
-    : lostWithout(person, nowMs, scope as SpaceUri)
 
 /** May a person leave a space? Everybody may leave where they stand; only the last owner stays. */
 export function decideLeave(

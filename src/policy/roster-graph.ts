@@ -36,10 +36,15 @@ export interface Offer {
 export interface Ways {
   readonly local: ReadonlySet<SpaceUri>
   readonly foreign: ReadonlyMap<Did, ReadonlySet<SpaceUri>>
+  /**
+   * The edges between the local ones, by the space they come from and then by what they ask for there, so that somebody who has
+   * not that passes them by at once: from the roster an edge for owners goes to every space. Nearest to the end of the way first.
+   */
+  readonly edges: ReadonlyMap<SpaceUri, ReadonlyMap<Action | null, readonly Edge[]>>
 }
 
-/** Spaces kept in the memory of ways, over all answers of one graph; at some hundred bytes each. */
-const WAYS_KEPT_MAX = 200_000
+/** Spaces and edges kept in the memory of ways, over all answers of one graph; at some hundred bytes each. */
+const WAYS_KEPT_MAX = 400_000
 
 export class RosterGraph {
   readonly community: Did
@@ -49,6 +54,8 @@ export class RosterGraph {
   readonly foreign: ReadonlyMap<Did, readonly Edge[]>
   /** How many edges there are. */
   readonly size: number
+  /** What the URIs of the community's own spaces begin with. */
+  readonly #prefix: string
   readonly #from: ReadonlyMap<Did | SpaceUri, readonly Edge[]>
   readonly #into: ReadonlyMap<SpaceUri, readonly Edge[]>
   readonly #offers: ReadonlySet<string>
@@ -59,12 +66,13 @@ export class RosterGraph {
   /** `edges` go into spaces of `community`; `ended` are its spaces that nobody stands in any more. */
   constructor(community: Did, edges: readonly Edge[], offers: readonly Offer[] = [], ended: readonly SpaceUri[] = []) {
     this.community = community
+    this.#prefix = `at://${community}/`
     this.size = edges.length
     this.#from = Map.groupBy(edges, (edge) => edge.from)
     this.#into = Map.groupBy(edges, (edge) => edge.into)
     this.#offers = new Set(offers.map(({ space, to }) => offerKey(space, to)))
     this.#ended = new Set(ended)
-    const foreign = edges.filter(isForeign)
+    const foreign = edges.filter(({ from }) => isSpaceUri(from) && !from.startsWith(this.#prefix))
     this.foreign = Map.groupBy(foreign, (edge) => authorityOf(edge.from as SpaceUri))
     this.feeders = [...this.foreign.keys()].sort()
   }
@@ -95,23 +103,35 @@ export class RosterGraph {
     if (kept) return kept
     const local = new Set<SpaceUri>([space])
     const foreign = new Map<Did, Set<SpaceUri>>()
+    const edges = new Map<SpaceUri, Map<Action | null, Edge[]>>()
     // A set gives what is added while it is walked through.
     for (const at of local) {
-      for (const { from } of this.edgesInto(at)) {
+      for (const edge of this.edgesInto(at)) {
+        const { from } = edge
         if (!isSpaceUri(from)) continue
-        const authority = authorityOf(from)
-        if (authority === this.community) local.add(from)
-        else foreign.set(authority, (foreign.get(authority) ?? new Set()).add(from))
+        if (!from.startsWith(this.#prefix)) {
+          const authority = authorityOf(from)
+          foreign.set(authority, (foreign.get(authority) ?? new Set()).add(from))
+          continue
+        }
+        local.add(from)
+        const onward = edges.get(from) ?? new Map<Action | null, Edge[]>()
+        edges.set(from, onward)
+        const others = onward.get(edge.holding)
+        if (others) others.push(edge)
+        else onward.set(edge.holding, [edge])
       }
     }
-    return this.#keep(space, { local, foreign })
+    return this.#keep(space, { local, foreign, edges })
   }
 
   #keep(space: SpaceUri, ways: Ways): Ways {
-    this.#waysKept += ways.local.size
+    let kept = ways.local.size
+    for (const onward of ways.edges.values()) for (const edges of onward.values()) kept += edges.length
+    this.#waysKept += kept
     if (this.#waysKept > WAYS_KEPT_MAX) {
       this.#ways.clear()
-      this.#waysKept = ways.local.size
+      this.#waysKept = kept
     }
     this.#ways.set(space, ways)
     return ways

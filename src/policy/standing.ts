@@ -13,7 +13,7 @@
  * communities that nest each other keep no ghost alive, and with reading and writing at most, wherever it leads them.
  */
 import { type Did, isSpaceUri, type SpaceUri } from '../names.ts'
-import { type Action, OWNER, type Roles } from './roles.ts'
+import { ACTIONS, type Action, OWNER, type Roles } from './roles.ts'
 import type { Edge, RosterGraph, Ways } from './roster-graph.ts'
 
 /** A person kept out of a space, or of a whole community, until `untilMs` (null: until it is lifted). */
@@ -94,17 +94,30 @@ export const lastsUntil = (edge: Edge, untilMs: number | null): boolean =>
 /** What those who come from other communities may have. */
 const FOR_FOREIGNERS: ReadonlySet<Action> = new Set(['read', 'write'])
 
+/** Facts never change, and one change asks for its actor's standing several times. */
+const standings = new WeakMap<StandingFacts, Standing>()
+
 /** The standing of one person in every space that any edge reaches. An edge whose role is unknown gives nothing. */
-export const standingOf = (facts: StandingFacts): Standing => standingWithin(facts, null)
+export function standingOf(facts: StandingFacts): Standing {
+  const known = standings.get(facts)
+  if (known) return known
+  const standing = standingWithin(facts, null)
+  standings.set(facts, standing)
+  return standing
+}
 
-/** The standing of one person as far as it matters for `space`: what they have there, and on the ways that lead to it. */
+/**
+ * What one person has in `space`, with the standings by which they have it. What stands there of other spaces is only what was
+ * met on the ways to it: it ends as soon as nothing can be added to what they have in `space`.
+ */
 export const standingIn = (facts: StandingFacts, space: SpaceUri): Standing =>
-  standingWithin(facts, facts.graph.waysInto(space))
+  standingWithin(facts, { ways: facts.graph.waysInto(space), goal: space })
 
-function standingWithin(facts: StandingFacts, ways: Ways | null): Standing {
+function standingWithin(facts: StandingFacts, towards: Towards | null): Standing {
   const look = asNow(facts.nowMs)
-  const walk = new Walk(facts, look, ways && ((space) => ways.local.has(space)))
-  for (const edge of facts.own) walk.pass(edge, null)
+  const ways = towards?.ways ?? null
+  const walk = new Walk(facts, look, null, towards)
+  for (const edge of facts.own) if (ways === null || ways.local.has(edge.into)) walk.pass(edge, null)
   walk.goOn()
   walk.admitForeigners(FOR_FOREIGNERS)
   for (const there of facts.feeding) {
@@ -114,7 +127,8 @@ function standingWithin(facts: StandingFacts, ways: Ways | null): Standing {
     for (const edge of facts.graph.foreign.get(there.graph.community) ?? []) {
       const source = edge.from as SpaceUri // an edge is foreign by the authority of the space it comes from
       const premise = grounded.get(source)
-      if (premise && there.graph.isOffered(source, facts.graph.community)) walk.passFrom(premise, edge)
+      if (!premise || !there.graph.isOffered(source, facts.graph.community)) continue
+      if (ways === null || ways.local.has(edge.into)) walk.passFrom(premise, edge)
     }
   }
   walk.goOn()
@@ -138,24 +152,40 @@ function within(graph: RosterGraph, sources: ReadonlySet<SpaceUri>): (space: Spa
   return (space) => ways.some((local) => local.has(space))
 }
 
+/** Where a walk shall lead, and the only edges that it needs for that. */
+interface Towards {
+  readonly ways: Ways
+  readonly goal: SpaceUri
+}
+
 /** One person's walk over the edges of one community, from where they stand to where that leads. */
 class Walk {
-  readonly standing = new Map<SpaceUri, { actions: Set<Action>; through: Passed[] }>()
+  readonly standing = new Map<SpaceUri, { actions: ReadonlySet<Action>; through: Passed[] }>()
   readonly #facts: PersonIn
   readonly #look: Look
   readonly #isWithin: ((space: SpaceUri) => boolean) | null
+  readonly #towards: Towards | null
   readonly #isOut: boolean
   readonly #banned: ReadonlySet<SpaceUri | Did>
   readonly #left: ReadonlySet<SpaceUri>
   readonly #passed = new Set<Edge>()
-  readonly #moved: SpaceUri[] = []
+  /** Spaces in which something was gained since their edges were last followed, each once. */
+  readonly #moved = new Set<SpaceUri>()
   #most: ReadonlySet<Action> | null = null
+  /** Nothing can be added any more to what is asked for. */
+  #hasArrived = false
 
-  constructor(facts: PersonIn, look: Look, isWithin: ((space: SpaceUri) => boolean) | null) {
+  constructor(
+    facts: PersonIn,
+    look: Look,
+    isWithin: ((space: SpaceUri) => boolean) | null,
+    towards: Towards | null = null,
+  ) {
     const { isPastClosings, nowMs } = look
     this.#facts = facts
     this.#look = look
     this.#isWithin = isWithin
+    this.#towards = towards
     this.#banned = new Set(isPastClosings ? [] : bansInForce(facts.bans, nowMs).map(({ scope }) => scope))
     this.#left = new Set(isPastClosings ? [] : facts.left)
     this.#isOut = this.#banned.has(facts.graph.community)
@@ -172,13 +202,20 @@ class Walk {
     if (!role || this.#passed.has(edge) || !this.#look.opens(edge) || this.#isClosed(edge)) return
     this.#passed.add(edge)
     const gives = this.#most === null ? role : role.intersection(this.#most)
-    const here = this.standing.get(edge.into) ?? { actions: new Set(), through: [] }
-    here.through.push({ edge, gives, premise })
-    const before = here.actions.size
-    for (const action of gives) here.actions.add(action)
-    const isNew = !this.standing.has(edge.into)
-    this.standing.set(edge.into, here)
-    if (isNew || here.actions.size > before) this.#moved.push(edge.into)
+    const here = this.standing.get(edge.into)
+    const passed = { edge, gives, premise }
+    if (here && gives.isSubsetOf(here.actions)) {
+      here.through.push(passed)
+      return
+    }
+    // Never added to in place: at first it is the set of the role itself.
+    const actions = here ? here.actions.union(gives) : gives
+    if (here) {
+      here.through.push(passed)
+      here.actions = actions
+    } else this.standing.set(edge.into, { actions, through: [passed] })
+    this.#moved.add(edge.into)
+    if (actions.size === ACTIONS.length && edge.into === this.#towards?.goal) this.#hasArrived = true
   }
 
   /** Passes an edge from a space, if the person has there what it asks for. */
@@ -188,9 +225,23 @@ class Walk {
 
   /** Follows the edges on until nothing changes any more. */
   goOn(): void {
-    for (let space = this.#moved.pop(); space !== undefined; space = this.#moved.pop()) {
+    for (const space of this.#moved) {
+      this.#moved.delete(space)
+      if (this.#hasArrived) return
       const premise = this.standing.get(space)
-      if (premise) for (const edge of this.#facts.graph.edgesFrom(space)) this.passFrom(premise, edge)
+      if (!premise) continue
+      if (this.#towards) this.#goOnTowards(premise, this.#towards.ways.edges.get(space))
+      else for (const edge of this.#facts.graph.edgesFrom(space)) this.passFrom(premise, edge)
+    }
+  }
+
+  #goOnTowards(premise: Stand, onward: ReadonlyMap<Action | null, readonly Edge[]> | undefined): void {
+    for (const [holding, edges] of onward ?? []) {
+      if (holding !== null && !premise.actions.has(holding)) continue
+      for (const edge of edges) {
+        this.pass(edge, premise)
+        if (this.#hasArrived) return
+      }
     }
   }
 

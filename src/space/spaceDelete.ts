@@ -37,7 +37,7 @@ export async function spaceDelete(
       throw new Refusal('InvalidRequest', 'the roster lasts as long as its community')
     }
     const decision = decideDelete(actorFacts, actor, space.uri)
-    await endSpace(tx, required(decision), space.uri)
+    await endSpace(tx, required(decision), space)
     return { answer: {}, changed: 'graph', because: decision.because }
   })
 }

@@ -133,7 +133,7 @@ export function standingByDefinition(lists: Lists): Map<SpaceUri, Set<Action>> {
 
 /** Who a world is about. The same draft is made into worlds of other people, so that many can share one database. */
 export interface Cast {
-  /** As many as a draft may have: three each. */
+  /** Three, the most that a draft has. */
   readonly communities: readonly Did[]
   readonly people: readonly Did[]
 }
@@ -143,7 +143,7 @@ export const CAST: Cast = { communities: [COMMUNITY, didOf('d'), didOf('e')], pe
 type Term = Pick<Edge, 'sinceMs' | 'untilMs'>
 
 /** A world in numbers, each taken modulo what there is to choose from. */
-interface Draft {
+export interface Draft {
   /** How many spaces each community has besides its roster. */
   readonly rooms: readonly number[]
   readonly ended: readonly number[]
@@ -170,6 +170,8 @@ export interface WorldShape {
   /** Roles of edges between spaces, and of people; owners are made besides. */
   readonly roleNames: readonly string[]
   readonly holdings: readonly Action[]
+  /** How many spaces a community has at most besides its roster. */
+  readonly roomsMost: number
 }
 
 /** What the law of standing is tried with. */
@@ -181,18 +183,19 @@ const ANY_ROLES: WorldShape = {
   ),
   roleNames: ['one', 'two', 'three', 'four', 'ghost'],
   holdings: ['read', 'write', 'members.read', 'members.add'],
+  roomsMost: 4,
 }
 
 const some = (least: number, most: number, arbitrary: fc.Arbitrary<number>) =>
   fc.array(arbitrary, { minLength: least, maxLength: most })
 
-export function anyDraft({ roles, roleNames, holdings }: WorldShape = ANY_ROLES): fc.Arbitrary<Draft> {
+export function anyDraft({ roles, roleNames, holdings, roomsMost }: WorldShape = ANY_ROLES): fc.Arbitrary<Draft> {
   const number = fc.nat(59) // has every small number for a divisor: no choice is likelier than another
   const role = fc.constantFrom(...roleNames)
   const holding = fc.option(fc.constantFrom(...holdings), { freq: 1 })
   const often = fc.integer({ min: 0, max: 4 }).map((of) => of > 0)
   return fc.record({
-    rooms: some(1, 3, fc.integer({ min: 1, max: 4 })),
+    rooms: some(1, 3, fc.integer({ min: 1, max: roomsMost })),
     ended: some(0, 1, number),
     publicFor: fc.array(fc.record({ space: number, action: fc.constantFrom('read' as const, 'write' as const) }), {
       maxLength: 1,

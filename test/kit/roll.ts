@@ -21,6 +21,7 @@ import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { type Db, type Tables, type Tx, withTransaction } from '../../src/platform/database.ts'
 import { type ProcedureCall, requestHashOf } from '../../src/platform/idempotency.ts'
 import { type Random, systemRandom } from '../../src/platform/random.ts'
+import { SealedWords } from '../../src/platform/sealed-words.ts'
 import { decideFounding, ownersEdge, type UserPolicy } from '../../src/policy/decide.ts'
 import { OWNER } from '../../src/policy/roles.ts'
 import type { Edge } from '../../src/policy/roster-graph.ts'
@@ -33,14 +34,19 @@ export interface Roll {
   readonly db: Db
   readonly clock: Clock & { moveMs(ms: number): void }
   readonly graphs: Graphs
+  readonly words: SealedWords
   readonly random: Random
 }
+
+/** All processes of an instance understand each other's words. */
+const WORDS = new SealedWords('the same for every roll')
 
 /** One process's view of a database: its own graphs, its own clock. */
 export const rollOn = (db: Db, startMs = systemClock.nowMs()): Roll => ({
   db,
   clock: settableClock(startMs),
   graphs: new Graphs(),
+  words: WORDS,
   random: systemRandom,
 })
 

@@ -276,7 +276,12 @@ export class StoryModel implements Stage {
   }
 
   #require(by: string, action: string, space: SpaceWord): void {
-    if (!this.#holds(by, action, space)) no(this.#holds(by, 'stands', space) ? 'Forbidden' : 'NotFound')
+    if (!this.#holds(by, action, space)) no(this.#standsAtHome(by, space) ? 'Forbidden' : 'NotFound')
+  }
+
+  /** Guests govern nothing, and are told what strangers are. */
+  #standsAtHome(by: string, space: SpaceWord): boolean {
+    return this.#grounded(by, this.#communityOf.get(space) ?? '', this.#now).has(space)
   }
 
   #requireSomeOwner(before: readonly string[], community: string): void {
@@ -334,7 +339,7 @@ export class StoryModel implements Stage {
 
   #putPerson({ by, who, into, role, since, until }: DeedOf<'putPerson'>): void {
     const community = this.#communityOf.get(into) ?? ''
-    if (!this.#holds(by, 'stands', into)) no('NotFound')
+    if (!this.#standsAtHome(by, into)) no('NotFound')
     const isTimed = since !== null || until !== null
     if (role === 'owner' && (into !== rosterWord(community) || isTimed)) no('InvalidRequest')
     if (since !== null && until !== null && since >= until) no('InvalidRequest')
@@ -346,9 +351,27 @@ export class StoryModel implements Stage {
     this.#requireBound(by, after, before)
     if (by !== who) this.#requireEqual(by, who, this.#spacesBeyond(before, after))
     const owners = this.ownersOf(community)
+    if (by !== who) this.#requireEqualToWhatComesBack(by, who, into)
     this.#people = [...this.#people.filter((edge) => edge !== before), after]
     this.#left = this.#left.filter((left) => left.who !== who || left.space !== into)
     this.#requireSomeOwner(owners, community)
+  }
+
+  /** Whoever left and is put there again comes back by the nested ways too. */
+  #requireEqualToWhatComesBack(by: string, who: string, into: SpaceWord): void {
+    const sizes = () =>
+      this.#instants().map((at) =>
+        [...this.#communityOf].map(([space, community]) => this.#standing(who, community, at).get(space)?.size ?? 0),
+      )
+    const gone = sizes()
+    this.#left = this.#left.filter((left) => left.who !== who || left.space !== into)
+    const back = sizes()
+    const places = [...this.#communityOf.keys()]
+    this.#requireEqual(
+      by,
+      who,
+      new Set(places.filter((_, place) => back.some((row, at) => row[place] !== gone[at]?.[place]))),
+    )
   }
 
   #spacesBeyond(entry: Entry | null, other: Entry | null): ReadonlySet<SpaceWord> {
@@ -358,7 +381,7 @@ export class StoryModel implements Stage {
 
   #putSpace({ by, from, into, role, holding, since, until }: DeedOf<'putSpace'>): void {
     const [home, community] = [this.#communityOf.get(from), this.#communityOf.get(into) ?? '']
-    if (!this.#holds(by, 'stands', into)) no('NotFound')
+    if (!this.#standsAtHome(by, into)) no('NotFound')
     if (role === 'owner' || from === into) no('InvalidRequest')
     const isTooMuch = actionsOf(role).some((action) => !FOREIGN_MOST.includes(action))
     if (home !== community && isTooMuch) no('InvalidRequest')
@@ -373,6 +396,7 @@ export class StoryModel implements Stage {
     const before = this.#nested.find((edge) => edge.into === into && edge.from === from && edge.role === role) ?? null
     this.#requireBound(by, after, before)
     this.#requireBound(by, before, after)
+    if (home === community && !this.#holds(by, 'members.read', from)) no('NotFound')
     this.#nested = [...this.#nested.filter((edge) => edge !== before), after]
   }
 
@@ -387,7 +411,7 @@ export class StoryModel implements Stage {
   }
 
   #removeSpace({ by, from, space, role }: DeedOf<'removeSpace'>): void {
-    if (!this.#holds(by, 'stands', space)) no('NotFound')
+    if (!this.#standsAtHome(by, space)) no('NotFound')
     if (role === 'owner') no('InvalidRequest')
     this.#require(by, 'space.nest', space)
     const isMeant = (edge: Entry) =>
@@ -399,13 +423,13 @@ export class StoryModel implements Stage {
   #changeBan(deed: DeedOf<'ban'> | DeedOf<'unban'>): void {
     const { by, who, scope } = deed
     const community = communityIn(scope) ?? this.#communityOf.get(wordOf(scope)) ?? ''
+    if (deed.does === 'ban' && by === who) no('InvalidRequest')
     const isHere =
-      'space' in scope ? this.#holds(by, 'stands', scope.space) : this.#standing(by, community, this.#now).size > 0
+      'space' in scope ? this.#standsAtHome(by, scope.space) : this.#grounded(by, community, this.#now).size > 0
     if (!isHere) no('NotFound')
     const isOwner = this.#people.some(
       (edge) => edge.into === rosterWord(community) && edge.from === who && edge.role === 'owner',
     )
-    if (deed.does === 'ban' && (by === who || (isOwner && 'space' in scope))) no('InvalidRequest')
     this.#require(by, 'members.ban', 'space' in scope ? scope.space : rosterWord(community))
     const owners = this.ownersOf(community)
     const before = this.#bans
@@ -414,6 +438,7 @@ export class StoryModel implements Stage {
     this.#bans = others
     if (!this.#holds(by, OWNERS_ONLY, rosterWord(community)))
       this.#requireEqual(by, who, this.#spacesLostBy(who, banned))
+    if (deed.does === 'ban' && isOwner && 'space' in scope) no('InvalidRequest')
     if (deed.does === 'ban') this.#bans = banned
     this.#requireSomeOwner(owners, community)
   }
@@ -443,7 +468,7 @@ export class StoryModel implements Stage {
   }
 
   #delete({ by, space }: DeedOf<'delete'>): void {
-    if (!this.#holds(by, 'stands', space)) no('NotFound')
+    if (!this.#standsAtHome(by, space)) no('NotFound')
     if (space === rosterWord(this.#communityOf.get(space) ?? '')) no('InvalidRequest')
     this.#require(by, 'space.delete', space)
     for (const edge of this.#nested.filter(({ from }) => from === space)) this.#requireBound(by, edge, null)

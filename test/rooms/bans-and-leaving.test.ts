@@ -36,12 +36,14 @@ describeOnEachEngine('keeping people out, and going', (open) => {
   let forum: SpaceUri
   const people = { admin: freshDid(), moderator: freshDid(), member: freshDid() }
   const stranger = freshDid()
+  const secondOwner = freshDid()
 
   beforeAll(async () => {
     db = (await open()).db
     roll = rollOn(db)
     community = await openCommunity(roll)
     forum = await makeForum(roll, community, 'main')
+    await put(roll, community.founder, community.roster, secondOwner, 'owner')
     for (const [role, did] of Object.entries(people)) {
       await put(roll, community.founder, forum, did, role)
       await put(roll, community.founder, community.roster, did, role)
@@ -165,7 +167,7 @@ describeOnEachEngine('keeping people out, and going', (open) => {
     },
     {
       says: 'of an owner from one space',
-      by: () => people.admin,
+      by: () => secondOwner,
       input: () => ({ space: forum, did: community.founder }),
       verdict: 'InvalidRequest',
     },

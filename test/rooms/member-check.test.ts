@@ -62,7 +62,7 @@ describeOnEachEngine('member.check', (open) => {
       { rule: 'edge', into: forum, from: crew, role: 'moderator' },
       { rule: 'edge', into: crew, from: bob, role: 'writer' },
     ]
-    const at = wordOf([{ community: community.did, revision }])
+    const at = wordOf(roll, [{ community: community.did, revision }])
     expect(await check(bob, bob, 'read')).toEqual({
       ...{ allowed: true, revision, at },
       because: [{ rule: 'openToApps' }, ...way],

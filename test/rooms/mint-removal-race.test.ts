@@ -8,6 +8,7 @@ import { loadReadFacts, mayRead } from '../../src/access/may-read.ts'
 import { issue } from '../../src/credential/store.ts'
 import { lockRevisions, raiseRevisions } from '../../src/membership/store.ts'
 import type { Did } from '../../src/names.ts'
+import { sleep } from '../../src/platform/clock.ts'
 import { type Db, type Tx, withTransaction } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import { claimId } from '../../src/platform/once.ts'
@@ -115,7 +116,8 @@ describe.runIf(hasPostgres)('the statement that issues', () => {
       expiresAtSec: nowSec + 600,
       basis: [{ community: scene.community, revision: read.revision }],
     }
-    return { jti, claims, write: (db: Db) => issue(db, { grant, claims, issuance, atMs: nowSec * 1000 }) }
+    const one = { grant, claims, issuance, atMs: nowSec * 1000 }
+    return { jti, claims, write: (db: Db) => issue(db, one), ask: () => house.issuing.ask(one) }
   }
   const rowsOf = async (jti: string, id: Uint8Array) => {
     const { rows } = await sql<{ kept: number }>`select
@@ -132,37 +134,52 @@ describe.runIf(hasPostgres)('the statement that issues', () => {
       return rows.length > 0
     })
   /** Work that begins on a signal given inside a transaction, but is no part of it. */
-  function outside<T>(work: () => Promise<T>): { begin(): void; done: Promise<T> } {
+  function outside<T>(work: () => Promise<T>): { begin(): void; done: Promise<T>; run(): Promise<T> } {
     const { promise, resolve } = Promise.withResolvers<void>()
-    return { begin: resolve, done: promise.then(work) }
+    const done = promise.then(work)
+    const run = () => {
+      resolve()
+      return done
+    }
+    return { begin: resolve, done, run }
   }
   const community = (): Did => scene.community
 
-  it('waits for a change under way, and writes nothing when that is kept', async () => {
+  it('waits for nobody while a change is under way, and says so without writing anything', async () => {
     const { jti, claims, write } = await decided()
     const writing = outside(() => write(database.db))
     await withTransaction(database.db, async (tx) => {
       await lockRevisions(tx, community())
       await raiseRevisions(tx, community(), { graph: false })
-      writing.begin()
-      await somebodyWaits(tx)
+      expect(await writing.run()).toBe('busy')
     })
-    expect(await writing.done).toBe('moved')
     expect(await rowsOf(jti, claims[0]?.id ?? new Uint8Array())).toBe(0)
+    expect(await write(database.db)).toBe('moved')
   })
 
-  it('waits for a change under way, and writes all three rows when that is undone', async () => {
-    const { jti, claims, write } = await decided()
-    const writing = outside(() => write(database.db))
+  it('is tried again by the exchange until the change is over, and writes all three rows when that is undone', async () => {
+    const { jti, claims, ask } = await decided()
+    const asked = outside(() => ask())
     await withTransaction(database.db, async (tx) => {
       await lockRevisions(tx, community())
       await raiseRevisions(tx, community(), { graph: false })
-      writing.begin()
-      await somebodyWaits(tx)
+      asked.begin()
+      // Long enough that it has found the community busy several times.
+      await sleep(100)
       throw new Error('undone')
     }).catch((error: Error) => expect(error.message).toBe('undone'))
-    expect(await writing.done).toBe('issued')
+    expect(await asked.done).toBe('issued')
     expect(await rowsOf(jti, claims[0]?.id ?? new Uint8Array())).toBe(3)
+  })
+
+  it('of one community is held up by no change of another one, in the same call', async () => {
+    const other = await scene.world.found(scene.carol)
+    const asked = outside(() => Promise.all(Array.from({ length: 20 }, () => exchange(scene))))
+    await withTransaction(database.db, async (tx) => {
+      await lockRevisions(tx, other)
+      const answers = await asked.run()
+      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
+    })
   })
 
   it('makes a change wait until it is kept, so that the change comes after', async () => {

@@ -9,6 +9,7 @@ import { memberResolve } from '../../src/membership/memberResolve.ts'
 import type { Did, SpaceUri } from '../../src/names.ts'
 import { isoOf } from '../../src/platform/clock.ts'
 import { type Db, withTransaction } from '../../src/platform/database.ts'
+import { SealedWords } from '../../src/platform/sealed-words.ts'
 import { Unavailable } from '../../src/refusals.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
 import {
@@ -151,11 +152,13 @@ describeOnEachEngine('who stands in a space, and where somebody stands', (open) 
       () => reach(bob, bob, { atLeast }),
     ]
     for (const ask of asks(at)) expect(await ask()).toMatchObject({ revision, at })
-    const ahead = wordOf([{ community: community.did, revision: revision + 1 }])
+    const ahead = wordOf(roll, [{ community: community.did, revision: revision + 1 }])
     for (const ask of asks(ahead)) await expect(ask()).rejects.toThrow(Unavailable)
     await put(roll, community.founder, forum, freshDid(), 'reader')
     for (const ask of asks(ahead)) expect(await ask()).toMatchObject({ revision: revision + 1 })
-    for (const wrong of ['', 'x', '%%', wordOf([]), Buffer.from('did:plc:short 1').toString('base64url')]) {
+    const ofAnotherInstance = wordOf({ words: new SealedWords('another') }, [{ community: community.did, revision }])
+    const forAnotherUse = roll.words.seal('a cursor', `${community.did} ${revision}`)
+    for (const wrong of ['', 'x', '%%', at.slice(0, -2), ofAnotherInstance, forAnotherUse]) {
       for (const ask of asks(wrong)) expect(await verdictOf(ask), wrong).toBe('InvalidRequest')
     }
   })

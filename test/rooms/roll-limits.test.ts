@@ -54,26 +54,26 @@ describeOnEachEngine('limits of a roll', (open) => {
   const nest = (actor: Did, space: SpaceUri, memberSpace: SpaceUri) =>
     memberPut(roll, actor, { space, memberSpace, role: 'reader' } as putLexicon.$InputBody, once())
 
-  it('a community has 20,000 spaces, and not one more', async () => {
+  it('a community has 10,000 spaces, and not one more', async () => {
     const community = await openCommunity(roll)
-    await fill((tx) => spaces(tx, community, 19_998))
+    await fill((tx) => spaces(tx, community, 9_998))
     expect(await saysOf(() => makeForum(roll, community, 'the-last'))).toBe('accepted')
     expect(await saysOf(() => makeForum(roll, community, 'one-more'))).toBe(
-      'LimitExceeded: a community has 20000 spaces at most, deleted ones included',
+      'LimitExceeded: a community has 10000 spaces at most, deleted ones included',
     )
   })
 
-  it('its rosters hold 60,000 spaces, and not one more; an entry that is there may still be changed', async () => {
+  it('its rosters hold 30,000 spaces, and not one more; an entry that is there may still be changed', async () => {
     const community = await openCommunity(roll)
     const [forum, crew] = [await makeForum(roll, community, 'main'), await makeRoleSpace(roll, community, 'crew')]
     const other = await makeRoleSpace(roll, community, 'other')
     await fill(async (tx) => {
-      await spaces(tx, community, 600)
+      await spaces(tx, community, 300)
       // Three entries of the system came with the spaces that were made.
-      await entries(tx, community, forum, 59_996)
+      await entries(tx, community, forum, 29_996)
     })
     expect(await saysOf(() => nest(community.founder, forum, crew))).toBe('accepted')
-    const refused = 'LimitExceeded: the rosters of a community hold 60000 spaces at most'
+    const refused = 'LimitExceeded: the rosters of a community hold 30000 spaces at most'
     expect(await saysOf(() => nest(community.founder, forum, other))).toBe(refused)
     expect(await saysOf(() => makeForum(roll, community, 'new'))).toBe(refused)
     const again = { space: forum, memberSpace: crew, role: 'reader', holding: 'write' } as putLexicon.$InputBody

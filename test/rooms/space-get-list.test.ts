@@ -128,7 +128,7 @@ describeOnEachEngine('the spaces of a community', (open) => {
 
   it('may be very many', async () => {
     const crowd = await openCommunity(roll)
-    const count = 20_000
+    const count = 10_000
     // Rows by the ten thousand in one statement take a busy machine longer than a statement of Reeve's own ever may.
     const fill = async (tx: Tx) => {
       await sql`set local statement_timeout = 0`.execute(tx)

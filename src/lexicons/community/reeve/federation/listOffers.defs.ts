@@ -48,9 +48,9 @@ type Offer = { $type?: "community.reeve.federation.listOffers#offer";
   "to":l.DidString;
 
   /**
-   * Who offered it.
+   * Who offered it; of offers of your own community.
    */
-  "offeredBy":l.DidString;
+  "offeredBy"?:l.DidString;
 
   /**
    * When.
@@ -59,6 +59,6 @@ type Offer = { $type?: "community.reeve.federation.listOffers#offer";
 
 export type { Offer };
 
-const offer = /*#__PURE__*/ l.typedObject<Offer>($nsid, "offer", /*#__PURE__*/ l.object({"space":/*#__PURE__*/ l.string(),"from":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"to":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"offeredBy":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"offeredAt":/*#__PURE__*/ l.string({"format":"datetime"})}));
+const offer = /*#__PURE__*/ l.typedObject<Offer>($nsid, "offer", /*#__PURE__*/ l.object({"space":/*#__PURE__*/ l.string(),"from":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"to":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"offeredBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"offeredAt":/*#__PURE__*/ l.string({"format":"datetime"})}));
 
 export { offer };

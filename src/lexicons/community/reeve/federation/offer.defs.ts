@@ -24,7 +24,7 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"revision":/*#__PURE__*/ l.i
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** Let another community put one of this community's spaces on its rosters. Those who run it then see who stands in the space. */
+/** Let another community put one of this community's spaces on its rosters. Those who run it then see who stands in the space, and can ask for what they may do there. */
 const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","UnknownCommunity","LimitExceeded","IdempotencyConflict","StaleRevision"]);
 
 export { main };
