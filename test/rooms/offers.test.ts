@@ -1,4 +1,5 @@
 /** `federation.offer`, `withdraw` and `listOffers`: two communities on one Reeve, each keeping its own side. */
+import { sql } from 'kysely'
 import { beforeAll, expect, it } from 'vitest'
 import { mayRead as decide, loadReadFacts } from '../../src/access/may-read.ts'
 import { memberCheck } from '../../src/access/memberCheck.ts'
@@ -6,11 +7,16 @@ import { federationListOffers } from '../../src/federation/federationListOffers.
 import { federationOffer } from '../../src/federation/federationOffer.ts'
 import { federationWithdraw } from '../../src/federation/federationWithdraw.ts'
 import type * as putLexicon from '../../src/lexicons/community/reeve/member/put.ts'
+import type * as removeLexicon from '../../src/lexicons/community/reeve/member/remove.ts'
+import { Graphs } from '../../src/membership/graph.ts'
 import { memberPut } from '../../src/membership/memberPut.ts'
+import { memberRemove } from '../../src/membership/memberRemove.ts'
 import { memberResolve } from '../../src/membership/memberResolve.ts'
+import { lockRevisions } from '../../src/membership/store.ts'
 import { type Did, parseSpaceUri, type SpaceName, type SpaceUri } from '../../src/names.ts'
 import { isoOf } from '../../src/platform/clock.ts'
-import type { Db } from '../../src/platform/database.ts'
+import { type Db, withTransaction } from '../../src/platform/database.ts'
+import { spaceDelete } from '../../src/space/spaceDelete.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
 import {
   type Community,
@@ -27,7 +33,23 @@ import {
 } from '../kit/roll.ts'
 import { type Verdict, verdictOf } from '../kit/verdicts.ts'
 
-describeOnEachEngine('spaces of another community', (open) => {
+/** Graphs that note which communities are asked about. */
+class NotedGraphs extends Graphs {
+  readonly asked: (readonly Did[])[] = []
+
+  override atOneRevision: Graphs['atOneRevision'] = (db, community, read, options) =>
+    super.atOneRevision(
+      db,
+      community,
+      (communities, known) => {
+        this.asked.push(communities)
+        return read(communities, known)
+      },
+      options,
+    )
+}
+
+describeOnEachEngine('spaces of another community', (open, engine) => {
   let db: Db
   let roll: Roll
   let anglers: Community
@@ -133,6 +155,52 @@ describeOnEachEngine('spaces of another community', (open) => {
     ]
     for (const [change, verdict] of refused) expect(await refusalOf(change)).toBe(verdict)
   })
+
+  it('are read for nothing but the spaces they lead to, and never for a change', async () => {
+    const quay = await makeForum(roll, anglers, 'quay')
+    await offer(boaters.founder, crew, anglers.did)
+    await nest(anglers.founder, {})
+    const graphs = new NotedGraphs()
+    const noting = { ...roll, graphs }
+    const { founder } = anglers
+    const asking = { did: founder, action: 'read' }
+    await memberCheck(noting, founder, { space: quay, ...asking })
+    await put(noting, founder, harbour, freshDid(), 'reader')
+    await remove(noting, founder, harbour, freshDid())
+    expect(graphs.asked.flat().filter((did) => did !== anglers.did)).toEqual([])
+    await memberCheck(noting, founder, { space: harbour, ...asking })
+    expect(graphs.asked.flat()).toContain(boaters.did)
+  })
+
+  it('go with them when they are deleted, and so do their entries and offers', async () => {
+    const space = await makeRoleSpace(roll, boaters, 'short')
+    const pier = await makeForum(roll, boaters, 'pier')
+    await offer(boaters.founder, space, anglers.did)
+    const local = { space: pier, memberSpace: space, role: 'reader' } as putLexicon.$InputBody
+    await memberPut(roll, boaters.founder, local, once())
+    await nest(anglers.founder, { memberSpace: space })
+    await spaceDelete(roll, boaters.founder, { space }, once())
+    const left = async (table: 'space_edge' | 'offer', column: 'from_space' | 'space') =>
+      (await db.selectFrom(table).selectAll().where(sql.ref(column), '=', space).execute()).length
+    // What stands on the other community's roster is theirs to take off.
+    expect([await left('space_edge', 'from_space'), await left('offer', 'space')]).toEqual([1, 0])
+    const off = { space: harbour, memberSpace: space } as removeLexicon.$InputBody
+    await memberRemove(roll, anglers.founder, off, once())
+    expect(await left('space_edge', 'from_space')).toBe(0)
+  })
+
+  if (engine === 'postgres') {
+    it('are offered also while the other community is being changed', async () => {
+      const space = await makeRoleSpace(roll, boaters, 'meanwhile')
+      const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+      const offering = begun.then(() => offer(boaters.founder, space, anglers.did))
+      await withTransaction(db, async (tx) => {
+        await lockRevisions(tx, anglers.did)
+        begin()
+        expect((await offering).revision).toBeGreaterThan(0)
+      })
+    })
+  }
 
   it('offered twice or taken back twice change nothing the second time', async () => {
     const space = await makeRoleSpace(roll, boaters, 'twice')

@@ -98,6 +98,21 @@ describeOnEachEngine('who stands in a space, and where somebody stands', (open) 
     expect(seen.filter((did) => did === passing).length).toBeLessThanOrEqual(1)
   })
 
+  it('shows by its cursor nobody, and takes none that was made up or is another list’s', async () => {
+    const [forum, other] = [await makeForum(roll, community, 'sealed'), await makeForum(roll, community, 'sealed-too')]
+    for (const space of [forum, other])
+      for (let at = 0; at < 3; at++) await put(roll, community.founder, space, freshDid(), 'reader')
+    const [page, elsewhere] = [
+      await resolve(community.founder, forum, { limit: 1 }),
+      await resolve(community.founder, other, { limit: 1 }),
+    ]
+    const seen = Buffer.from(page.cursor ?? '', 'base64url').toString('latin1')
+    expect(seen).not.toContain('did:')
+    for (const cursor of [freshDid(), 'x', elsewhere.cursor]) {
+      expect(await verdictOf(() => resolve(community.founder, forum, { cursor }))).toBe('InvalidRequest')
+    }
+  })
+
   it('finds the one who stands there among very many whose time is over', async () => {
     const forum = await makeForum(roll, community, 'faded')
     const past = { since: isoOf(roll.clock.nowMs() - 2000), until: isoOf(roll.clock.nowMs() - 1000) }
