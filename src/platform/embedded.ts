@@ -9,8 +9,10 @@ import { join } from 'node:path'
 import { Mutex, type PGlite, type Results } from '@electric-sql/pglite'
 import { Unavailable } from '../refusals.ts'
 import { lockDirectory } from './directory-lock.ts'
+import { KeptStatements } from './kept-statements.ts'
 import { errorName, type Log } from './log.ts'
 import { answerOf, type Engine, type Session } from './sql-driver.ts'
+import { NAMES_MAX, StatementNames } from './statement-names.ts'
 import { createWhole, type Fsync, type Health, openPglite, requireSynced, SyncedFiles } from './synced-pglite.ts'
 import { enterConnection } from './transaction-scope.ts'
 
@@ -58,6 +60,8 @@ function describeFiles(directory: string): string {
 /** One connection, one user at a time: who wants it waits until the transaction or statement before has ended. */
 function engineOf(pglite: PGlite, log: Log, health: Health, onClosed: () => void): Engine {
   const turns = new Mutex()
+  const names = new StatementNames(NAMES_MAX, () => log.warn('database-statements-not-kept'))
+  const statements = new KeptStatements(pglite, names)
   let isTold = false
   let closing: Promise<void> | null = null
 
@@ -68,12 +72,16 @@ function engineOf(pglite: PGlite, log: Log, health: Health, onClosed: () => void
     throw new Unavailable('NotEnoughResources', 'database', { cause: health.failure })
   }
 
+  /** What has a name is read and planned once; what is beyond the bound of names, each time. */
+  const ask = async (text: string, values: readonly unknown[]) =>
+    (await statements.query(text, values)) ?? answerOfResults(await pglite.query<object>(text, [...values]))
+
   async function query(text: string, values: readonly unknown[]) {
     requireSound()
     try {
-      const result = values.length > 0 ? await pglite.query<object>(text, [...values]) : await execute(pglite, text)
+      const answer = values.length > 0 ? await ask(text, values) : answerOfResults(await execute(pglite, text))
       requireSound()
-      return answerOf(result?.command ?? '', result?.rows ?? [], result?.rowCount)
+      return answer
     } catch (error) {
       if (isFatal(error)) health.failure ??= error
       requireSound()
@@ -121,6 +129,9 @@ function engineOf(pglite: PGlite, log: Log, health: Health, onClosed: () => void
     },
   }
 }
+
+const answerOfResults = (result: Results<object> | undefined) =>
+  answerOf(result?.command ?? '', result?.rows ?? [], result?.rowCount)
 
 const execute = async (pglite: PGlite, text: string): Promise<Results<object> | undefined> =>
   (await pglite.exec(text)).at(-1) as Results<object> | undefined

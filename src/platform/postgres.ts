@@ -11,7 +11,7 @@ import { errorName, type Log } from './log.ts'
 import type { Secret } from './secret.ts'
 import { answerOf, type Engine, type Session } from './sql-driver.ts'
 import { ARRAY_ITEMS, type ColumnParser, scalarParser } from './sql-types.ts'
-import { StatementNames } from './statement-names.ts'
+import { NAMES_MAX, NameFailed, StatementNames } from './statement-names.ts'
 import { enterConnection, isPatientScope } from './transaction-scope.ts'
 
 const CONNECTIONS_MAX = 8
@@ -20,8 +20,6 @@ const CONNECT_TIMEOUT_MS = 3_000
 const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 2_000
 /** A transaction that a bug left open would hold its rows for ever. */
 const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
-/** Statements that the server keeps for each connection: more than are asked every day, and few enough for its memory. */
-const STATEMENT_NAMES_MAX = 150
 
 /**
  * Connects and makes sure that the server keeps what it acknowledges.
@@ -48,7 +46,7 @@ export async function openPostgres(url: Secret<string>, allowUnsafe: boolean, lo
   pool.on('error', lost)
   pool.on('connect', (client) => client.on('error', () => {}))
 
-  const names = new StatementNames(STATEMENT_NAMES_MAX, () => log.warn('database-statements-not-kept'))
+  const names = new StatementNames(NAMES_MAX, () => log.warn('database-statements-not-kept'))
   let closing: Promise<void> | null = null
   const close = () => {
     closing ??= pool.end()
@@ -72,12 +70,6 @@ function requireAddress(address: string): void {
   } catch {
     throw new Error('DATABASE_URL is not an address of the form postgres://user:password@host:port/database')
   }
-}
-
-/** A transaction that failed through no fault of its own, and is tried again like one that lost against another. */
-class NameFailed extends Error {
-  override readonly name = 'NameFailed'
-  readonly code = '40001'
 }
 
 async function acquire(pool: pg.Pool, names: StatementNames): Promise<Session> {

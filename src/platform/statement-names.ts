@@ -19,6 +19,15 @@ const isOutdated = (error: unknown): boolean =>
 /** The name is not there, or was given by somebody else: a pooler in front hands out connections and doesn't follow names. */
 const isMixedUp = (error: unknown): boolean => ['26000', '42P05'].includes(databaseCodeOf(error) ?? '')
 
+/** A transaction that failed through no fault of its own, and is tried again like one that lost against another. */
+export class NameFailed extends Error {
+  override readonly name = 'NameFailed'
+  readonly code = '40001'
+}
+
+/** Texts that are given a name in one process: every hot one, and those that are built anew for each call only up to here. */
+export const NAMES_MAX = 150
+
 export class StatementNames {
   readonly #names = new Map<string, string>()
   readonly #most: number

@@ -6,6 +6,78 @@ import { type Db, type OpenDatabase, openDatabase, withTransaction } from '../..
 import { openLog } from '../../src/platform/log.ts'
 import { hasPostgres, openTestDatabase, type TestDatabase } from '../kit/databases.ts'
 
+describe('on the embedded database', () => {
+  let database: TestDatabase
+
+  beforeAll(async () => {
+    database = await openTestDatabase('embedded', { isMigrated: false })
+    await sql`create table thing (id int primary key, what text, big bigint, raw bytea, list text[])`.execute(
+      database.db,
+    )
+    return () => database.close()
+  })
+
+  const kept = async () =>
+    (await sql<{ name: string }>`select name from pg_prepared_statements where name like 'reeve%'`.execute(database.db))
+      .rows
+  const things = async (db: Db, id: number) => (await sql`select * from thing where id = ${id}`.execute(db)).rows
+  const put = (db: Db, id: number, what: string | null) =>
+    sql`insert into thing values (${id}, ${what}, ${2 ** 40}, ${new Uint8Array([0, 255])}, ${['a', 'b "c"']}::text[])
+      on conflict (id) do update set what = excluded.what`.execute(db)
+
+  it('values go in and come out as they do without a name, nothing among them', async () => {
+    const row = { big: 2 ** 40, raw: new Uint8Array([0, 255]), list: ['a', 'b "c"'] }
+    for (const [id, what] of [
+      [1, 'one'],
+      [2, null],
+      [3, "it's $1\n"],
+    ] as const) {
+      expect((await put(database.db, id, what)).numAffectedRows).toBe(1n)
+      expect(await things(database.db, id)).toEqual([{ id, what, ...row }])
+    }
+    expect(await things(database.db, 4)).toEqual([])
+    const gone = await sql`delete from thing where id > ${1}`.execute(database.db)
+    expect(gone.numAffectedRows).toBe(2n)
+  })
+
+  it('many calls of one statement are one name, and a text beyond the bound works as well', async () => {
+    const before = (await kept()).length
+    for (let i = 0; i < 20; i++) await things(database.db, i)
+    expect((await kept()).length).toBeLessThanOrEqual(before + 1)
+    for (let i = 0; i < 200; i++) {
+      const { rows } = await sql`select ${i}::int as ${sql.ref(`n${i}`)}`.execute(database.db)
+      expect(rows).toEqual([{ [`n${i}`]: i }])
+    }
+    expect(await kept()).toHaveLength(150)
+    expect(await things(database.db, 1)).toHaveLength(1)
+  })
+
+  it('a refused statement spoils nothing, alone or in a transaction', async () => {
+    const twice = () => sql`insert into thing (id) values (${1})`.execute(database.db)
+    for (let i = 0; i < 2; i++) await expect(twice()).rejects.toMatchObject({ code: '23505' })
+    const inOne = withTransaction(database.db, async (tx) => {
+      await put(tx, 9, 'nine')
+      await sql`insert into thing (id) values (${1})`.execute(tx)
+    })
+    await expect(inOne).rejects.toMatchObject({ code: '23505' })
+    expect(await things(database.db, 9)).toEqual([])
+    expect(await things(database.db, 1)).toHaveLength(1)
+  })
+
+  it('a table that gets a column is answered for with it, in a transaction too', async () => {
+    await things(database.db, 1)
+    await sql`alter table thing add column more int default 7`.execute(database.db)
+    expect(await things(database.db, 1)).toMatchObject([{ id: 1, more: 7 }])
+    await sql`alter table thing drop column more`.execute(database.db)
+    const seen = await withTransaction(database.db, async (tx) => {
+      await put(tx, 8, 'eight')
+      return things(tx, 8)
+    })
+    expect(seen).toMatchObject([{ id: 8, what: 'eight' }])
+    expect(seen[0]).not.toHaveProperty('more')
+  })
+})
+
 describe.runIf(hasPostgres)('on PostgreSQL', () => {
   let database: TestDatabase
   let fresh: OpenDatabase
