@@ -235,7 +235,7 @@ describeOnEachEngine('the roll over HTTP', (open) => {
     for (const cursor of ["' or 1=1 --", '\u{1f431}', '%00', 'x'.repeat(512)]) {
       expect((await alice.ask(LIST, { space: forum, cursor })).status, cursor).toBe(200)
     }
-    for (const cursor of ['\u0000', '\u202e', 'x'.repeat(513)]) {
+    for (const cursor of ['\u0000', '\u202e', 'x'.repeat(1601)]) {
       expect(told(await alice.ask(LIST, { space: forum, cursor })), cursor).toBe('400 InvalidRequest')
     }
     for (const cursor of ['-1', '0', '1e9', '9'.repeat(40), '٣']) {
