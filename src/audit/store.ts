@@ -88,15 +88,32 @@ export async function sealWaiting(tx: Tx, community: string, max: number): Promi
     .limit(max)
     .execute()
   let { seq, hash } = head
-  for (const row of waiting) {
+  const places = waiting.map((row) => {
     const prev = hash
     seq += 1
     hash = hashOf(factOf(row), seq, prev)
-    await tx.updateTable('audit_entry').set({ seq, hash, prev }).where('id', '=', row.id).execute()
-  }
-  if (waiting.length > 0) await moveHead(tx, community, seq, hash)
-  return waiting.length
+    return { id: row.id, seq, hash, prev }
+  })
+  if (places.length === 0) return 0
+  await takePlaces(tx, places)
+  await moveHead(tx, community, seq, hash)
+  return places.length
 }
+
+/** All at once: one statement for each would cost more than all else about a credential. */
+const takePlaces = (
+  tx: Tx,
+  places: readonly {
+    readonly id: number
+    readonly seq: number
+    readonly hash: Uint8Array
+    readonly prev: Uint8Array
+  }[],
+) =>
+  sql`update audit_entry set seq = place.seq, hash = place.hash, prev = place.prev
+    from unnest(${places.map(({ id }) => id)}::bigint[], ${places.map((place) => place.seq)}::bigint[],
+      ${places.map((place) => place.hash)}::bytea[], ${places.map((place) => place.prev)}::bytea[]) as place (id, seq, hash, prev)
+    where audit_entry.id = place.id`.execute(tx)
 
 /** Communities that have rows waiting for their place. */
 export async function communitiesWaiting(db: Db): Promise<string[]> {

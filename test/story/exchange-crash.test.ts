@@ -234,7 +234,7 @@ describe.runIf(hasPostgres)('one exchange across SIGKILL, where the server tells
       await sql`select pg_stat_clear_snapshot()`.execute(tx)
       const { rows } = await sql<{ pid: number }>`select pid from pg_stat_activity
         where datname = current_database() and wait_event_type = 'Lock' and pg_backend_pid() = any(pg_blocking_pids(pid))
-          and query like '%spent%' and query like '%issuance%'`.execute(tx)
+          and query like 'with%item as materialized%'`.execute(tx)
       return rows[0]?.pid
     })
 
