@@ -259,7 +259,9 @@ export class StoryModel implements Stage {
   }
 
   #givenBeyond(entry: Entry | null, other: Entry | null, at: number): (readonly [SpaceWord, string])[] {
-    const shared = this.#gives(other, at)
+    // What is asked of whoever comes through narrows it: an entry that lets in fewer gives nothing that one could say is given already.
+    const letsInAll = other?.premise === null || other?.premise === 'stands' || other?.premise === entry?.premise
+    const shared = letsInAll ? this.#gives(other, at) : new Set<string>()
     const given = [...this.#gives(entry, at)].filter((pair) => !shared.has(pair))
     return given.map((pair) => pair.split('|') as [SpaceWord, string])
   }
