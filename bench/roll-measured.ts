@@ -13,7 +13,7 @@ import type * as resolveLexicon from '../src/lexicons/community/reeve/member/res
 import { loadGraph } from '../src/membership/facts-store.ts'
 import { memberPut } from '../src/membership/memberPut.ts'
 import { memberReach } from '../src/membership/memberReach.ts'
-import { memberResolve } from '../src/membership/memberResolve.ts'
+import { cursorUse, memberResolve } from '../src/membership/memberResolve.ts'
 import { type Did, parseSpaceUri, type SpaceUri } from '../src/names.ts'
 import { systemClock } from '../src/platform/clock.ts'
 import { type OpenDatabase, openDatabase } from '../src/platform/database.ts'
@@ -326,8 +326,10 @@ async function listing(): Promise<void> {
       order by did limit ${PAGE}`.execute(database.db)
     if (found.length !== PAGE) throw new Error(`plain: ${found.length}`)
   }
-  const page = async (uri: SpaceUri, cursor: string, expected: number): Promise<void> => {
-    const params = { space: uri, limit: PAGE, ...(cursor === '' ? {} : { cursor }) } as resolveLexicon.$Params
+  const page = async (uri: SpaceUri, after: string, expected: number): Promise<void> => {
+    // As the page before would have ended.
+    const cursor = after === '' ? {} : { cursor: roll.words.seal(cursorUse(uri), after) }
+    const params = { space: uri, limit: PAGE, ...cursor } as resolveLexicon.$Params
     const { members } = await memberResolve(roll, community.founder, params)
     if (members.length !== expected) throw new Error(`a page of ${uri}: ${members.length}`)
   }

@@ -51,7 +51,7 @@ export async function memberResolve(
 
   const limit = params.limit ?? 100
   const members: Resolved[] = []
-  const use = `resolve ${space.uri}`
+  const use = cursorUse(space.uri)
   let after = params.cursor === undefined ? '' : ctx.words.open(use, params.cursor)
   if (after === null) throw new Refusal('InvalidRequest', 'cursor is not one of this list')
   let { basis, revision }: { basis: Basis; revision: number } = facts
@@ -68,6 +68,9 @@ export async function memberResolve(
   }
   return { members, cursor: ctx.words.seal(use, after), revision, at: wordOf(ctx, basis) }
 }
+
+/** A cursor goes on in the list that it is of, and in no other. */
+export const cursorUse = (space: SpaceUri): string => `resolve ${space}`
 
 interface Page {
   readonly members: readonly Resolved[]
