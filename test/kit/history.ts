@@ -137,8 +137,12 @@ function after(roll: Roll, deed: Deed): Roll {
       const spaces = [...roll.spaces, { uri: deed.space, live: true, policies }]
       return { ...roll, spaces, nestings: [...roll.nestings, owners] }
     }
-    case 'delete':
-      return withSpace(roll, deed.space, (space) => ({ ...space, live: false }))
+    case 'delete': {
+      // Its entries among the spaces of its community go with it, and what it was offered to.
+      const nestings = keep(roll.nestings, ({ into, from }) => into !== deed.space && from !== deed.space)
+      const offers = without(roll.offers, { space: deed.space })
+      return withSpace({ ...roll, nestings, offers }, deed.space, (space) => ({ ...space, live: false }))
+    }
     case 'open':
     case 'close': {
       const read = deed.does === 'open' ? 'public' : 'memberList'
