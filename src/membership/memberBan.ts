@@ -66,7 +66,7 @@ async function banOnce(ctx: GovernanceCtx, tx: Tx, actor: Facts, ban: NewBan): P
 }
 
 /** That somebody has a standing in what they want to govern. @throws Refusal('NotFound') */
-export async function requireStandingIn(tx: Tx, actor: Facts, scope: SpaceUri | Did): Promise<void> {
+async function requireStandingIn(tx: Tx, actor: Facts, scope: SpaceUri | Did): Promise<void> {
   if (scope === actor.graph.community) {
     if (standingOf(actor).size === 0) throw notFound()
     return

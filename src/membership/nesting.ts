@@ -16,7 +16,7 @@ import { deleteSpaceEdge, loadSpaceState, saveSpaceEdge } from './store.ts'
 const FOR_FOREIGNERS: ReadonlySet<string> = new Set(['read', 'write'])
 
 /** @throws Refusal('InvalidRequest') for an entry that no roster may hold, whoever asks */
-export function requireNestable(edge: Edge): void {
+function requireNestable(edge: Edge): void {
   if (edge.from === edge.into) throw new Refusal('InvalidRequest', 'a space is not on its own roster')
   if (edge.role === OWNER) throw new Refusal('InvalidRequest', 'owners are people; they stand in the roster themselves')
   if (edge.sinceMs !== null && edge.untilMs !== null && edge.sinceMs >= edge.untilMs) {

@@ -66,7 +66,7 @@ export interface Look {
 }
 
 /** The facts as they are in this instant. */
-export const asNow = (nowMs: number): Look => ({
+const asNow = (nowMs: number): Look => ({
   nowMs,
   opens: (edge) => (edge.sinceMs === null || edge.sinceMs <= nowMs) && !hasEnded(edge, nowMs),
   isPastClosings: false,

@@ -1,6 +1,9 @@
 /** How a check answered, as one word; and texts that were tampered with. */
 import fc from 'fast-check'
+import { expect } from 'vitest'
+import type { Db } from '../../src/platform/database.ts'
 import { Refusal, type RefusalCode } from '../../src/refusals.ts'
+import { everythingIn } from './roll.ts'
 
 export type Verdict = 'accepted' | RefusalCode
 
@@ -13,6 +16,15 @@ export async function verdictOf(work: () => unknown): Promise<Verdict> {
     if (error instanceof Refusal) return error.code
     throw error
   }
+}
+
+/** How a change was answered that must leave nothing behind but an entry in the log. */
+export async function tracelessRefusalOf(db: Db, change: () => Promise<unknown>): Promise<Verdict> {
+  const { audit_entry: _before, ...before } = await everythingIn(db)
+  const verdict = await verdictOf(change)
+  const { audit_entry: _after, ...after } = await everythingIn(db)
+  expect(after).toEqual(before)
+  return verdict
 }
 
 const CHARS = [...'ABCabc019-_.=+/ "\n\0\u00e9']

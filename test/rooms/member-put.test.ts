@@ -5,7 +5,6 @@ import type { Db } from '../../src/platform/database.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
 import {
   type Community,
-  everythingIn,
   freshDid,
   makeForum,
   makeRoleSpace,
@@ -16,7 +15,7 @@ import {
   rollOn,
   wordsOf,
 } from '../kit/roll.ts'
-import { type Verdict, verdictOf } from '../kit/verdicts.ts'
+import { tracelessRefusalOf, type Verdict, verdictOf } from '../kit/verdicts.ts'
 
 describeOnEachEngine('member.put', (open) => {
   let db: Db
@@ -48,13 +47,7 @@ describeOnEachEngine('member.put', (open) => {
     db.selectFrom('person_edge').selectAll().where('into_space', '=', space).where('did', '=', did).executeTakeFirst()
 
   /** The verdict, having made sure that a refusal changed nothing but, perhaps, the list of refusals. */
-  async function refusalOf(change: () => Promise<unknown>): Promise<Verdict> {
-    const { audit_entry: _before, ...before } = await everythingIn(db)
-    const verdict = await verdictOf(change)
-    const { audit_entry: _after, ...after } = await everythingIn(db)
-    expect(after).toEqual(before)
-    return verdict
-  }
+  const refusalOf = (change: () => Promise<unknown>) => tracelessRefusalOf(db, change)
 
   it('writes down who was put where, by whom and for how long', async () => {
     const bob = freshDid()

@@ -11,7 +11,6 @@ import type { Db } from '../../src/platform/database.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
 import {
   type Community,
-  everythingIn,
   freshDid,
   keyed,
   makeForum,
@@ -22,7 +21,7 @@ import {
   type Roll,
   rollOn,
 } from '../kit/roll.ts'
-import { type Verdict, verdictOf } from '../kit/verdicts.ts'
+import { tracelessRefusalOf, type Verdict, verdictOf } from '../kit/verdicts.ts'
 
 describeOnEachEngine('spaces on rosters', (open) => {
   let db: Db
@@ -59,13 +58,7 @@ describeOnEachEngine('spaces on rosters', (open) => {
         .execute()
     ).map(({ from_space: from, role, holding }) => `${from === crew ? 'crew' : from} ${role} ${holding ?? 'any'}`)
 
-  async function refusalOf(change: () => Promise<unknown>): Promise<Verdict> {
-    const { audit_entry: _before, ...before } = await everythingIn(db)
-    const verdict = await verdictOf(change)
-    const { audit_entry: _after, ...after } = await everythingIn(db)
-    expect(after).toEqual(before)
-    return verdict
-  }
+  const refusalOf = (change: () => Promise<unknown>) => tracelessRefusalOf(db, change)
 
   it('come on, are replaced under the same role, stand beside each other under others, and go one by one or all at once', async () => {
     await nest(admin, { memberSpace: crew })
