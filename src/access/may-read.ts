@@ -7,14 +7,8 @@ import type { KnownGraphs } from '../membership/graph.ts'
 import { type FactsCtx, factsAbout, feedersInto, spacesThatMatter } from '../membership/standing-facts.ts'
 import type { Did, SpaceName } from '../names.ts'
 import type { Db } from '../platform/database.ts'
-import {
-  type AccessFacts,
-  type Asker,
-  type Decision,
-  decideRead,
-  type Grant,
-  type ReadFacts,
-} from '../policy/decide.ts'
+import { type AccessFacts, type Asker, decideRead, type Grant, type ReadFacts } from '../policy/decide.ts'
+import type { Decision } from '../policy/verdict.ts'
 import { loadSpaceFacts } from './store.ts'
 
 export interface AccessCtx extends FactsCtx {

@@ -23,6 +23,9 @@ import { memberReach } from '../membership/memberReach.ts'
 import { memberRemove } from '../membership/memberRemove.ts'
 import { memberResolve } from '../membership/memberResolve.ts'
 import { memberUnban } from '../membership/memberUnban.ts'
+import { roleDelete } from '../membership/roleDelete.ts'
+import { roleList } from '../membership/roleList.ts'
+import { rolePut } from '../membership/rolePut.ts'
 import { spaceCreate } from '../space/spaceCreate.ts'
 import { spaceDelete } from '../space/spaceDelete.ts'
 import { spaceDescribe } from '../space/spaceDescribe.ts'
@@ -57,6 +60,9 @@ export const DOORS: readonly Door[] = [
   query(reeve.member.check.main, 'governance', memberCheck),
   query(reeve.member.resolve.main, 'governance', memberResolve),
   query(reeve.member.reach.main, 'governance', memberReach),
+  procedure(reeve.role.put.main, 16 * KIB, 'governance', rolePut),
+  procedure(reeve.role.delete.main, 16 * KIB, 'governance', roleDelete),
+  query(reeve.role.list.main, 'governance', roleList),
   procedure(reeve.federation.offer.main, 16 * KIB, 'governance', federationOffer),
   procedure(reeve.federation.withdraw.main, 16 * KIB, 'governance', federationWithdraw),
   query(reeve.federation.listOffers.main, 'governance', federationListOffers),

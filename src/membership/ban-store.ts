@@ -1,7 +1,7 @@
 /** The tables of who is kept out of a space or a community, and of who left a space by their own will. */
 import type { Did, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
-import type { Permit } from '../policy/decide.ts'
+import type { Permit } from '../policy/verdict.ts'
 
 declare module '../platform/database.ts' {
   interface Tables {

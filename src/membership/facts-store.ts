@@ -2,7 +2,7 @@
 import { sql } from 'kysely'
 import type { Did, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
-import { parseAction } from '../policy/roles.ts'
+import { type Action, OWNER, parseAction, type Roles, SHIPPED_ROLES } from '../policy/roles.ts'
 import { type Edge, type Offer, RosterGraph } from '../policy/roster-graph.ts'
 import type { Ban } from '../policy/standing.ts'
 import type { Revisions } from './store.ts'
@@ -116,13 +116,22 @@ export async function loadGraph(
     edges: readonly SpaceEdgeRow[] | null
     offers: readonly Offer[] | null
     ended: readonly string[]
+    frozen: readonly string[]
+    is_all_frozen: boolean
+    openings: readonly (readonly [string, string])[] | null
+    roles: readonly (readonly [string, readonly string[]])[] | null
   }>`select graph_revision,
     (select json_agg(json_build_array(into_space, from_space, role, holding, since_ms, until_ms)
         order by into_space, from_space, role)
       from space_edge edge where edge.community = community_revision.community) as edges,
     (select json_agg(json_build_object('space', space, 'to', to_community))
       from offer where offer.community = community_revision.community) as offers,
-    array(select uri from space where space.community = community_revision.community and state <> 'live') as ended
+    array(select uri from space where space.community = community_revision.community and state <> 'live') as ended,
+    array(select uri from space where space.community = community_revision.community and space.frozen_at_ms is not null) as frozen,
+    community_revision.frozen_at_ms is not null as is_all_frozen,
+    (select json_agg(json_build_array(uri, joining_role)) from space
+      where space.community = community_revision.community and joining = 'open' and state = 'live') as openings,
+    (select json_agg(json_build_array(name, actions)) from role where role.community = community_revision.community) as roles
     from community_revision where community = ${community}`.execute(db)
   const row = rows[0]
   if (!row) return null
@@ -135,8 +144,38 @@ export async function loadGraph(
     return text as SpaceUri
   }
   const edges = (row.edges ?? []).flatMap((edge) => spaceEdgeOf(edge, nameOf) ?? [])
-  const graph = new RosterGraph(community, edges, row.offers ?? [], row.ended as readonly SpaceUri[])
+  const states = {
+    ended: row.ended as readonly SpaceUri[],
+    frozen: row.frozen as readonly SpaceUri[],
+    isAllFrozen: row.is_all_frozen,
+    openings: (row.openings ?? []).map(([into, role]) => openingOf(into as SpaceUri, community, role)),
+  }
+  const graph = new RosterGraph(community, edges, row.offers ?? [], states, rolesOf(row.roles ?? []))
   return { graphRevision: row.graph_revision, graph }
+}
+
+/** The entry that whoever asks to join gets in a space that takes everybody. */
+export const openingOf = (into: SpaceUri, community: Did, role: string): Edge => ({
+  into,
+  from: community,
+  role,
+  holding: null,
+  sinceMs: null,
+  untilMs: null,
+})
+
+/**
+ * The shipped roles with those of a community in their place. An action that this version does not know, written by a newer one
+ * perhaps, gives nothing; and what owners are is nobody's to say.
+ */
+function rolesOf(own: readonly (readonly [string, readonly string[]])[]): Roles {
+  if (own.length === 0) return SHIPPED_ROLES
+  const roles = new Map(SHIPPED_ROLES)
+  for (const [name, words] of own) {
+    const actions = words.map(parseAction).filter((action): action is Action => action !== null)
+    if (name !== OWNER) roles.set(name, new Set(actions))
+  }
+  return roles
 }
 
 /** As JSON: into, from, role, holding, since, until. */

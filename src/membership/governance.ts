@@ -6,12 +6,14 @@
  * facts meanwhile either finished before, or sees the change; and a change without its record cannot be.
  */
 import { appendChained, appendUnsealed } from '../audit/store.ts'
+import type * as defs from '../lexicons/community/reeve/defs.ts'
 import { type Did, rosterOf, type SpaceUri } from '../names.ts'
 import { type Db, type Tx, withTransaction } from '../platform/database.ts'
 import { type IdempotentCall, remember, remembered } from '../platform/idempotency.ts'
-import type { Decision, Reason } from '../policy/decide.ts'
 import { standingOf } from '../policy/standing.ts'
+import type { Decision, Reason } from '../policy/verdict.ts'
 import { Refusal } from '../refusals.ts'
+import { previewOf, type Touched, type Trial, tryOut } from './preview.ts'
 import { type Facts, type FactsCtx, loadGroundedFacts, loadStandingFacts } from './standing-facts.ts'
 import { lockRevisions, raiseRevisions } from './store.ts'
 
@@ -28,8 +30,13 @@ export interface ChangeCall {
   readonly subject: Did | null
   readonly ifRevision: number | undefined
   readonly idempotency: IdempotentCall | null
-  /** Whether people who stand here by another community's spaces may call too. They govern nothing, and are strangers elsewhere. */
-  readonly isForGuests?: boolean
+  /**
+   * Who may call besides those who govern: `guests` stand here by another community's spaces; `anybody` stands nowhere yet. What
+   * they may do is about themselves.
+   */
+  readonly isFor?: 'guests' | 'anybody'
+  /** Whether to show what the call would do, and to change nothing. */
+  readonly isDryRun?: boolean | undefined
 }
 
 /** What an action did: its answer, whether an edge between spaces moved with it, and why it was allowed. */
@@ -37,15 +44,39 @@ export interface Changed<T> {
   readonly answer: T
   readonly changed: 'nothing' | 'roster' | 'graph'
   readonly because: readonly Reason[]
+  /** Whom it may concern, for the preview. */
+  readonly touches?: Touched
+  /** How the audit names it, when not as the call. */
+  readonly recordedAs?: string
   /** Particulars for the audit: codes, identifiers and numbers, never free text. */
   readonly details?: Readonly<Record<string, string | number | null>>
 }
 
+/** The answer of a change: the community's revision after it, and for a dry run who would gain and who would lose. */
+export interface Outcome {
+  readonly revision: number
+  readonly preview?: defs.Preview
+}
+
+/** Carries the answer of a dry run out of its transaction, which is undone. */
+class Tried<T> extends Error {
+  readonly answer: T
+  readonly actor: Facts
+  readonly trial: Trial
+
+  constructor(answer: T, actor: Facts, trial: Trial) {
+    super('a dry run')
+    this.answer = answer
+    this.actor = actor
+    this.trial = trial
+  }
+}
+
 /** Refusals of somebody who stands in the community are kept in its log; a stranger's are not, or strangers could fill it. */
-const KEPT_REFUSALS: ReadonlySet<string> = new Set(['Forbidden', 'EscalationDenied', 'LastOwner'])
+const KEPT_REFUSALS: ReadonlySet<string> = new Set(['Forbidden', 'EscalationDenied', 'OpenToAnybody', 'LastOwner'])
 
 /**
- * Carries out a change and answers it together with the community's revision.
+ * Carries out a change and answers it together with the community's revision; a dry run changes nothing and is not remembered.
  * Order of checks: the community exists and the actor stands somewhere in it, else NotFound; ifRevision, else StaleRevision;
  * then what `work` decides. @throws Refusal
  */
@@ -53,11 +84,16 @@ export async function changeCommunity<T extends object>(
   ctx: GovernanceCtx,
   call: ChangeCall,
   work: (tx: Tx, actor: Facts, nowMs: number) => Promise<Changed<T>>,
-): Promise<T & { revision: number }> {
+): Promise<T & Outcome> {
   try {
     return await withTransaction(ctx.db, (tx) => changeOnce(ctx, tx, call, work))
   } catch (error) {
-    if (error instanceof Refusal && KEPT_REFUSALS.has(error.code)) await recordRefusal(ctx, call, error)
+    if (error instanceof Tried) {
+      const { answer, actor, trial } = error as Tried<T & { revision: number }>
+      return { ...answer, preview: await previewOf(ctx, call.community, actor, trial) }
+    }
+    const isKept = error instanceof Refusal && KEPT_REFUSALS.has(error.code) && call.isFor !== 'anybody'
+    if (isKept) await recordRefusal(ctx, call, error)
     throw error
   }
 }
@@ -71,27 +107,36 @@ async function changeOnce<T extends object>(
   const numbers = await lockRevisions(tx, call.community)
   if (!numbers) throw notFound()
   const nowMs = ctx.clock.nowMs()
-  if (call.idempotency) {
-    const earlier = await remembered(tx, call.idempotency, nowMs)
+  const idempotency = call.isDryRun ? null : call.idempotency
+  if (idempotency) {
+    const earlier = await remembered(tx, idempotency, nowMs)
     if (earlier) return earlier.answer as T & { revision: number }
   }
   // The community's row is held and nothing is written yet: what is read of it here can't be rolled back.
-  const load = call.isForGuests ? loadStandingFacts : loadGroundedFacts
+  const load = call.isFor === undefined ? loadGroundedFacts : loadStandingFacts
   const actor = await load(ctx, tx, call.community, call.actor, { isSettled: true })
-  if (!actor || standingOf(actor).size === 0) throw notFound()
+  if (!actor || (standingOf(actor).size === 0 && call.isFor !== 'anybody')) throw notFound()
   if (call.ifRevision !== undefined && call.ifRevision !== numbers.revision) {
     throw new Refusal('StaleRevision', `the community stands at revision ${numbers.revision}`)
   }
 
+  if (call.isDryRun) {
+    const { done, trial } = await tryOut(ctx, tx, call.community, async () => {
+      const tried = await work(tx, actor, nowMs)
+      await raiseRevisions(tx, call.community, { graph: true })
+      return tried
+    })
+    throw new Tried({ ...done.answer, revision: numbers.revision }, actor, trial)
+  }
   const done = await work(tx, actor, nowMs)
   let revision = numbers.revision
   if (done.changed !== 'nothing') {
     revision = await raiseRevisions(tx, call.community, { graph: done.changed === 'graph' })
     const because = { reasons: done.because, revision, ...done.details }
-    await appendChained(tx, { ...factOf(call), atMs: nowMs, because })
+    await appendChained(tx, { ...factOf(call), action: done.recordedAs ?? call.action, atMs: nowMs, because })
   }
   const answer = { ...done.answer, revision }
-  if (call.idempotency) await remember(tx, call.idempotency, answer, nowMs)
+  if (idempotency) await remember(tx, idempotency, answer, nowMs)
   return answer
 }
 
@@ -121,6 +166,7 @@ const SAYS: Partial<Record<Refusal['code'], string>> = {
   NotFound: 'it does not exist, or not for you to know of',
   EscalationDenied: 'it would give or take a power that you do not hold yourself',
   LastOwner: 'the community would be left without an owner',
+  OpenToAnybody: 'a power would come to whoever asks, through a space that anybody may join',
   UserNotAuthorized: 'the space does not let this person in',
 }
 

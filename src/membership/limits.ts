@@ -16,6 +16,9 @@ const OFFERS_MAX = 10_000
 /** Other communities whose spaces are on rosters of one. A decision reads the numbers of each, and a mint holds them. */
 const FEEDERS_MAX = 64
 
+/** Roles of a community's own. */
+const ROLES_MAX = 256
+
 const exceeded = (says: string): Refusal => new Refusal('LimitExceeded', says)
 
 /** @throws Refusal('LimitExceeded') when a community has as many spaces as it may */
@@ -31,6 +34,11 @@ export async function requireRoomForEntry(tx: Tx, community: Did): Promise<void>
   if ((await countUpTo(tx, 'space_edge', community, SPACE_ENTRIES_MAX)) >= SPACE_ENTRIES_MAX) {
     throw exceeded(`the rosters of a community hold ${SPACE_ENTRIES_MAX} spaces at most`)
   }
+}
+
+/** @throws Refusal('LimitExceeded') when a community has named as many roles as it may */
+export function requireRoomForRole(named: number): void {
+  if (named >= ROLES_MAX) throw exceeded(`a community has ${ROLES_MAX} roles of its own at most`)
 }
 
 /** @throws Refusal('LimitExceeded') when a community has made as many offers as it may */

@@ -38,6 +38,7 @@ export async function memberBan(
     target: scope,
     subject: person,
     ifRevision: input.ifRevision,
+    isDryRun: input.dryRun,
     idempotency,
   }
   return changeCommunity(ctx, call, async (tx, actorFacts, nowMs) => {
@@ -62,7 +63,8 @@ async function banOnce(ctx: GovernanceCtx, tx: Tx, actor: Facts, ban: NewBan): P
     throw new Refusal('InvalidRequest', 'an owner is banned from the whole community, or from no part of it')
   }
   await saveBan(tx, permit, ban)
-  return { answer: {}, changed: 'roster', because: decision.because, details: { untilMs } }
+  const touches = { people: [person] }
+  return { answer: {}, changed: 'roster', because: decision.because, touches, details: { untilMs } }
 }
 
 /** That somebody has a standing in what they want to govern. @throws Refusal('NotFound') */

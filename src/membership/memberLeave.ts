@@ -26,8 +26,9 @@ export async function memberLeave(
     target: space.uri,
     subject: actor,
     ifRevision: input.ifRevision,
+    isDryRun: input.dryRun,
     idempotency,
-    isForGuests: true,
+    isFor: 'guests' as const,
   }
   return changeCommunity(ctx, call, async (tx, person, nowMs) => {
     if ((await loadSpaceState(tx, space.uri)) !== 'live') throw notFound()
@@ -37,6 +38,6 @@ export async function memberLeave(
     const permit = required(decision)
     await deletePersonEdge(tx, permit, space.uri, actor)
     await saveDeparture(tx, permit, { community: space.authority, space: space.uri, did: actor, nowMs })
-    return { answer: {}, changed: 'roster', because: decision.because }
+    return { answer: {}, changed: 'roster', because: decision.because, touches: { people: [actor] } }
   })
 }

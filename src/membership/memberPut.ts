@@ -4,7 +4,7 @@ import type { Did, SpaceUri } from '../names.ts'
 import type { Tx } from '../platform/database.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
 import { decidePut } from '../policy/decide.ts'
-import { OWNER, SHIPPED_ROLES } from '../policy/roles.ts'
+import { OWNER } from '../policy/roles.ts'
 import { type Edge, sameEntry } from '../policy/roster-graph.ts'
 import { standingIn } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
@@ -42,6 +42,7 @@ export async function memberPut(
     target: space.uri,
     subject: person,
     ifRevision: input.ifRevision,
+    isDryRun: input.dryRun,
     idempotency,
   }
   return changeCommunity(ctx, call, (tx, actorFacts, nowMs) => {
@@ -75,7 +76,7 @@ async function putPerson(
   const { into: space, from: person } = after
   const isLive = (await loadSpaceState(tx, space)) === 'live'
   if (!isLive || !standingIn(actor, space).has(space)) throw notFound()
-  if (!SHIPPED_ROLES.has(after.role)) throw new Refusal('UnknownRole', 'the community has no such role')
+  if (!actor.roles.has(after.role)) throw new Refusal('UnknownRole', 'the community has no such role')
   requireHoldable(after, community)
   const roster = rosterUri(community)
 
@@ -93,7 +94,8 @@ async function putPerson(
   if (hadLeft) await deleteDeparture(tx, permit, space, person)
   const { role, sinceMs, untilMs } = after
   const details = { role, roleBefore: before?.role ?? null, sinceMs, untilMs }
-  return { answer: {}, changed: isSame ? 'nothing' : 'roster', because: decision.because, details }
+  const touches = { people: [person], fromMs: sinceMs }
+  return { answer: {}, changed: isSame ? 'nothing' : 'roster', because: decision.because, touches, details }
 }
 
 /** Owners are direct, untimed entries of the roster space: nobody may own a community for a while, or by way of a forum. */

@@ -36,6 +36,7 @@ export async function memberRemove(
     target: space.uri,
     subject: person,
     ifRevision: input.ifRevision,
+    isDryRun: input.dryRun,
     idempotency,
   }
   return changeCommunity(ctx, call, (tx, actorFacts, nowMs) =>
@@ -70,5 +71,6 @@ async function removePerson(ctx: GovernanceCtx, tx: Tx, removal: Removal): Promi
   const facts = { actor: actorFacts, person: personFacts, roster, otherOwners }
   const decision = decideRemove(facts, actor, { space: space.uri, person, before, after: null })
   await deletePersonEdge(tx, required(decision), space.uri, person)
-  return { answer: {}, changed: 'roster', because: decision.because, details: { roleBefore: before.role } }
+  const details = { roleBefore: before.role }
+  return { answer: {}, changed: 'roster', because: decision.because, touches: { people: [person] }, details }
 }

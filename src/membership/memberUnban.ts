@@ -28,6 +28,7 @@ export async function memberUnban(
     target: scope,
     subject: person,
     ifRevision: input.ifRevision,
+    isDryRun: input.dryRun,
     idempotency,
   }
   return changeCommunity(ctx, call, async (tx, actorFacts) => {
@@ -37,6 +38,7 @@ export async function memberUnban(
     if (!personFacts) throw notFound()
     const decision = decideUnban({ actor: actorFacts, person: personFacts }, actor, scope)
     const isLifted = await deleteBan(tx, required(decision), scope, person)
-    return { answer: {}, changed: isLifted ? 'roster' : 'nothing', because: decision.because }
+    const touches = { people: [person] }
+    return { answer: {}, changed: isLifted ? 'roster' : 'nothing', because: decision.because, touches }
   })
 }

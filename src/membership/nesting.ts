@@ -1,10 +1,12 @@
 /** A space comes onto another space's roster, and off it again. */
-import { authorityOf, type SpaceName, type SpaceUri } from '../names.ts'
+import { authorityOf, isSpaceUri, type SpaceName, type SpaceUri } from '../names.ts'
 import type { Tx } from '../platform/database.ts'
-import { type Decision, decideAct, decideNest, decideUnnest, type Permit } from '../policy/decide.ts'
-import { OWNER, SHIPPED_ROLES } from '../policy/roles.ts'
+import { decideAct } from '../policy/decide.ts'
+import { decideNest, decideUnnest } from '../policy/decide-spaces.ts'
+import { type Action, OWNER, type Roles } from '../policy/roles.ts'
 import { type Edge, isForeign, sameEntry } from '../policy/roster-graph.ts'
 import { holds, standingIn } from '../policy/standing.ts'
+import type { Decision, Permit } from '../policy/verdict.ts'
 import { Refusal } from '../refusals.ts'
 import { type Changed, notFound, required } from './governance.ts'
 import { requireRoomForEntry, requireRoomForFeeder } from './limits.ts'
@@ -16,15 +18,20 @@ import { deleteSpaceEdge, loadSpaceState, saveSpaceEdge } from './store.ts'
 const FOR_FOREIGNERS: ReadonlySet<string> = new Set(['read', 'write'])
 
 /** @throws Refusal('InvalidRequest') for an entry that no roster may hold, whoever asks */
-function requireNestable(edge: Edge): void {
+function requireNestable(edge: Edge, roles: Roles): void {
   if (edge.from === edge.into) throw new Refusal('InvalidRequest', 'a space is not on its own roster')
   if (edge.role === OWNER) throw new Refusal('InvalidRequest', 'owners are people; they stand in the roster themselves')
   if (edge.sinceMs !== null && edge.untilMs !== null && edge.sinceMs >= edge.untilMs) {
     throw new Refusal('InvalidRequest', 'since is not before until')
   }
-  const gives = SHIPPED_ROLES.get(edge.role)
+  const gives = roles.get(edge.role)
   if (!gives) throw new Refusal('UnknownRole', 'the community has no such role')
-  if (isForeign(edge) && [...gives].some((action) => !FOR_FOREIGNERS.has(action))) {
+  if (isForeign(edge)) requireForForeigners([...gives])
+}
+
+/** @throws Refusal('InvalidRequest') for what people of another community may not be given */
+export function requireForForeigners(actions: readonly Action[]): void {
+  if (actions.some((action) => !FOR_FOREIGNERS.has(action))) {
     throw new Refusal('InvalidRequest', 'a space of another community comes in with reading and writing at most')
   }
 }
@@ -43,7 +50,7 @@ export async function nest(
 ): Promise<Changed<object>> {
   const community = actor.graph.community
   await requireStanding(tx, actor, edge.into)
-  requireNestable(edge)
+  requireNestable(edge, actor.roles)
   const before = entriesOf(actor, edge.into, edge.from).find(({ role }) => role === edge.role) ?? null
   const decision = decideNest(actor, actor.did, { before, after: edge })
   const permit = required(decision)
@@ -57,8 +64,13 @@ export async function nest(
   if (!isSame) await saveSpaceEdge(tx, permit, community, edge, nowMs)
   const { from: memberSpace, role, holding, sinceMs, untilMs } = edge
   const details = { memberSpace, role, holding, sinceMs, untilMs, isReplaced: before ? 1 : 0 }
-  return { answer: {}, changed: isSame ? 'nothing' : 'graph', because: decision.because, details }
+  const touches = { spaces: whoseSpace(edge), fromMs: sinceMs }
+  return { answer: {}, changed: isSame ? 'nothing' : 'graph', because: decision.because, touches, details }
 }
+
+/** Whose people an entry concerns: those of the nested space; of another community's, those who come in here. */
+const whoseSpace = (edge: Edge): readonly SpaceUri[] =>
+  isForeign(edge) || !isSpaceUri(edge.from) ? [edge.into] : [edge.from]
 
 const maySee = (actor: Facts, space: SpaceUri): boolean => holds(standingIn(actor, space), space, 'members.read')
 
@@ -94,6 +106,7 @@ export async function unnest(
     const { because } = required(decideAct(actor, actor.did, 'space.nest', into.uri))
     return { answer: {}, changed: 'nothing', because }
   }
+  const touches = { spaces: entries.flatMap(whoseSpace) }
   const details = { memberSpace: from, roles: entries.map((edge) => edge.role).join(' ') }
-  return { answer: {}, changed: 'graph', because: first.because, details }
+  return { answer: {}, changed: 'graph', because: first.because, touches, details }
 }

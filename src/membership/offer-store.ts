@@ -2,8 +2,8 @@
 import { sql } from 'kysely'
 import type { Did, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
-import type { Permit } from '../policy/decide.ts'
 import type { Offer } from '../policy/roster-graph.ts'
+import type { Permit } from '../policy/verdict.ts'
 
 declare module '../platform/database.ts' {
   interface Tables {

@@ -3,7 +3,6 @@ import type { Did, SpaceUri } from '../names.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { SealedWords } from '../platform/sealed-words.ts'
-import { SHIPPED_ROLES } from '../policy/roles.ts'
 import type { RosterGraph } from '../policy/roster-graph.ts'
 import type { PersonIn, StandingFacts } from '../policy/standing.ts'
 import { type Basis, basisOf } from './basis.ts'
@@ -72,7 +71,7 @@ function personIn({ rows, graphs }: AtOneRevision<PeopleIn>, community: Did, did
   const graph = graphs.get(community)
   if (!graph) throw new TypeError('facts without a graph')
   const { own, bans, left } = rows.get(community)?.people.get(did) ?? NO_ENTRIES
-  return { own, bans, left, graph, roles: SHIPPED_ROLES }
+  return { own, bans, left, graph, roles: graph.roles }
 }
 
 /** Every space by whose entries somebody may come to stand in `space`, over all communities, as far as their graphs are known. */

@@ -6,9 +6,9 @@
 import { sql } from 'kysely'
 import type { Did, SpaceName, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
-import type { Permit } from '../policy/decide.ts'
 import { OWNER, parseAction } from '../policy/roles.ts'
 import type { Edge } from '../policy/roster-graph.ts'
+import type { Permit } from '../policy/verdict.ts'
 
 declare module '../platform/database.ts' {
   interface Tables {

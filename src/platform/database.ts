@@ -94,6 +94,15 @@ export async function withTransaction<T>(
   }
 }
 
+/** Does something inside a transaction, answers what was found, and undoes it. When it fails, the whole transaction does. */
+export async function undone<T>(tx: Tx, work: () => Promise<T>): Promise<T> {
+  await sql`savepoint trial`.execute(tx)
+  const found = await work()
+  await sql`rollback to savepoint trial`.execute(tx)
+  await sql`release savepoint trial`.execute(tx)
+  return found
+}
+
 /** Whether the database answers now. For a health check: false whatever the trouble is. */
 export async function databaseAnswers(db: Db): Promise<boolean> {
   try {

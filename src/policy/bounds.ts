@@ -5,7 +5,7 @@
  * opens tomorrow, or a ban that is lifted, must not turn out to have given what its maker never had.
  */
 import { type Did, isSpaceUri, type SpaceUri } from '../names.ts'
-import { type Action, isManaging, OWNER } from './roles.ts'
+import { type Action, isManaging, OWNER, type Roles } from './roles.ts'
 import type { Edge } from './roster-graph.ts'
 import {
   asIfOpen,
@@ -166,6 +166,38 @@ export function firstBroughtBack(
 export function firstGivenBy(standing: Standing, actor: StandingFacts, entries: readonly Edge[]): Power | null {
   for (const [space, { actions }] of groundedStanding({ ...actor, own: entries }, asIfOpen(actor.nowMs))) {
     for (const action of actions) if (isManaging(action) && !holds(standing, space, action)) return { space, action }
+  }
+  return null
+}
+
+/**
+ * The first power that whoever asks would get, where a space takes everybody: by its entry for them alone, by what `edge` adds, or
+ * by what roles shall allow from now on. Nobody may have one without somebody's leave, not even an owner's once and for all.
+ */
+export function firstWithoutLeave(
+  facts: PersonIn & { readonly nowMs: number },
+  { edge, roles = facts.roles, openings = facts.graph.openings }: Change,
+): Power | null {
+  if (openings.length === 0) return null
+  const open = asIfOpen(facts.nowMs)
+  const newcomers = groundedStanding({ ...facts, roles, own: openings }, open)
+  const first = firstManaging(newcomers)
+  if (first || !edge || !isSpaceUri(edge.from)) return first
+  const premise = newcomers.get(edge.from)
+  if (!premise || (edge.holding !== null && !premise.actions.has(edge.holding))) return null
+  return firstManaging(groundedStanding({ ...facts, roles, own: [edge] }, open))
+}
+
+/** What shall be otherwise: an entry more, other roles, other spaces that take everybody. */
+interface Change {
+  readonly edge?: Edge
+  readonly roles?: Roles
+  readonly openings?: readonly Edge[]
+}
+
+function firstManaging(standing: Standing): Power | null {
+  for (const [space, { actions }] of standing) {
+    for (const action of actions) if (isManaging(action)) return { space, action }
   }
   return null
 }

@@ -4,59 +4,21 @@
  * Facts in, verdict out: no clock, no database, no network. A `Grant` and a `Permit` can be made nowhere else, and the signer
  * and the stores demand one, so forgetting to ask does not compile.
  */
-import { authorityOf, type Did, rosterOf, type SpaceName, type SpaceUri } from '../names.ts'
-import type { RefusalCode } from '../refusals.ts'
+import { type Did, rosterOf, type SpaceName, type SpaceUri } from '../names.ts'
+import { firstAbove, firstBroughtBack, firstExcess, isOwnerIn, isOwnership, spacesBehind } from './bounds.ts'
+import { type Action, isManaging, OWNER_MARK, type Roles } from './roles.ts'
+import { type Edge, sameEntry } from './roster-graph.ts'
+import { bansInForce, holds, type PersonIn, pathTo, type StandingFacts, standingIn, standingOf } from './standing.ts'
 import {
-  firstAbove,
-  firstBroughtBack,
-  firstExcess,
-  firstGivenBeyond,
-  firstGivenBy,
-  firstTaken,
-  isOwnerIn,
-  isOwnership,
-  type Power,
-  spacesBehind,
-} from './bounds.ts'
-import { type Action, isManaging, OWNER, OWNER_MARK, type Roles } from './roles.ts'
-import { type Edge, isForeign, sameEntry } from './roster-graph.ts'
-import {
-  bansInForce,
-  holds,
-  type PersonIn,
-  pathTo,
-  type Standing,
-  type StandingFacts,
-  standingIn,
-  standingOf,
-} from './standing.ts'
-
-/**
- * What a verdict is sealed with. It exists for the compiler only, and being private to a class it is left behind by object
- * literals and by copies with `...`, so that no other file can write a verdict or change one.
- */
-declare class Sealed<V> {
-  private readonly seal: V
-}
-
-/** Why a verdict is what it is, in a form that people and the audit can read. */
-export interface Reason {
-  readonly rule:
-    | 'authority'
-    | 'publicPolicy'
-    | 'openToApps'
-    | 'edge'
-    | 'ban'
-    | 'noPath'
-    | 'bound'
-    | 'lastOwner'
-    | 'founding'
-    | 'self'
-  readonly into?: SpaceUri
-  readonly from?: Did | SpaceUri
-  readonly role?: string
-  readonly action?: Action
-}
+  beyond,
+  type Decision,
+  judgeAct,
+  type Permit,
+  permitFor,
+  type Reason,
+  reasonsOf,
+  type Sealed,
+} from './verdict.ts'
 
 /** "This person, with this app, may read this space": made only by `decideRead`, demanded by the vault. */
 export interface Grant extends Sealed<'grant'> {
@@ -67,17 +29,6 @@ export interface Grant extends Sealed<'grant'> {
   readonly untilMs: number | null
   readonly because: readonly Reason[]
 }
-
-/** "This actor may do A": made only here, demanded by every store function that changes governance. */
-export interface Permit<A extends Action = Action> extends Sealed<A> {
-  readonly action: A
-  readonly actor: Did
-  readonly because: readonly Reason[]
-}
-
-export type Decision<T> =
-  | { readonly ok: true; readonly value: T; readonly because: readonly Reason[] }
-  | { readonly ok: false; readonly code: RefusalCode; readonly because: readonly Reason[] }
 
 /** Who may use a space for an action, besides those on its roster. */
 export type UserPolicy = 'public' | 'memberList'
@@ -138,6 +89,10 @@ function judgePerson(facts: ReadFacts, did: Did, action: Action, policy: UserPol
   if (policy !== null && did === authority) return { ok: true, value: [], because: [{ rule: 'authority' }] }
   const ban = bansInForce(facts.bans, facts.nowMs).find(({ scope }) => scope === authority || scope === uri)
   if (ban) return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'ban', into: uri, action }] }
+  // Reading and writing rest; whoever governs the space goes on.
+  if (policy !== null && facts.graph.isFrozen(uri)) {
+    return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'frozen', into: uri, action }] }
+  }
   const standing = standingIn(facts, uri)
   if (holds(standing, uri, action)) {
     const path = pathTo(standing, uri, action)
@@ -146,12 +101,6 @@ function judgePerson(facts: ReadFacts, did: Did, action: Action, policy: UserPol
   if (policy === 'public') return { ok: true, value: [], because: [{ rule: 'publicPolicy' }] }
   return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'noPath', into: uri, action }] }
 }
-
-/** The edges of a path as far as they are this community's: which spaces another one has, and who is in them, is its own affair. */
-const reasonsOf = (path: readonly Edge[], community: Did): readonly Reason[] =>
-  path
-    .filter(({ into }) => authorityOf(into) === community)
-    .map(({ into, from, role }) => ({ rule: 'edge', into, from, role }))
 
 /**
  * May the actor do `action` in `space`? Somebody with no standing there at all is told NotFound: that a space exists is
@@ -166,33 +115,9 @@ export function decideAct<A extends Action>(
   return judgeAct(standingIn(facts, space), actor, action, space)
 }
 
-function judgeAct<A extends Action>(standing: Standing, actor: Did, action: A, space: SpaceUri): Decision<Permit<A>> {
-  if (holds(standing, space, action)) {
-    const because = reasonsOf(pathTo(standing, space, action), authorityOf(space))
-    return { ok: true, value: permitFor(action, actor, because), because }
-  }
-  const code = standing.has(space) ? 'Forbidden' : 'NotFound'
-  return { ok: false, code, because: [{ rule: 'noPath', into: space, action }] }
-}
-
-/**
- * May the actor let the public into a space, or put it out? `space.configure` there; and as that concerns people whom no roster
- * knows, an owner's standing.
- */
-export function decideOpening(facts: StandingFacts, actor: Did, space: SpaceUri): Decision<Permit<'space.configure'>> {
-  const roster = rosterOf(facts.graph.community).uri
-  const standing = standingOf(facts)
-  const ordinary = judgeAct(standing, actor, 'space.configure', space)
-  if (!ordinary.ok || holds(standing, roster, OWNER_MARK)) return ordinary
-  return { ok: false, code: 'Forbidden', because: [{ rule: 'noPath', into: roster, action: OWNER_MARK }] }
-}
-
 /** The one permit without a standing behind it: a community that is being founded has nobody yet who could give one. */
 export const decideFounding = (founder: Did): Permit<'space.create'> =>
   permitFor('space.create', founder, [{ rule: 'founding' }])
-
-const permitFor = <A extends Action>(action: A, actor: Did, because: readonly Reason[]): Permit<A> =>
-  ({ action, actor, because }) as unknown as Permit<A>
 
 /** A change to one person's entry in one roster: the edge as it is and as it shall be. Null means none. */
 export interface RosterChange {
@@ -254,12 +179,6 @@ function judgeRosterChange<A extends Action>(
   return { ok: true, value: permitFor(permitted, actor, because), because }
 }
 
-const beyond = ({ space, action }: Power): Decision<never> => ({
-  ok: false,
-  code: 'EscalationDenied',
-  because: [{ rule: 'bound', into: space, action }],
-})
-
 /**
  * Adding is `members.add` and taking out `members.remove`; giving a role with power, or another entry in place of the one
  * there, is `role.assign`.
@@ -270,50 +189,6 @@ function ordinaryAction(roles: Roles, { before, after }: RosterChange): Action {
   const carriesPower = [...gives].some(isManaging)
   const replaces = before !== null && !sameEntry(before, after)
   return carriesPower || replaces ? 'role.assign' : 'members.add'
-}
-
-/**
- * May the actor put a space on another one's roster, new or in place of the entry there?
- *
- * Order of checks: space.nest; an entry that carries power is an owner's to make; then the bound on what it gives and takes, in
- * every space to which it leads. People of other communities get no power by any entry, so theirs gives none to be bounded.
- */
-export function decideNest(
-  actor: StandingFacts,
-  did: Did,
-  { before, after }: { readonly before: Edge | null; readonly after: Edge },
-): Decision<Permit<'space.nest'>> {
-  const standing = standingOf(actor)
-  const ordinary = judgeAct(standing, did, 'space.nest', after.into)
-  if (!ordinary.ok) return ordinary
-  const community = authorityOf(after.into)
-  const power = [...(actor.roles.get(after.role) ?? [])].find(isManaging)
-  if (power !== undefined && !holds(standing, rosterOf(community).uri, OWNER_MARK)) {
-    return beyond({ space: after.into, action: power })
-  }
-  if (!isForeign(after)) {
-    const over = firstGivenBeyond(actor, actor, after, before) ?? firstTaken(standing, actor, before, after)
-    if (over) return beyond(over)
-  }
-  return ordinary
-}
-
-/** May the actor take a space off another one's roster? `space.nest`, and every power that goes with the entry, in every space. */
-export function decideUnnest(actor: StandingFacts, did: Did, before: Edge): Decision<Permit<'space.nest'>> {
-  const standing = standingOf(actor)
-  const ordinary = judgeAct(standing, did, 'space.nest', before.into)
-  if (!ordinary.ok) return ordinary
-  const over = isForeign(before) ? null : firstTaken(standing, actor, before, null)
-  return over ? beyond(over) : ordinary
-}
-
-/** May the actor end a space? `space.delete` there, and every power that its people have elsewhere by being in it. */
-export function decideDelete(actor: StandingFacts, did: Did, space: SpaceUri): Decision<Permit<'space.delete'>> {
-  const standing = standingOf(actor)
-  const ordinary = judgeAct(standing, did, 'space.delete', space)
-  if (!ordinary.ok) return ordinary
-  const over = firstGivenBy(standing, actor, actor.graph.edgesFrom(space))
-  return over ? beyond(over) : ordinary
 }
 
 /**
@@ -376,13 +251,3 @@ export function decideLeave(
   }
   return { ok: true, value: permitFor('members.remove', did, because), because }
 }
-
-/** The edge by which the owners of a community stand in one of its spaces. Made by the system with every space, and not removable. */
-export const ownersEdge = (roster: SpaceUri, space: SpaceUri): Edge => ({
-  into: space,
-  from: roster,
-  role: OWNER,
-  holding: OWNER_MARK,
-  sinceMs: null,
-  untilMs: null,
-})

@@ -53,3 +53,8 @@ export const SHIPPED_ROLES: Roles = new Map(
     return [name, new Set(actions as readonly Action[])]
   }),
 )
+
+/** What each shipped role is for, for people to read. */
+export const SHIPPED_DESCRIPTIONS: ReadonlyMap<string, string> = new Map(
+  Object.entries(shipped).map(([name, { description }]) => [name, description]),
+)

@@ -5,7 +5,7 @@
  * community of a million people has a graph of some thousand edges.
  */
 import { authorityOf, type Did, isSpaceUri, type SpaceUri } from '../names.ts'
-import type { Action } from './roles.ts'
+import { type Action, type Roles, SHIPPED_ROLES } from './roles.ts'
 
 /** One entry in the roster of `into`: a person, or a space whose people come through when they have `holding` there. */
 export interface Edge {
@@ -43,6 +43,18 @@ export interface Ways {
   readonly edges: ReadonlyMap<SpaceUri, ReadonlyMap<Action | null, readonly Edge[]>>
 }
 
+/** What a community says of its spaces besides the edges between them. */
+export interface SpaceStates {
+  /** Those that nobody stands in any more. */
+  readonly ended?: readonly SpaceUri[]
+  /** Those that rest: nobody reads or writes there, and nobody comes through. */
+  readonly frozen?: readonly SpaceUri[]
+  /** Whether all of the community's spaces rest. */
+  readonly isAllFrozen?: boolean
+  /** The entry that anybody gets who asks, one for each space that takes everybody; `from` is the community. */
+  readonly openings?: readonly Edge[]
+}
+
 /** Spaces and edges kept in the memory of ways, over all answers of one graph; at some hundred bytes each. */
 const WAYS_KEPT_MAX = 400_000
 
@@ -52,26 +64,44 @@ export class RosterGraph {
   readonly feeders: readonly Did[]
   /** By community, the edges from its spaces into spaces here. */
   readonly foreign: ReadonlyMap<Did, readonly Edge[]>
+  readonly edges: readonly Edge[]
   /** How many edges there are. */
   readonly size: number
+  /** What each role allows, as the community understands it. */
+  readonly roles: Roles
+  /** The entry that anybody gets who asks, one for each space that takes everybody. */
+  readonly openings: readonly Edge[]
   /** What the URIs of the community's own spaces begin with. */
   readonly #prefix: string
   readonly #from: ReadonlyMap<Did | SpaceUri, readonly Edge[]>
   readonly #into: ReadonlyMap<SpaceUri, readonly Edge[]>
   readonly #offers: ReadonlySet<string>
   readonly #ended: ReadonlySet<SpaceUri>
+  readonly #frozen: ReadonlySet<SpaceUri>
+  readonly #isAllFrozen: boolean
   readonly #ways = new Map<SpaceUri, Ways>()
   #waysKept = 0
 
-  /** `edges` go into spaces of `community`; `ended` are its spaces that nobody stands in any more. */
-  constructor(community: Did, edges: readonly Edge[], offers: readonly Offer[] = [], ended: readonly SpaceUri[] = []) {
+  /** `edges` go into spaces of `community`. */
+  constructor(
+    community: Did,
+    edges: readonly Edge[],
+    offers: readonly Offer[] = [],
+    { ended = [], frozen = [], isAllFrozen = false, openings = [] }: SpaceStates = {},
+    roles: Roles = SHIPPED_ROLES,
+  ) {
     this.community = community
+    this.roles = roles
+    this.openings = openings
     this.#prefix = `at://${community}/`
+    this.edges = edges
     this.size = edges.length
     this.#from = Map.groupBy(edges, (edge) => edge.from)
     this.#into = Map.groupBy(edges, (edge) => edge.into)
     this.#offers = new Set(offers.map(({ space, to }) => offerKey(space, to)))
     this.#ended = new Set(ended)
+    this.#frozen = new Set(frozen)
+    this.#isAllFrozen = isAllFrozen
     const foreign = edges.filter(({ from }) => isSpaceUri(from) && !from.startsWith(this.#prefix))
     this.foreign = Map.groupBy(foreign, (edge) => authorityOf(edge.from as SpaceUri))
     this.feeders = [...this.foreign.keys()].sort()
@@ -95,6 +125,16 @@ export class RosterGraph {
   /** Whether a space has come to its end. */
   isEnded(space: SpaceUri): boolean {
     return this.#ended.has(space)
+  }
+
+  /** Whether nobody comes through a space for now. Where the whole community rests, its people stand where they stood. */
+  isClosedToPassage(space: SpaceUri): boolean {
+    return this.#frozen.has(space)
+  }
+
+  /** Whether nobody reads or writes in a space for now. */
+  isFrozen(space: SpaceUri): boolean {
+    return this.#isAllFrozen || this.#frozen.has(space)
   }
 
   /** Every space from which an edge, or several one after the other, lead into `space`; itself among them. */

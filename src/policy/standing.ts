@@ -7,7 +7,7 @@
  * edge opens on one premise alone, so the standing of several entries is the union of what each of them gives by itself.
  *
  * What closes is little and always wins: a ban, an end of the space, and the person's own leaving, which closes the ways in by
- * other spaces until somebody puts them on the roster again.
+ * other spaces until somebody puts them on the roster again. A space that is frozen keeps its people, and nobody comes through it.
  *
  * People of other communities come in second: by what they hold in their own community through its own edges alone, so that two
  * communities that nest each other keep no ghost alive, and with reading and writing at most, wherever it leads them.
@@ -128,6 +128,7 @@ function standingWithin(facts: StandingFacts, towards: Towards | null): Standing
       const source = edge.from as SpaceUri // an edge is foreign by the authority of the space it comes from
       const premise = grounded.get(source)
       if (!premise || !there.graph.isOffered(source, facts.graph.community)) continue
+      if (there.graph.isClosedToPassage(source)) continue
       if (ways === null || ways.local.has(edge.into)) walk.passFrom(premise, edge)
     }
   }
@@ -230,6 +231,7 @@ class Walk {
       if (this.#hasArrived) return
       const premise = this.standing.get(space)
       if (!premise) continue
+      if (!this.#look.isPastClosings && this.#facts.graph.isClosedToPassage(space)) continue
       if (this.#towards) this.#goOnTowards(premise, this.#towards.ways.edges.get(space))
       else for (const edge of this.#facts.graph.edgesFrom(space)) this.passFrom(premise, edge)
     }

@@ -7,7 +7,8 @@ import { insertSpace } from '../membership/store.ts'
 import { type Did, isSkey, parseNsid, ROLE_SPACE_TYPE, type SpaceName, spaceUriOf } from '../names.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
 import { freshTid, type Random } from '../platform/random.ts'
-import { decideAct, ownersEdge } from '../policy/decide.ts'
+import { decideAct } from '../policy/decide.ts'
+import { ownersEdge } from '../policy/decide-spaces.ts'
 import { OWNER_MARK } from '../policy/roles.ts'
 import { Refusal } from '../refusals.ts'
 import { parsePolicy, requireOpenToApps } from './settings.ts'
@@ -44,6 +45,7 @@ export async function spaceCreate(
     target: space.uri,
     subject: null,
     ifRevision: input.ifRevision,
+    isDryRun: input.dryRun,
     idempotency,
   }
   return changeCommunity(ctx, call, async (tx, actorFacts, nowMs) => {
@@ -56,7 +58,8 @@ export async function spaceCreate(
     if (!isNew) throw new Refusal('SpaceAlreadyExists', 'the community has a space of that name')
     await insertSettings(tx, permit, space.uri, { name, description, readPolicy, writePolicy })
     const details = { readPolicy, writePolicy }
-    return { answer: { uri: space.uri }, changed: 'graph', because: decision.because, details }
+    const touches = { spaces: [space.uri] }
+    return { answer: { uri: space.uri }, changed: 'graph', because: decision.because, touches, details }
   })
 }
 

@@ -5,7 +5,7 @@ import { requireSpace } from '../membership/input.ts'
 import { endSpace, loadSpaceState } from '../membership/store.ts'
 import type { Did } from '../names.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
-import { decideDelete } from '../policy/decide.ts'
+import { decideDelete } from '../policy/decide-spaces.ts'
 import { standingIn } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
 
@@ -28,6 +28,7 @@ export async function spaceDelete(
     target: space.uri,
     subject: null,
     ifRevision: input.ifRevision,
+    isDryRun: input.dryRun,
     idempotency,
   }
   return changeCommunity(ctx, call, async (tx, actorFacts) => {
@@ -38,6 +39,6 @@ export async function spaceDelete(
     }
     const decision = decideDelete(actorFacts, actor, space.uri)
     await endSpace(tx, required(decision), space)
-    return { answer: {}, changed: 'graph', because: decision.because }
+    return { answer: {}, changed: 'graph', because: decision.because, touches: { spaces: [space.uri] } }
   })
 }

@@ -4,7 +4,8 @@ import { changeCommunity, type GovernanceCtx, notFound, required } from '../memb
 import { requireReason, requireShownName, requireSpace } from '../membership/input.ts'
 import type { Did, SpaceName } from '../names.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
-import { decideAct, decideOpening } from '../policy/decide.ts'
+import { decideAct } from '../policy/decide.ts'
+import { decideOpening } from '../policy/decide-spaces.ts'
 import { Refusal } from '../refusals.ts'
 import { isRecordless, parsePolicy } from './settings.ts'
 import { loadSpace, type SpaceSettings, saveSettings } from './store.ts'
@@ -28,6 +29,7 @@ export async function spaceUpdate(
     target: space.uri,
     subject: null,
     ifRevision: input.ifRevision,
+    isDryRun: input.dryRun,
     idempotency,
   }
   return changeCommunity(ctx, call, async (tx, actorFacts) => {

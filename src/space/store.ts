@@ -2,7 +2,8 @@
 import { sql } from 'kysely'
 import type { Did, Nsid, SpaceName, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
-import type { Permit, UserPolicy } from '../policy/decide.ts'
+import type { UserPolicy } from '../policy/decide.ts'
+import type { Permit } from '../policy/verdict.ts'
 
 declare module '../platform/database.ts' {
   interface Tables {

@@ -59,13 +59,14 @@ table community
   constraint community_founder_idempotency_key_key UNIQUE (founder, idempotency_key)
   constraint community_handle_key UNIQUE (handle)
   constraint community_pkey PRIMARY KEY (did)
-  constraint community_step_check CHECK ((step = ANY (ARRAY['prepared'::text, 'submitted'::text, 'confirmed'::text, 'opened'::text, 'refused'::text])))
+  constraint community_step_check CHECK ((step = ANY (ARRAY['prepared'::text, 'submitted'::text, 'confirmed'::text, 'opened'::text, 'refused'::text, 'deleted'::text])))
   CREATE INDEX community_unfinished ON public.community USING btree (created_at_ms) WHERE (step = ANY (ARRAY['prepared'::text, 'submitted'::text, 'confirmed'::text]))
 
 table community_revision
   community text collate "C" not null
   revision bigint not null default 0
   graph_revision bigint not null default 0
+  frozen_at_ms bigint
   constraint community_revision_graph_revision_check CHECK ((graph_revision >= 0))
   constraint community_revision_pkey PRIMARY KEY (community)
   constraint community_revision_revision_check CHECK ((revision >= 0))
@@ -102,6 +103,42 @@ table idempotency
   constraint idempotency_request_hash_check CHECK ((octet_length(request_hash) = 32))
   CREATE INDEX idempotency_by_age ON public.idempotency USING btree (keep_until_ms)
 
+table import
+  id text collate "C" not null
+  space text collate "C" not null
+  community text collate "C" not null
+  state text not null
+  rows_given integer not null default 0
+  rows_put integer not null default 0
+  rows_same integer not null default 0
+  rows_refused integer not null default 0
+  begun_by text collate "C" not null
+  begun_at_ms bigint not null
+  touched_at_ms bigint not null
+  constraint import_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint import_pkey PRIMARY KEY (id)
+  constraint import_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
+  constraint import_state_check CHECK ((state = ANY (ARRAY['open'::text, 'running'::text, 'done'::text, 'cancelled'::text])))
+  CREATE INDEX import_by_community ON public.import USING btree (community, id)
+  CREATE INDEX import_running ON public.import USING btree (touched_at_ms) WHERE (state = 'running'::text)
+
+table import_row
+  import text collate "C" not null
+  line integer not null
+  did text collate "C"
+  role text collate "C"
+  since_ms bigint
+  until_ms bigint
+  fault text
+  says text
+  is_done boolean not null
+  constraint import_row_import_fkey FOREIGN KEY (import) REFERENCES import(id) ON DELETE CASCADE
+  constraint import_row_line_check CHECK ((line > 0))
+  constraint import_row_pkey PRIMARY KEY (import, line)
+  CREATE INDEX import_row_due ON public.import_row USING btree (import, line) WHERE (NOT is_done)
+  CREATE INDEX import_row_fault ON public.import_row USING btree (import, line) WHERE (fault IS NOT NULL)
+  CREATE UNIQUE INDEX import_row_person ON public.import_row USING btree (import, did) WHERE ((did IS NOT NULL) AND (fault IS NULL))
+
 table instance
   single boolean not null default true
   id text collate "C" not null
@@ -109,6 +146,31 @@ table instance
   constraint instance_id_check CHECK ((length(id) = 32))
   constraint instance_pkey PRIMARY KEY (single)
   constraint instance_single_check CHECK (single)
+
+table invite
+  id text collate "C" not null
+  token_hash bytea not null
+  space text collate "C" not null
+  community text collate "C" not null
+  role text collate "C" not null
+  until_ms bigint
+  note text
+  uses_left integer not null
+  uses_max integer not null
+  expires_at_ms bigint not null
+  made_by text collate "C" not null
+  made_at_ms bigint not null
+  revoked_by text collate "C"
+  revoked_at_ms bigint
+  constraint invite_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint invite_pkey PRIMARY KEY (id)
+  constraint invite_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
+  constraint invite_token_hash_check CHECK ((octet_length(token_hash) = 32))
+  constraint invite_token_hash_key UNIQUE (token_hash)
+  constraint invite_uses_left_check CHECK ((uses_left >= 0))
+  constraint invite_uses_max_check CHECK ((uses_max > 0))
+  CREATE INDEX invite_by_community ON public.invite USING btree (community, expires_at_ms)
+  CREATE INDEX invite_by_space ON public.invite USING btree (space, id)
 
 table issuance
   jti text collate "C" not null
@@ -123,6 +185,25 @@ table issuance
   constraint issuance_pkey PRIMARY KEY (jti)
   CREATE INDEX issuance_by_expiry ON public.issuance USING btree (expires_at_sec)
   CREATE INDEX issuance_by_person ON public.issuance USING btree (space, did)
+
+table join_request
+  space text collate "C" not null
+  did text collate "C" not null
+  community text collate "C" not null
+  message text
+  state text not null
+  asked_at_ms bigint not null
+  decided_by text collate "C"
+  decided_at_ms bigint
+  reason text
+  constraint join_request_check CHECK (((state = 'open'::text) = (decided_at_ms IS NULL)))
+  constraint join_request_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint join_request_pkey PRIMARY KEY (space, did)
+  constraint join_request_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
+  constraint join_request_state_check CHECK ((state = ANY (ARRAY['open'::text, 'approved'::text, 'declined'::text])))
+  CREATE INDEX join_request_by_community ON public.join_request USING btree (community) WHERE (state = 'open'::text)
+  CREATE INDEX join_request_by_person ON public.join_request USING btree (did) WHERE (state = 'open'::text)
+  CREATE INDEX join_request_open ON public.join_request USING btree (space, asked_at_ms, did) WHERE (state = 'open'::text)
 
 table key
   id text collate "C" not null
@@ -179,6 +260,39 @@ table person_edge
   constraint person_edge_pkey PRIMARY KEY (into_space, did)
   CREATE INDEX person_edge_by_person ON public.person_edge USING btree (community, did, into_space) INCLUDE (role, since_ms, until_ms)
 
+table proposal
+  id text collate "C" not null
+  community text collate "C" not null
+  act text collate "C" not null
+  target text collate "C" not null
+  input jsonb not null
+  state text not null
+  proposed_by text collate "C" not null
+  proposed_at_ms bigint not null
+  expires_at_ms bigint not null
+  approved_by text collate "C"
+  due_at_ms bigint
+  ended_by text collate "C"
+  ended_at_ms bigint
+  constraint proposal_check CHECK (((state = ANY (ARRAY['done'::text, 'cancelled'::text])) = (ended_at_ms IS NOT NULL)))
+  constraint proposal_check1 CHECK (((state <> 'approved'::text) OR (due_at_ms IS NOT NULL)))
+  constraint proposal_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint proposal_pkey PRIMARY KEY (id)
+  constraint proposal_state_check CHECK ((state = ANY (ARRAY['open'::text, 'approved'::text, 'done'::text, 'cancelled'::text])))
+  CREATE INDEX proposal_by_community ON public.proposal USING btree (community, id)
+  CREATE INDEX proposal_due ON public.proposal USING btree (due_at_ms) WHERE (state = 'approved'::text)
+  CREATE UNIQUE INDEX proposal_one_open ON public.proposal USING btree (community, act, target) WHERE (state = ANY (ARRAY['open'::text, 'approved'::text]))
+
+table role
+  community text collate "C" not null
+  name text collate "C" not null
+  actions text[] not null
+  description text
+  put_by text collate "C" not null
+  put_at_ms bigint not null
+  constraint role_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint role_pkey PRIMARY KEY (community, name)
+
 table space
   uri text collate "C" not null
   community text collate "C" not null
@@ -187,11 +301,18 @@ table space
   state text not null
   created_by text collate "C" not null
   created_at_ms bigint not null
+  frozen_at_ms bigint
+  joining text not null default 'closed'::text
+  joining_role text collate "C"
   constraint space_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint space_community_space_type_skey_key UNIQUE (community, space_type, skey)
+  constraint space_joining_check CHECK ((joining = ANY (ARRAY['closed'::text, 'byRequest'::text, 'open'::text])))
+  constraint space_joining_role CHECK (((joining = 'open'::text) = (joining_role IS NOT NULL)))
   constraint space_pkey PRIMARY KEY (uri)
   constraint space_state_check CHECK ((state = ANY (ARRAY['live'::text, 'deleted'::text])))
   CREATE INDEX space_ended ON public.space USING btree (community) WHERE (state <> 'live'::text)
+  CREATE INDEX space_frozen ON public.space USING btree (community) WHERE (frozen_at_ms IS NOT NULL)
+  CREATE INDEX space_open_to_join ON public.space USING btree (community) WHERE (joining = 'open'::text)
 
 table space_edge
   into_space text collate "C" not null

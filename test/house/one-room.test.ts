@@ -85,6 +85,7 @@ const WRONG = [
   ['the environment', 'src/main.ts', "import { env } from 'node:process'"],
   ['the making of grants and permits', 'src/access/a.ts', 'return facts as unknown as Grant'],
   ['the making of grants and permits', 'src/access/a.ts', "return facts as Permit<'members.add'>"],
+  ['the making of grants and permits', 'src/space/a.ts', "import { permitFor } from '../policy/verdict.ts'"],
   ['printing', 'src/space/a.ts', "console.log('here')"],
   ['code from texts', 'src/space/a.ts', 'eval(text)'],
   ['code from texts', 'src/cli.ts', "import { exec } from 'node:child_process'"],

@@ -13,7 +13,7 @@ import {
   type SpaceUri,
   spaceUriOf,
 } from '../../src/names.ts'
-import { ownersEdge } from '../../src/policy/decide.ts'
+import { ownersEdge } from '../../src/policy/decide-spaces.ts'
 import { type Action, OWNER, OWNER_MARK, type Roles } from '../../src/policy/roles.ts'
 import { type Edge, RosterGraph } from '../../src/policy/roster-graph.ts'
 import type { Ban, PersonIn, StandingFacts } from '../../src/policy/standing.ts'
@@ -91,7 +91,7 @@ export const factsOfLists = ({
   ended = [],
 }: Lists): StandingFacts => ({
   ...{ own, bans, left, roles, nowMs },
-  graph: new RosterGraph(COMMUNITY, nested, [], ended),
+  graph: new RosterGraph(COMMUNITY, nested, [], { ended }),
   feeding: [],
 })
 
@@ -332,6 +332,6 @@ const graphIn = (world: SmallWorld, community: Did): RosterGraph => {
     community,
     world.nestings.filter(({ into }) => isHere(into)),
     world.offers.filter(({ space }) => isHere(space)),
-    world.spaces.filter(({ uri, live }) => isHere(uri) && !live).map(({ uri }) => uri),
+    { ended: world.spaces.filter(({ uri, live }) => isHere(uri) && !live).map(({ uri }) => uri) },
   )
 }

@@ -22,7 +22,8 @@ import { type Db, type Tables, type Tx, withTransaction } from '../../src/platfo
 import { type ProcedureCall, requestHashOf } from '../../src/platform/idempotency.ts'
 import { type Random, systemRandom } from '../../src/platform/random.ts'
 import { SealedWords } from '../../src/platform/sealed-words.ts'
-import { decideFounding, ownersEdge, type UserPolicy } from '../../src/policy/decide.ts'
+import { decideFounding, type UserPolicy } from '../../src/policy/decide.ts'
+import { ownersEdge } from '../../src/policy/decide-spaces.ts'
 import { OWNER } from '../../src/policy/roles.ts'
 import type { Edge } from '../../src/policy/roster-graph.ts'
 import { Refusal } from '../../src/refusals.ts'
@@ -217,6 +218,12 @@ export async function everythingIn(db: Db): Promise<Record<string, unknown[]>> {
     'ban',
     'departure',
     'offer',
+    'role',
+    'invite',
+    'join_request',
+    'proposal',
+    'import',
+    'import_row',
     'idempotency',
   ] as const
   const found: Record<string, unknown[]> = {}
@@ -224,7 +231,7 @@ export async function everythingIn(db: Db): Promise<Record<string, unknown[]>> {
   return found
 }
 
-async function rowsOf(db: Kysely<Tables>, table: keyof Tables & string): Promise<unknown[]> {
+async function rowsOf(db: Kysely<Tables>, table: string): Promise<unknown[]> {
   const { rows } = await sql<{ row: string }>`select t::text as row from ${sql.table(table)} t order by 1`.execute(db)
   return rows.map(({ row }) => row)
 }

@@ -4,25 +4,22 @@ import { describe, expect, it } from 'vitest'
 import { type Did, rosterOf, type SpaceUri } from '../../src/names.ts'
 import {
   type AccessFacts,
-  type Decision,
   decideAct,
   decideBan,
-  decideDelete,
   decideFounding,
   decideLeave,
-  decideNest,
   decidePerson,
   decidePut,
   decideRead,
   decideRemove,
   decideUnban,
-  decideUnnest,
-  ownersEdge,
   type RosterFacts,
 } from '../../src/policy/decide.ts'
+import { decideDelete, decideNest, decideUnnest, ownersEdge } from '../../src/policy/decide-spaces.ts'
 import { ACTIONS, type Action, isManaging, OWNER_MARK, type Roles, SHIPPED_ROLES } from '../../src/policy/roles.ts'
 import type { Edge } from '../../src/policy/roster-graph.ts'
 import { type StandingFacts, standingOf } from '../../src/policy/standing.ts'
+import type { Decision } from '../../src/policy/verdict.ts'
 import type { RefusalCode } from '../../src/refusals.ts'
 import {
   ACTOR,

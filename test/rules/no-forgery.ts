@@ -5,7 +5,8 @@
  */
 import type { deletePersonEdge, savePersonEdge } from '../../src/membership/store.ts'
 import type { Did, SpaceName } from '../../src/names.ts'
-import type { Grant, Permit } from '../../src/policy/decide.ts'
+import type { Grant } from '../../src/policy/decide.ts'
+import type { Permit } from '../../src/policy/verdict.ts'
 import type { insertSettings } from '../../src/space/store.ts'
 
 export function forgeries(space: SpaceName, did: Did, grant: Grant, permit: Permit<'members.add'>) {

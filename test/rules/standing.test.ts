@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { authorityOf, type Did, isSpaceUri, rosterOf, type SpaceUri } from '../../src/names.ts'
-import { decideAct, decidePerson, ownersEdge } from '../../src/policy/decide.ts'
+import { decideAct, decidePerson } from '../../src/policy/decide.ts'
+import { ownersEdge } from '../../src/policy/decide-spaces.ts'
 import { type Action, isManaging, SHIPPED_ROLES } from '../../src/policy/roles.ts'
 import { type Edge, RosterGraph } from '../../src/policy/roster-graph.ts'
 import {

@@ -199,10 +199,10 @@ export const RULES: readonly Rule[] = [
   },
   {
     thing: 'the making of grants and permits',
-    places: ['src/policy/decide.ts'],
+    places: ['src/policy/'],
     because: 'they exist only as the outcome of a decision; made elsewhere, they would prove nothing',
     find: code(
-      /(?<!\bimport\b[^;]{0,200})\bas\s+(?:unknown\s+as\s+)?(?:Grant|Permit)\b|<\s*(?:Grant|Permit<[^>]*>)\s*>\s*[({]/g,
+      /(?<!\bimport\b[^;]{0,200})\bas\s+(?:unknown\s+as\s+)?(?:Grant|Permit)\b|<\s*(?:Grant|Permit<[^>]*>)\s*>\s*[({]|\bpermitFor\b/g,
     ),
   },
   {

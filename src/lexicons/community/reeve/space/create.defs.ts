@@ -4,6 +4,7 @@
 
 import { l } from "@atproto/lex-schema";
 import * as SimplespaceDefs from "../../../com/atproto/simplespace/defs.defs.ts";
+import * as ReeveDefs from "../defs.defs.ts";
 
 const $nsid = "community.reeve.space.create";
 
@@ -15,12 +16,12 @@ export const $params = /*#__PURE__*/ l.params();
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $input = /*#__PURE__*/ l.jsonPayload({"community":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"spaceType":/*#__PURE__*/ l.string({"format":"nsid","maxLength":317}),"skey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"record-key","maxLength":512})),"name":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":640,"maxGraphemes":64})),"description":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxGraphemes":300,"maxLength":3000})),"readPolicy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.typedUnion([/*#__PURE__*/ l.typedRef<SimplespaceDefs.PublicPolicy>((() => SimplespaceDefs.publicPolicy) as any),/*#__PURE__*/ l.typedRef<SimplespaceDefs.MemberListPolicy>((() => SimplespaceDefs.memberListPolicy) as any),/*#__PURE__*/ l.typedRef<SimplespaceDefs.ManagingAppPolicy>((() => SimplespaceDefs.managingAppPolicy) as any)], false)),"writePolicy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.typedUnion([/*#__PURE__*/ l.typedRef<SimplespaceDefs.PublicPolicy>((() => SimplespaceDefs.publicPolicy) as any),/*#__PURE__*/ l.typedRef<SimplespaceDefs.MemberListPolicy>((() => SimplespaceDefs.memberListPolicy) as any),/*#__PURE__*/ l.typedRef<SimplespaceDefs.ManagingAppPolicy>((() => SimplespaceDefs.managingAppPolicy) as any)], false)),"appAccess":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.typedUnion([/*#__PURE__*/ l.typedRef<SimplespaceDefs.Open>((() => SimplespaceDefs.open) as any),/*#__PURE__*/ l.typedRef<SimplespaceDefs.AllowList>((() => SimplespaceDefs.allowList) as any)], false)),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
+export const $input = /*#__PURE__*/ l.jsonPayload({"community":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"spaceType":/*#__PURE__*/ l.string({"format":"nsid","maxLength":317}),"skey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"record-key","maxLength":512})),"name":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":640,"maxGraphemes":64})),"description":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxGraphemes":300,"maxLength":3000})),"readPolicy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.typedUnion([/*#__PURE__*/ l.typedRef<SimplespaceDefs.PublicPolicy>((() => SimplespaceDefs.publicPolicy) as any),/*#__PURE__*/ l.typedRef<SimplespaceDefs.MemberListPolicy>((() => SimplespaceDefs.memberListPolicy) as any),/*#__PURE__*/ l.typedRef<SimplespaceDefs.ManagingAppPolicy>((() => SimplespaceDefs.managingAppPolicy) as any)], false)),"writePolicy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.typedUnion([/*#__PURE__*/ l.typedRef<SimplespaceDefs.PublicPolicy>((() => SimplespaceDefs.publicPolicy) as any),/*#__PURE__*/ l.typedRef<SimplespaceDefs.MemberListPolicy>((() => SimplespaceDefs.memberListPolicy) as any),/*#__PURE__*/ l.typedRef<SimplespaceDefs.ManagingAppPolicy>((() => SimplespaceDefs.managingAppPolicy) as any)], false)),"appAccess":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.typedUnion([/*#__PURE__*/ l.typedRef<SimplespaceDefs.Open>((() => SimplespaceDefs.open) as any),/*#__PURE__*/ l.typedRef<SimplespaceDefs.AllowList>((() => SimplespaceDefs.allowList) as any)], false)),"dryRun":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
 
 export type $Input<B = l.BinaryData> = l.InferPayload<typeof $input, B>;
 export type $InputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $input, B>;
 
-export const $output = /*#__PURE__*/ l.jsonPayload({"uri":/*#__PURE__*/ l.string(),"revision":/*#__PURE__*/ l.integer({"minimum":0})});
+export const $output = /*#__PURE__*/ l.jsonPayload({"uri":/*#__PURE__*/ l.string(),"revision":/*#__PURE__*/ l.integer({"minimum":0}),"preview":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.Preview>((() => ReeveDefs.preview) as any))});
 
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;

@@ -3,6 +3,7 @@
  */
 
 import { l } from "@atproto/lex-schema";
+import * as ReeveDefs from "../defs.defs.ts";
 
 const $nsid = "community.reeve.space.delete";
 
@@ -14,12 +15,12 @@ export const $params = /*#__PURE__*/ l.params();
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $input = /*#__PURE__*/ l.jsonPayload({"space":/*#__PURE__*/ l.string({"maxLength":1200}),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
+export const $input = /*#__PURE__*/ l.jsonPayload({"space":/*#__PURE__*/ l.string({"maxLength":1200}),"dryRun":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
 
 export type $Input<B = l.BinaryData> = l.InferPayload<typeof $input, B>;
 export type $InputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $input, B>;
 
-export const $output = /*#__PURE__*/ l.jsonPayload({"revision":/*#__PURE__*/ l.integer({"minimum":0})});
+export const $output = /*#__PURE__*/ l.jsonPayload({"revision":/*#__PURE__*/ l.integer({"minimum":0}),"preview":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.Preview>((() => ReeveDefs.preview) as any))});
 
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;

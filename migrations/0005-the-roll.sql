@@ -1,0 +1,126 @@
+-- Who may change the roll: a community's own roles, the ways of joining, changes that wait for a second person, and spaces that
+-- rest. Times are milliseconds since 1970, given by the program's clock.
+
+-- A role that a community named itself, or a shipped one that it understands otherwise. Actions that a newer version wrote and
+-- this one does not know give nothing. Changes with `graph_revision`, as the edges between spaces do.
+create table role (
+  community text collate "C" not null references community_revision (community),
+  name text collate "C" not null,
+  actions text[] not null,
+  description text,
+  put_by text collate "C" not null,
+  put_at_ms bigint not null,
+  primary key (community, name)
+);
+
+-- Nobody reads or writes in a frozen space, and nobody comes through it; the rosters stay as they are.
+alter table space add column frozen_at_ms bigint;
+alter table community_revision add column frozen_at_ms bigint;
+create index space_frozen on space (community) where frozen_at_ms is not null;
+
+-- How somebody who is on no roster comes onto this one: by nobody's leave, by asking, or not at all.
+alter table space add column joining text not null default 'closed' check (joining in ('closed', 'byRequest', 'open'));
+alter table space add column joining_role text collate "C";
+alter table space add constraint space_joining_role check ((joining = 'open') = (joining_role is not null));
+create index space_open_to_join on space (community) where joining = 'open';
+
+-- An invite is a word that somebody carries: only its hash is kept. It is judged again when it is taken, by what its maker may
+-- do then.
+create table invite (
+  id text collate "C" primary key,
+  token_hash bytea not null unique check (octet_length(token_hash) = 32),
+  space text collate "C" not null references space (uri),
+  community text collate "C" not null references community_revision (community),
+  role text collate "C" not null,
+  until_ms bigint,
+  note text,
+  uses_left integer not null check (uses_left >= 0),
+  uses_max integer not null check (uses_max > 0),
+  expires_at_ms bigint not null,
+  made_by text collate "C" not null,
+  made_at_ms bigint not null,
+  revoked_by text collate "C",
+  revoked_at_ms bigint
+);
+create index invite_by_space on invite (space, id);
+create index invite_by_community on invite (community, expires_at_ms);
+
+-- Somebody asked to be put on a roster. A decision stays, so that whoever asks again can be told when they may.
+create table join_request (
+  space text collate "C" not null references space (uri),
+  did text collate "C" not null,
+  community text collate "C" not null references community_revision (community),
+  message text,
+  state text not null check (state in ('open', 'approved', 'declined')),
+  asked_at_ms bigint not null,
+  decided_by text collate "C",
+  decided_at_ms bigint,
+  reason text,
+  primary key (space, did),
+  check ((state = 'open') = (decided_at_ms is null))
+);
+create index join_request_open on join_request (space, asked_at_ms, did) where state = 'open';
+create index join_request_by_person on join_request (did) where state = 'open';
+create index join_request_by_community on join_request (community) where state = 'open';
+
+-- An act that can't be taken back, proposed by one person: it waits for a second one, or for its day, or for both. `input` is the
+-- call as it was made, so that what was approved is what is carried out.
+create table proposal (
+  id text collate "C" primary key,
+  community text collate "C" not null references community_revision (community),
+  act text collate "C" not null,
+  target text collate "C" not null,
+  input jsonb not null,
+  state text not null check (state in ('open', 'approved', 'done', 'cancelled')),
+  proposed_by text collate "C" not null,
+  proposed_at_ms bigint not null,
+  expires_at_ms bigint not null,
+  approved_by text collate "C",
+  due_at_ms bigint,
+  ended_by text collate "C",
+  ended_at_ms bigint,
+  check ((state in ('done', 'cancelled')) = (ended_at_ms is not null)),
+  check (state <> 'approved' or due_at_ms is not null)
+);
+create index proposal_by_community on proposal (community, id);
+create index proposal_due on proposal (due_at_ms) where state = 'approved';
+-- Of one act on one thing there is one proposal at a time.
+create unique index proposal_one_open on proposal (community, act, target) where state in ('open', 'approved');
+
+-- A roster that is brought in: its rows as they were sent, and what became of each. The rows are applied in batches, each in one
+-- transaction with the note that it was, so that a process that dies goes on where it stood.
+create table import (
+  id text collate "C" primary key,
+  space text collate "C" not null references space (uri),
+  community text collate "C" not null references community_revision (community),
+  state text not null check (state in ('open', 'running', 'done', 'cancelled')),
+  rows_given integer not null default 0,
+  rows_put integer not null default 0,
+  rows_same integer not null default 0,
+  rows_refused integer not null default 0,
+  begun_by text collate "C" not null,
+  begun_at_ms bigint not null,
+  touched_at_ms bigint not null
+);
+create index import_by_community on import (community, id);
+create index import_running on import (touched_at_ms) where state = 'running';
+create table import_row (
+  import text collate "C" not null references import (id) on delete cascade,
+  line integer not null check (line > 0),
+  did text collate "C",
+  role text collate "C",
+  since_ms bigint,
+  until_ms bigint,
+  fault text,
+  says text,
+  is_done boolean not null,
+  primary key (import, line)
+);
+create unique index import_row_person on import_row (import, did) where did is not null and fault is null;
+create index import_row_due on import_row (import, line) where not is_done;
+create index import_row_fault on import_row (import, line) where fault is not null;
+
+-- A community comes to its end after a notice; its row stays, so that its DID is known to have been one.
+alter table community drop constraint community_step_check;
+alter table community add constraint community_step_check
+  check (step in ('prepared', 'submitted', 'confirmed', 'opened', 'refused', 'deleted'));

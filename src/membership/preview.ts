@@ -1,0 +1,135 @@
+/**
+ * Who gains and who loses by a change: it is carried out in its transaction, looked at, and undone. So what is shown is what the
+ * change does, by the same code, and not what somebody believes that it does.
+ */
+import type * as defs from '../lexicons/community/reeve/defs.ts'
+import type { Did, SpaceUri } from '../names.ts'
+import { giveWay } from '../platform/clock.ts'
+import { type Tx, undone } from '../platform/database.ts'
+import { ACTIONS, type Action } from '../policy/roles.ts'
+import { holds, type Standing, standingOf } from '../policy/standing.ts'
+import { listPeopleIn, loadPeople, type PeopleIn } from './facts-store.ts'
+import type { AtOneRevision, KnownGraphs } from './graph.ts'
+import { type Facts, type FactsCtx, factsAbout, spacesThatLeadTo } from './standing-facts.ts'
+
+/** Whom a change may concern: people, or everybody who may come to stand in some spaces. */
+export interface Touched {
+  readonly people?: readonly Did[]
+  readonly spaces?: readonly SpaceUri[]
+  /** When the change begins to count, where that is later than now. */
+  readonly fromMs?: number | null
+}
+
+/** People looked at for one preview. Beyond that it says that it isn't complete: nobody's requests shall wait for a curious admin. */
+const PEOPLE_MAX = 10_000
+/** Changes that are listed one by one; the others are counted. */
+const LISTED_MAX = 200
+/** As long as other requests may wait for a preview. */
+const REST_EVERY_MS = 10
+
+/** The facts on both sides of a change, read while its transaction held the community. */
+export interface Trial {
+  readonly before: AtOneRevision<PeopleIn>
+  readonly after: AtOneRevision<PeopleIn>
+  readonly people: readonly Did[]
+  readonly isComplete: boolean
+  readonly fromMs: number | null
+}
+
+/**
+ * Carries `work` out twice, undoing it each time: once to learn whom it may concern, and once to see where they stand after it.
+ * Answers what `work` did, and the facts to compare.
+ */
+export async function tryOut<D extends { readonly touches?: Touched }>(
+  ctx: FactsCtx,
+  tx: Tx,
+  community: Did,
+  work: () => Promise<D>,
+): Promise<{ readonly done: D; readonly trial: Trial }> {
+  const first = await undone(tx, async () => {
+    const done = await work()
+    return { done, people: await peopleTouched(ctx, tx, community, done.touches ?? {}) }
+  })
+  const touches = first.done.touches ?? {}
+  const all = new Set([...first.people, ...(await peopleTouched(ctx, tx, community, touches))])
+  const people = [...all].slice(0, PEOPLE_MAX)
+  const before = await lookAt(ctx, tx, community, people)
+  const after = await undone(tx, async () => {
+    await work()
+    return lookAt(ctx, tx, community, people)
+  })
+  const isComplete = people.length === all.size
+  return { done: first.done, trial: { before, after, people, isComplete, fromMs: touches.fromMs ?? null } }
+}
+
+async function peopleTouched(ctx: FactsCtx, tx: Tx, community: Did, touches: Touched): Promise<readonly Did[]> {
+  const { people = [], spaces = [] } = touches
+  if (spaces.length === 0) return people
+  let found: readonly Did[] = []
+  const read = async (communities: readonly Did[], known: KnownGraphs) => {
+    const ways = new Set(spaces.flatMap((space) => [...spacesThatLeadTo(community, space, known)]))
+    found = await listPeopleIn(tx, [...ways], '', PEOPLE_MAX + 1)
+    return loadPeople(tx, communities, [], null)
+  }
+  await ctx.graphs.atOneRevision(tx, community, read)
+  return [...people, ...found]
+}
+
+async function lookAt(ctx: FactsCtx, tx: Tx, community: Did, people: readonly Did[]): Promise<AtOneRevision<PeopleIn>> {
+  const read = (communities: readonly Did[]) => loadPeople(tx, communities, people, null)
+  const found = await ctx.graphs.atOneRevision(tx, community, read)
+  if (!found) throw new TypeError('a community that is held is there')
+  return found
+}
+
+/**
+ * What the trial shows. Everybody is counted; what happens to whom in a space is listed for a caller who may see who is there,
+ * or who it is.
+ */
+export async function previewOf(ctx: FactsCtx, community: Did, caller: Facts, trial: Trial): Promise<defs.Preview> {
+  const callers = standingOf(caller)
+  const changes: defs.PreviewChange[] = []
+  let gaining = 0
+  let losing = 0
+  let restedMs = ctx.clock.monotonicMs()
+  for (const did of trial.people) {
+    if (ctx.clock.monotonicMs() - restedMs > REST_EVERY_MS) {
+      await giveWay()
+      restedMs = ctx.clock.monotonicMs()
+    }
+    const moved = differences(
+      standingAt(ctx, community, did, trial, 'before'),
+      standingAt(ctx, community, did, trial, 'after'),
+    )
+    if (moved.some(({ gains }) => gains.length > 0)) gaining += 1
+    if (moved.some(({ loses }) => loses.length > 0)) losing += 1
+    for (const { space, gains, loses } of moved) {
+      const isShown = did === caller.did || holds(callers, space, 'members.read')
+      if (isShown && changes.length < LISTED_MAX) changes.push({ did, space, gains, loses })
+    }
+  }
+  return { examined: trial.people.length, isComplete: trial.isComplete, gaining, losing, changes }
+}
+
+function standingAt(ctx: FactsCtx, community: Did, did: Did, trial: Trial, side: 'before' | 'after'): Standing {
+  const facts = factsAbout(ctx, community, did, trial[side])
+  return standingOf({ ...facts, nowMs: Math.max(facts.nowMs, trial.fromMs ?? facts.nowMs) })
+}
+
+interface Moved {
+  readonly space: SpaceUri
+  readonly gains: Action[]
+  readonly loses: Action[]
+}
+
+function differences(before: Standing, after: Standing): readonly Moved[] {
+  const moved: Moved[] = []
+  for (const space of new Set([...before.keys(), ...after.keys()])) {
+    const was = before.get(space)?.actions ?? new Set<Action>()
+    const is = after.get(space)?.actions ?? new Set<Action>()
+    const gains = ACTIONS.filter((action) => is.has(action) && !was.has(action))
+    const loses = ACTIONS.filter((action) => was.has(action) && !is.has(action))
+    if (gains.length + loses.length > 0) moved.push({ space, gains, loses })
+  }
+  return moved
+}

@@ -1,0 +1,32 @@
+/** `community.reeve.role.list`: what each role of a community allows, for those who stand in it. */
+import type * as lexicon from '../lexicons/community/reeve/role/list.ts'
+import type { Did } from '../names.ts'
+import { isoOf } from '../platform/clock.ts'
+import { ACTIONS, SHIPPED_DESCRIPTIONS, SHIPPED_ROLES } from '../policy/roles.ts'
+import { standingOf } from '../policy/standing.ts'
+import { type GovernanceCtx, notFound } from './governance.ts'
+import { requireDid } from './input.ts'
+import { listOwnRoles } from './role-store.ts'
+import { loadStandingFacts } from './standing-facts.ts'
+
+/** The shipped ones first, in their order, then the community's own. @throws Refusal('NotFound') for a caller who stands nowhere in it */
+export async function roleList(ctx: GovernanceCtx, caller: Did, params: lexicon.$Params): Promise<lexicon.$OutputBody> {
+  const community = requireDid(params.community, 'community')
+  const facts = await loadStandingFacts(ctx, ctx.db, community, caller)
+  if (!facts || standingOf(facts).size === 0) throw notFound()
+  const own = new Map((await listOwnRoles(ctx.db, community)).map((role) => [role.name, role]))
+  const names = [...new Set([...SHIPPED_ROLES.keys(), ...own.keys()])]
+  const roles = names.map((name) => {
+    const changed = own.get(name)
+    const description = changed ? changed.description : (SHIPPED_DESCRIPTIONS.get(name) ?? null)
+    const shipped = SHIPPED_ROLES.get(name)
+    return {
+      name,
+      actions: changed ? [...changed.actions] : ACTIONS.filter((action) => shipped?.has(action)),
+      ...(description === null ? {} : { description }),
+      origin: !changed ? 'shipped' : shipped ? 'changed' : 'own',
+      ...(changed ? { changedBy: changed.putBy, changedAt: isoOf(changed.putAtMs) } : {}),
+    }
+  })
+  return { roles, revision: facts.revision }
+}
