@@ -121,6 +121,8 @@ create index import_row_due on import_row (import, line) where not is_done;
 create index import_row_fault on import_row (import, line) where fault is not null;
 
 -- A community comes to its end after a notice; its row stays, so that its DID is known to have been one.
+alter table community_revision add column roll_ended boolean not null default false;
+create index community_roll_ended on community_revision (community) where roll_ended;
 alter table community drop constraint community_step_check;
 alter table community add constraint community_step_check
   check (step in ('prepared', 'submitted', 'confirmed', 'opened', 'refused', 'deleted'));

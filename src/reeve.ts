@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import manifest from '../package.json' with { type: 'json' }
 import { sealDue } from './audit/sealer.ts'
+import { carryOutDue } from './community/acts.ts'
 import { resumeMints } from './community/resume-mints.ts'
 import { forgetIssued, openIssuing } from './credential/store.ts'
 import type { House } from './doors/house.ts'
@@ -20,6 +21,7 @@ import { createDevelopmentKek, type Kek, openKek } from './keys/kek.ts'
 import { openVault } from './keys/vault.ts'
 import { Graphs } from './membership/graph.ts'
 import { Hosted } from './membership/hosted.ts'
+import { clearEndedRolls } from './membership/roll-end-store.ts'
 import { type Clock, repeat, sleep, systemClock } from './platform/clock.ts'
 import { type Config, readVariable } from './platform/config.ts'
 import { type Db, type OpenDatabase, openDatabase, tidyTables } from './platform/database.ts'
@@ -209,10 +211,15 @@ function startWorkers(house: House, opened: OpenDatabase) {
       RESUME_PAUSE_MS,
     ),
     repeat(
+      turn('proposals', () => carryOutDue(house)),
+      RESUME_PAUSE_MS,
+    ),
+    repeat(
       turn('sweep', async () => {
         await untilLessThan(SWEEP_MAX, () => forgetSpent(db, clock.nowSec(), SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetAnswers(db, clock.nowMs(), SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetIssued(db, clock.nowSec() - ISSUED_KEPT_SEC, SWEEP_MAX))
+        await untilLessThan(SWEEP_MAX, () => clearEndedRolls(db, SWEEP_MAX))
         house.vault.dropExpired()
         sweeps += 1
         if (sweeps % SWEEPS_PER_TIDYING === 0) await tidyTables(opened)

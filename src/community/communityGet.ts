@@ -2,10 +2,13 @@
 import type * as lexicon from '../lexicons/community/reeve/community/get.ts'
 import { type GovernanceCtx, notFound } from '../membership/governance.ts'
 import { requireDid } from '../membership/input.ts'
+import { loadWaiting } from '../membership/proposal-store.ts'
+import { isExpired, shownProposal } from '../membership/proposals.ts'
 import { loadStandingFacts } from '../membership/standing-facts.ts'
 import { type Did, rosterOf } from '../names.ts'
 import { isoOf } from '../platform/clock.ts'
 import { standingOf } from '../policy/standing.ts'
+import { COMMUNITY_DELETE } from './irreversible.ts'
 import { type Community, loadFounding } from './store.ts'
 
 /** For those who stand anywhere in it, and for its founder while it is being founded. @throws Refusal('NotFound') for others */
@@ -19,8 +22,10 @@ export async function communityGet(
   if (!community) throw notFound()
   const facts = await loadStandingFacts(ctx, ctx.db, did, caller)
   const stands = facts !== null && standingOf(facts).size > 0
-  const isFounding = community.step !== 'opened' && community.founder === caller
+  const isFounding = community.step !== 'opened' && community.step !== 'deleted' && community.founder === caller
   if (!stands && !isFounding) throw notFound()
+  const deletion = facts && (await loadWaiting(ctx.db, did, COMMUNITY_DELETE, did))
+  const isAnnounced = deletion !== null && !isExpired(deletion, ctx.clock.nowMs())
   return {
     did,
     name: community.name,
@@ -31,6 +36,8 @@ export async function communityGet(
     revision: facts?.revision ?? 0,
     createdAt: isoOf(community.createdAtMs),
     roster: rosterOf(did).uri,
+    ...(facts?.graph.isFrozen(rosterOf(did).uri) ? { isFrozen: true } : {}),
+    ...(isAnnounced ? { deletion: shownProposal(deletion) } : {}),
   }
 }
 

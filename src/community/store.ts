@@ -3,9 +3,13 @@ import { sql } from 'kysely'
 import type { PlcOperation } from '../identity/plc-operation.ts'
 import type { Did, DidKey, Handle } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
+import type { Permit } from '../policy/verdict.ts'
 
-/** How far a founding is known to be. `refused` is an end: the directory will never take this operation. */
-export type MintStep = 'prepared' | 'submitted' | 'confirmed' | 'opened' | 'refused'
+/**
+ * How far a founding is known to be. `refused` is an end: the directory will never take this operation. `deleted` is the end of a
+ * community that was opened.
+ */
+export type MintStep = 'prepared' | 'submitted' | 'confirmed' | 'opened' | 'refused' | 'deleted'
 export type MintFault = 'PlcRejected' | 'PlcConflict'
 export type CustodyKind = 'memberHeld' | 'custodial'
 
@@ -134,6 +138,21 @@ export async function moveStep(
 
 const UNFINISHED = ['prepared', 'submitted', 'confirmed'] as const
 
+/** Changes what people call a community. */
+export async function renameCommunity(
+  tx: Tx,
+  _permit: Permit<'community.configure'>,
+  did: Did,
+  name: string,
+): Promise<void> {
+  await tx.updateTable('community').set({ name }).where('did', '=', did).execute()
+}
+
+/** Notes that a community came to its end. Its handle is free for others. */
+export async function endCommunity(tx: Tx, _permit: Permit<'community.transfer'>, did: Did): Promise<void> {
+  await tx.updateTable('community').set({ step: 'deleted', handle: null }).where('did', '=', did).execute()
+}
+
 /** Some of the foundings under way, others each time: those that can't go on must not stand before those that can. */
 export async function listUnfinished(db: Db, limit: number): Promise<Did[]> {
   const rows = await db
@@ -169,6 +188,7 @@ export async function listCommunitiesOf(
     .selectFrom('community')
     .select(COLUMNS)
     .where('did', '>', after)
+    .where('step', '<>', 'deleted')
     .where((where) =>
       where.or([
         where.and([where('founder', '=', person), where('step', '<>', 'opened')]),

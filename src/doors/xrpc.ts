@@ -5,9 +5,15 @@
  */
 import { memberCheck } from '../access/memberCheck.ts'
 import { auditList } from '../community/auditList.ts'
+import { communityDelete } from '../community/communityDelete.ts'
+import { communityFreeze } from '../community/communityFreeze.ts'
 import { communityGet } from '../community/communityGet.ts'
 import { communityList } from '../community/communityList.ts'
 import { communityMint } from '../community/communityMint.ts'
+import { communityUpdate } from '../community/communityUpdate.ts'
+import { proposalApprove } from '../community/proposalApprove.ts'
+import { proposalCancel } from '../community/proposalCancel.ts'
+import { proposalList } from '../community/proposalList.ts'
 import { getSpaceCredential } from '../credential/getSpaceCredential.ts'
 import { federationListOffers } from '../federation/federationListOffers.ts'
 import { federationOffer } from '../federation/federationOffer.ts'
@@ -44,6 +50,12 @@ export const DOORS: readonly Door[] = [
   procedure(reeve.community.mint.main, 16 * KIB, 'founding', communityMint),
   query(reeve.community.get.main, 'governance', communityGet),
   query(reeve.community.list.main, 'governance', communityList),
+  procedure(reeve.community.update.main, 16 * KIB, 'governance', communityUpdate),
+  procedure(reeve.community.freeze.main, 16 * KIB, 'governance', communityFreeze),
+  procedure(reeve.community.delete.main, 16 * KIB, 'governance', communityDelete),
+  procedure(reeve.proposal.approve.main, 16 * KIB, 'governance', proposalApprove),
+  procedure(reeve.proposal.cancel.main, 16 * KIB, 'governance', proposalCancel),
+  query(reeve.proposal.list.main, 'governance', proposalList),
   procedure(reeve.space.create.main, 64 * KIB, 'governance', spaceCreate),
   procedure(reeve.space.update.main, 64 * KIB, 'governance', spaceUpdate),
   procedure(reeve.space.delete.main, 16 * KIB, 'governance', spaceDelete),

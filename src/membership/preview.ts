@@ -7,7 +7,7 @@ import type { Did, SpaceUri } from '../names.ts'
 import { giveWay } from '../platform/clock.ts'
 import { type Tx, undone } from '../platform/database.ts'
 import { ACTIONS, type Action } from '../policy/roles.ts'
-import { holds, type Standing, standingOf } from '../policy/standing.ts'
+import { holds, standingOf } from '../policy/standing.ts'
 import { listPeopleIn, loadPeople, type PeopleIn } from './facts-store.ts'
 import type { AtOneRevision, KnownGraphs } from './graph.ts'
 import { type Facts, type FactsCtx, factsAbout, spacesThatLeadTo } from './standing-facts.ts'
@@ -97,10 +97,7 @@ export async function previewOf(ctx: FactsCtx, community: Did, caller: Facts, tr
       await giveWay()
       restedMs = ctx.clock.monotonicMs()
     }
-    const moved = differences(
-      standingAt(ctx, community, did, trial, 'before'),
-      standingAt(ctx, community, did, trial, 'after'),
-    )
+    const moved = differences(mayAt(ctx, community, did, trial, 'before'), mayAt(ctx, community, did, trial, 'after'))
     if (moved.some(({ gains }) => gains.length > 0)) gaining += 1
     if (moved.some(({ loses }) => loses.length > 0)) losing += 1
     for (const { space, gains, loses } of moved) {
@@ -111,10 +108,21 @@ export async function previewOf(ctx: FactsCtx, community: Did, caller: Facts, tr
   return { examined: trial.people.length, isComplete: trial.isComplete, gaining, losing, changes }
 }
 
-function standingAt(ctx: FactsCtx, community: Did, did: Did, trial: Trial, side: 'before' | 'after'): Standing {
+type May = ReadonlyMap<SpaceUri, ReadonlySet<Action>>
+
+/** What somebody may do where, on one side of the trial. In a space that rests nobody reads or writes. */
+function mayAt(ctx: FactsCtx, community: Did, did: Did, trial: Trial, side: 'before' | 'after'): May {
   const facts = factsAbout(ctx, community, did, trial[side])
-  return standingOf({ ...facts, nowMs: Math.max(facts.nowMs, trial.fromMs ?? facts.nowMs) })
+  const standing = standingOf({ ...facts, nowMs: Math.max(facts.nowMs, trial.fromMs ?? facts.nowMs) })
+  return new Map(
+    [...standing].map(([space, { actions }]) => [
+      space,
+      facts.graph.isFrozen(space) ? actions.difference(AT_REST) : actions,
+    ]),
+  )
 }
+
+const AT_REST: ReadonlySet<Action> = new Set(['read', 'write'])
 
 interface Moved {
   readonly space: SpaceUri
@@ -122,11 +130,11 @@ interface Moved {
   readonly loses: Action[]
 }
 
-function differences(before: Standing, after: Standing): readonly Moved[] {
+function differences(before: May, after: May): readonly Moved[] {
   const moved: Moved[] = []
   for (const space of new Set([...before.keys(), ...after.keys()])) {
-    const was = before.get(space)?.actions ?? new Set<Action>()
-    const is = after.get(space)?.actions ?? new Set<Action>()
+    const was = before.get(space) ?? new Set<Action>()
+    const is = after.get(space) ?? new Set<Action>()
     const gains = ACTIONS.filter((action) => is.has(action) && !was.has(action))
     const loses = ACTIONS.filter((action) => was.has(action) && !is.has(action))
     if (gains.length + loses.length > 0) moved.push({ space, gains, loses })

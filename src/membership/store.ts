@@ -3,7 +3,7 @@
  *
  * Every function that changes governance demands a `Permit`; what it changes has been decided in the same transaction.
  */
-import { sql } from 'kysely'
+import { type Generated, sql } from 'kysely'
 import type { Did, SpaceName, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import { OWNER, parseAction } from '../policy/roles.ts'
@@ -12,7 +12,13 @@ import type { Permit } from '../policy/verdict.ts'
 
 declare module '../platform/database.ts' {
   interface Tables {
-    community_revision: { community: string; revision: number; graph_revision: number }
+    community_revision: {
+      community: string
+      revision: number
+      graph_revision: number
+      frozen_at_ms: number | null
+      roll_ended: Generated<boolean>
+    }
     space: {
       uri: string
       community: string
@@ -21,6 +27,9 @@ declare module '../platform/database.ts' {
       state: 'live' | 'deleted'
       created_by: string
       created_at_ms: number
+      frozen_at_ms: number | null
+      joining: Generated<'closed' | 'byRequest' | 'open'>
+      joining_role: string | null
     }
     person_edge: {
       into_space: string
@@ -208,6 +217,38 @@ export async function endSpace(tx: Tx, _permit: Permit<'space.delete'>, space: S
     .where((edge) => edge.or([edge('into_space', '=', uri), edge('from_space', '=', uri)]))
     .execute()
   await tx.deleteFrom('offer').where('space', '=', uri).execute()
+}
+
+/** Has a space rest, or wakes it. False: it was so already. */
+export async function freezeSpace(
+  tx: Tx,
+  _permit: Permit<'space.configure'>,
+  space: SpaceUri,
+  frozenAtMs: number | null,
+): Promise<boolean> {
+  const result = await tx
+    .updateTable('space')
+    .set({ frozen_at_ms: frozenAtMs })
+    .where('uri', '=', space)
+    .where('frozen_at_ms', frozenAtMs === null ? 'is not' : 'is', null)
+    .executeTakeFirst()
+  return result.numUpdatedRows === 1n
+}
+
+/** Has a whole community rest, or wakes it. False: it was so already. */
+export async function freezeCommunity(
+  tx: Tx,
+  _permit: Permit<'community.configure'>,
+  community: Did,
+  frozenAtMs: number | null,
+): Promise<boolean> {
+  const result = await tx
+    .updateTable('community_revision')
+    .set({ frozen_at_ms: frozenAtMs })
+    .where('community', '=', community)
+    .where('frozen_at_ms', frozenAtMs === null ? 'is not' : 'is', null)
+    .executeTakeFirst()
+  return result.numUpdatedRows === 1n
 }
 
 /** How many rows of a community there are of one kind, as far as `most` + 1: enough to tell whether a limit is reached. */

@@ -34,7 +34,7 @@ const ORDINARY: ReadonlySet<Action> = new Set(['read', 'write', 'members.read'])
 export const isManaging = (action: Action): boolean => !ORDINARY.has(action)
 
 /** The action by which an owner is told from everybody else: no other shipped role has it, and no role can be given it. */
-export const OWNER_MARK: Action = 'community.transfer'
+export const OWNER_MARK = 'community.transfer' satisfies Action
 export const OWNER = 'owner'
 
 /** Role name → the actions it allows, as one community understands them. */

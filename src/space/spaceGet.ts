@@ -24,6 +24,7 @@ export async function spaceGet(ctx: GovernanceCtx, caller: Did, params: lexicon.
     readPolicy: renderPolicy(space.readPolicy),
     writePolicy: renderPolicy(space.writePolicy),
     appAccess: renderAppAccess(),
+    ...(facts.graph.isFrozen(space.uri) ? { isFrozen: true } : {}),
     revision: facts.revision,
   }
 }

@@ -1,21 +1,22 @@
 /** `community.reeve.space.update`: a space's name, description and policies. What is left out stays as it is. */
 import type * as lexicon from '../lexicons/community/reeve/space/update.ts'
-import { changeCommunity, type GovernanceCtx, notFound, required } from '../membership/governance.ts'
+import { changeCommunity } from '../membership/governance.ts'
 import { requireReason, requireShownName, requireSpace } from '../membership/input.ts'
+import { type ActCtx, carryOutOrPropose } from '../membership/proposals.ts'
 import type { Did, SpaceName } from '../names.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
-import { decideAct } from '../policy/decide.ts'
-import { decideOpening } from '../policy/decide-spaces.ts'
 import { Refusal } from '../refusals.ts'
+import { changeSettings, letsPublicIn, OPENING, settingsAfter } from './irreversible.ts'
 import { isRecordless, parsePolicy } from './settings.ts'
-import { loadSpace, type SpaceSettings, saveSettings } from './store.ts'
+import type { SpaceSettings } from './store.ts'
 
 /**
+ * Letting the public in waits until somebody else approves it, where the community has another owner.
  * Order of checks: the input (InvalidRequest, UnsupportedPolicy); the space is there and the caller stands in it (NotFound); may
  * configure it (Forbidden), and is an owner where the public is let in or put out.
  */
 export async function spaceUpdate(
-  ctx: GovernanceCtx,
+  ctx: ActCtx,
   actor: Did,
   input: lexicon.$InputBody,
   { idempotency }: ProcedureCall,
@@ -32,34 +33,15 @@ export async function spaceUpdate(
     isDryRun: input.dryRun,
     idempotency,
   }
-  return changeCommunity(ctx, call, async (tx, actorFacts) => {
-    const before = await loadSpace(tx, space.uri)
-    if (!before) throw notFound()
-    const after: SpaceSettings = { ...settingsOf(before), ...given }
-    const isOpening = after.readPolicy !== before.readPolicy || after.writePolicy !== before.writePolicy
-    const decision = isOpening
-      ? decideOpening(actorFacts, actor, space.uri)
-      : decideAct(actorFacts, actor, 'space.configure', space.uri)
-    const permit = required(decision)
-    const isSame = JSON.stringify(settingsOf(before)) === JSON.stringify(after)
-    if (!isSame) await saveSettings(tx, permit, space.uri, after)
-    const { readPolicy, writePolicy } = after
-    const details = {
-      readPolicy,
-      writePolicy,
-      readPolicyBefore: before.readPolicy,
-      writePolicyBefore: before.writePolicy,
-    }
-    return { answer: {}, changed: isSame ? 'nothing' : 'roster', because: decision.because, details }
+  return changeCommunity(ctx, call, async (tx, actorFacts, nowMs) => {
+    const { before, after } = await settingsAfter(tx, space, given)
+    if (!letsPublicIn(before, after)) return changeSettings(tx, actorFacts, space, given)
+    return carryOutOrPropose(ctx, tx, OPENING, {
+      ...{ actor: actorFacts, target: space.uri, nowMs, isDryRun: input.dryRun },
+      input: { space: space.uri, given },
+    })
   })
 }
-
-const settingsOf = ({ name, description, readPolicy, writePolicy }: SpaceSettings): SpaceSettings => ({
-  name,
-  description,
-  readPolicy,
-  writePolicy,
-})
 
 function givenSettings(input: lexicon.$InputBody, space: SpaceName): Partial<SpaceSettings> {
   const { name, description, readPolicy, writePolicy } = input

@@ -9,7 +9,7 @@ import { type FakePlc, startFakePlc } from '../kit/fake-plc.ts'
 import { makeDelegation, makeDpopProof, makeKey, makeServiceJwt } from '../kit/tokens.ts'
 import { openWire, statusOf } from '../kit/wire.ts'
 import { type Answer, EXCHANGE_PATH, exchangeRequest, type Person, type RawRequest, spaceOf } from '../kit/world.ts'
-import { goodInputs, makeDoomed } from './good-inputs.ts'
+import { type Doomed, goodInputs, makeDoomed } from './good-inputs.ts'
 import { countIssued, holdings, openStage, type Stage } from './stage.ts'
 
 let plc: FakePlc
@@ -193,7 +193,7 @@ describe('at the exchange', () => {
 const procedures = DOORS.filter((door) => door.method.type === 'procedure')
 const queries = DOORS.filter((door) => door.method.type === 'query')
 
-let doomed: string[] = []
+let doomed: Doomed = { spaces: [], proposals: [] }
 const GOOD = goodInputs(
   () => stage,
   () => doomed,

@@ -13,7 +13,7 @@ import {
   type TestKey,
 } from '../kit/tokens.ts'
 import { type Answer, EXCHANGE_PATH, exchangeRequest, type Person, spaceOf } from '../kit/world.ts'
-import { goodInputs, makeDoomed } from './good-inputs.ts'
+import { type Doomed, goodInputs, makeDoomed } from './good-inputs.ts'
 import { holdings, openStage, type Stage } from './stage.ts'
 
 let stage: Stage
@@ -30,7 +30,7 @@ beforeAll(async () => {
 })
 afterAll(() => stage.close())
 
-let doomed: string[] = []
+let doomed: Doomed = { spaces: [], proposals: [] }
 const GOOD = goodInputs(
   () => stage,
   () => doomed,

@@ -1,20 +1,44 @@
 /** What each door takes from alice, who may: so that only what a test does to it can be refused. */
+import { rosterOf } from '../../src/names.ts'
 import type { Stage } from './stage.ts'
 
-/** How many spaces can be deleted by the calls of one file. */
+/** How many calls of one file can use something up. */
 const DOOMED = 60
+/** Approved at two doors. */
+const PROPOSED = 200
 
-/** Spaces that are there to be deleted: no other call can be made twice and be good both times. */
-export async function makeDoomed(stage: Stage): Promise<string[]> {
+/** What is there to be used up: no other call can be made twice and be good both times. */
+export interface Doomed {
+  readonly spaces: string[]
+  readonly proposals: string[]
+}
+
+/** Spaces to be deleted, and proposals of another owner to be approved or cancelled. */
+export async function makeDoomed(stage: Stage): Promise<Doomed> {
   const spaces: string[] = []
   while (spaces.length < DOOMED) spaces.push(await stage.world.makeSpace(stage.alice, stage.community))
-  return spaces
+  return { spaces, proposals: await makeProposals(stage, PROPOSED) }
+}
+
+/** Proposals to end alice's community, by a second owner of it. People can make one only on one thing. */
+export async function makeProposals({ world, alice, community }: Stage, count: number): Promise<string[]> {
+  const olga = await world.person()
+  const roster = rosterOf(community).uri
+  await alice.call('community.reeve.member.put', { space: roster, did: olga.did, role: 'owner' })
+  const nowMs = world.clock.nowMs()
+  const ids = Array.from({ length: count }, (_, nth) => `proposal${nth}`)
+  const rows = ids.map((id) => ({
+    ...{ id, community, act: 'community.delete', target: `nothing ${id}`, input: '{}', state: 'open' as const },
+    ...{ proposed_by: olga.did, proposed_at_ms: nowMs, expires_at_ms: nowMs + 86_400_000 },
+  }))
+  await world.database.db.insertInto('proposal').values(rows).execute()
+  return ids
 }
 
 type Input = Record<string, unknown>
 
 /** By method. A new door without a row here fails the tests. */
-export const goodInputs = (stage: () => Stage, doomed: () => string[]): Readonly<Record<string, () => Input>> => ({
+export const goodInputs = (stage: () => Stage, doomed: () => Doomed): Readonly<Record<string, () => Input>> => ({
   'com.atproto.space.getSpaceCredential': () => ({ space: stage().forum }),
   'community.reeve.community.mint': () => ({
     name: 'Beekeepers',
@@ -22,9 +46,16 @@ export const goodInputs = (stage: () => Stage, doomed: () => string[]): Readonly
   }),
   'community.reeve.community.get': () => ({ community: stage().community }),
   'community.reeve.community.list': () => ({}),
+  'community.reeve.community.update': () => ({ community: stage().community, name: 'Gardeners' }),
+  'community.reeve.community.freeze': () => ({ space: stage().forum, isFrozen: false }),
+  // Looked at, and not done: the others need the community.
+  'community.reeve.community.delete': () => ({ community: stage().community, dryRun: true }),
+  'community.reeve.proposal.approve': () => ({ proposal: doomed().proposals.shift() ?? '' }),
+  'community.reeve.proposal.cancel': () => ({ proposal: doomed().proposals.shift() ?? '' }),
+  'community.reeve.proposal.list': () => ({ community: stage().community }),
   'community.reeve.space.create': () => ({ community: stage().community, spaceType: 'com.atmoboards.forum' }),
   'community.reeve.space.update': () => ({ space: stage().forum, name: 'Forum' }),
-  'community.reeve.space.delete': () => ({ space: doomed().shift() ?? '' }),
+  'community.reeve.space.delete': () => ({ space: doomed().spaces.shift() ?? '' }),
   'community.reeve.space.describe': () => ({ space: stage().forum }),
   'community.reeve.space.get': () => ({ space: stage().forum }),
   'community.reeve.space.list': () => ({ community: stage().community }),

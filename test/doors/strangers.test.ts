@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DOORS } from '../../src/doors/xrpc.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
 import type { Answer } from '../kit/world.ts'
+import { makeProposals } from './good-inputs.ts'
 import { holdings, openStage, type Stage } from './stage.ts'
 
 const unknownDid = `did:plc:${'q'.repeat(24)}`
@@ -11,14 +12,22 @@ const R = 'community.reeve'
 
 describe('the admin of one community', () => {
   let stage: Stage
+  let waiting: string
   beforeAll(async () => {
     stage = await openStage()
+    waiting = (await makeProposals(stage, 1))[0] ?? ''
   })
   afterAll(() => stage.close())
 
   /** What of another community, or of one that doesn't exist, each door is asked for. */
   const ASKS: Readonly<Record<string, (of: { community: string; space: string }) => object>> = {
     [`${R}.community.get`]: ({ community }) => ({ community }),
+    [`${R}.community.update`]: ({ community }) => ({ community, name: 'Mine' }),
+    [`${R}.community.freeze`]: ({ space }) => ({ space, isFrozen: true }),
+    [`${R}.community.delete`]: ({ community }) => ({ community }),
+    [`${R}.proposal.approve`]: ({ community }) => ({ proposal: community === unknownDid ? 'none' : waiting }),
+    [`${R}.proposal.cancel`]: ({ community }) => ({ proposal: community === unknownDid ? 'none' : waiting }),
+    [`${R}.proposal.list`]: ({ community }) => ({ community }),
     [`${R}.space.create`]: ({ community }) => ({ community, spaceType: 'com.atmoboards.forum' }),
     [`${R}.space.update`]: ({ space }) => ({ space, name: 'Mine' }),
     [`${R}.space.delete`]: ({ space }) => ({ space }),

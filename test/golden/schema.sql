@@ -67,9 +67,11 @@ table community_revision
   revision bigint not null default 0
   graph_revision bigint not null default 0
   frozen_at_ms bigint
+  roll_ended boolean not null default false
   constraint community_revision_graph_revision_check CHECK ((graph_revision >= 0))
   constraint community_revision_pkey PRIMARY KEY (community)
   constraint community_revision_revision_check CHECK ((revision >= 0))
+  CREATE INDEX community_roll_ended ON public.community_revision USING btree (community) WHERE roll_ended
 
 table dek
   community text collate "C" not null

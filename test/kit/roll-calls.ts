@@ -5,6 +5,7 @@
  * `member.resolve` of the space, `member.reach` of the person. The model goes along only to know who may ask.
  */
 import { memberCheck } from '../../src/access/memberCheck.ts'
+import { proposalApprove } from '../../src/community/proposalApprove.ts'
 import { federationOffer } from '../../src/federation/federationOffer.ts'
 import { federationWithdraw } from '../../src/federation/federationWithdraw.ts'
 import { memberBan } from '../../src/membership/memberBan.ts'
@@ -14,7 +15,7 @@ import { memberReach } from '../../src/membership/memberReach.ts'
 import { memberRemove } from '../../src/membership/memberRemove.ts'
 import { memberResolve } from '../../src/membership/memberResolve.ts'
 import { memberUnban } from '../../src/membership/memberUnban.ts'
-import { type Did, ROLE_SPACE_TYPE, rosterOf, type SpaceUri, spaceUriOf } from '../../src/names.ts'
+import { type Did, parseSpaceUri, ROLE_SPACE_TYPE, rosterOf, type SpaceUri, spaceUriOf } from '../../src/names.ts'
 import { isoOf } from '../../src/platform/clock.ts'
 import type { Db } from '../../src/platform/database.ts'
 import type { UserPolicy } from '../../src/policy/decide.ts'
@@ -79,13 +80,14 @@ function act(roll: Roll, names: Names, deed: Deed): Promise<unknown> {
     case 'leave':
       return memberLeave(roll, by, { space: names.uri(deed.space) } as Input<typeof memberLeave>, once())
     case 'delete':
-      return spaceDelete(roll, by, { space: names.uri(deed.space) } as Input<typeof spaceDelete>, once())
+      return agreed(roll, spaceDelete(roll, by, { space: names.uri(deed.space) } as Input<typeof spaceDelete>, once()))
     case 'make':
       return make(roll, names, by, deed.space)
     case 'open':
     case 'close': {
       const policies = policiesOf(deed.uses, deed.does === 'open' ? 'public' : 'memberList')
-      return spaceUpdate(roll, by, { space: names.uri(deed.space), ...policies } as Input<typeof spaceUpdate>, once())
+      const input = { space: names.uri(deed.space), ...policies } as Input<typeof spaceUpdate>
+      return agreed(roll, spaceUpdate(roll, by, input, once()))
     }
     case 'offer': {
       const input = { space: names.uri(deed.space), to: names.did(deed.to) }
@@ -96,6 +98,25 @@ function act(roll: Roll, names: Names, deed: Deed): Promise<unknown> {
       return federationWithdraw(roll, by, input as Input<typeof federationWithdraw>, once())
     }
   }
+}
+
+/** What has to wait for a second owner is approved by one at once: stories tell of what is done. */
+async function agreed(roll: Roll, asked: ReturnType<typeof spaceDelete>): Promise<void> {
+  const { proposal } = await asked
+  if (!proposal) return
+  const community = parseSpaceUri(proposal.target)?.authority as Did
+  const owners = await roll.db
+    .selectFrom('person_edge')
+    .select('did')
+    .where('into_space', '=', rosterOf(community).uri)
+    .where('role', '=', 'owner')
+    .where('did', '<>', proposal.proposedBy)
+    .execute()
+  for (const { did } of owners) {
+    const approval = proposalApprove(roll, did as Did, { proposal: proposal.id }, once())
+    if ((await verdictOf(() => approval)) === 'accepted') return
+  }
+  throw new Error('nobody could agree')
 }
 
 function make(roll: Roll, names: Names, by: Did, { name, community, kind, publicFor }: StorySpace): Promise<unknown> {

@@ -7,6 +7,7 @@ export * as community from "./reeve/community.ts";
 export * as defs from "./reeve/defs.ts";
 export * as federation from "./reeve/federation.ts";
 export * as member from "./reeve/member.ts";
+export * as proposal from "./reeve/proposal.ts";
 export * as role from "./reeve/role.ts";
 export * as service from "./reeve/service.ts";
 export * as space from "./reeve/space.ts";

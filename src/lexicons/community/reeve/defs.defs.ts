@@ -72,3 +72,68 @@ export type { PreviewChange };
 const previewChange = /*#__PURE__*/ l.typedObject<PreviewChange>($nsid, "previewChange", /*#__PURE__*/ l.object({"did":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"space":/*#__PURE__*/ l.string({"maxLength":1200}),"gains":/*#__PURE__*/ l.array(/*#__PURE__*/ l.string({"maxLength":64}), {"maxLength":64}),"loses":/*#__PURE__*/ l.array(/*#__PURE__*/ l.string({"maxLength":64}), {"maxLength":64})}));
 
 export { previewChange };
+
+/** An act that can't be taken back, and how far it is. */
+type Proposal = { $type?: "community.reeve.defs#proposal";
+
+  /**
+   * Its name, for approving and cancelling.
+   */
+  "id":string;
+
+  /**
+   * What shall be done.
+   */
+  "act":"space.delete" | "space.open" | "community.delete" | "member.transferOwnership" | l.UnknownString;
+
+  /**
+   * The space, as at://<authority>/space/<type>/<skey>, or the community.
+   */
+  "target":string;
+
+  /**
+   * open: waits for a second person; approved: waits for its day; done; cancelled.
+   */
+  "state":"open" | "approved" | "done" | "cancelled" | l.UnknownString;
+
+  /**
+   * Who proposed it.
+   */
+  "proposedBy":l.DidString;
+
+  /**
+   * When.
+   */
+  "proposedAt":l.DatetimeString;
+
+  /**
+   * Until when it may be approved.
+   */
+  "expiresAt":l.DatetimeString;
+
+  /**
+   * Who approved it.
+   */
+  "approvedBy"?:l.DidString;
+
+  /**
+   * When it will be, or was to be, carried out.
+   */
+  "dueAt"?:l.DatetimeString;
+
+  /**
+   * Who carried it out or cancelled it; the community itself where it expired or nobody could do it any more.
+   */
+  "endedBy"?:l.DidString;
+
+  /**
+   * When.
+   */
+  "endedAt"?:l.DatetimeString };
+
+export type { Proposal };
+
+/** An act that can't be taken back, and how far it is. */
+const proposal = /*#__PURE__*/ l.typedObject<Proposal>($nsid, "proposal", /*#__PURE__*/ l.object({"id":/*#__PURE__*/ l.string({"maxLength":64}),"act":/*#__PURE__*/ l.string<{"knownValues":["space.delete","space.open","community.delete","member.transferOwnership"],"maxLength":64}>({"maxLength":64}),"target":/*#__PURE__*/ l.string({"maxLength":1200}),"state":/*#__PURE__*/ l.string<{"knownValues":["open","approved","done","cancelled"],"maxLength":32}>({"maxLength":32}),"proposedBy":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"proposedAt":/*#__PURE__*/ l.string({"format":"datetime"}),"expiresAt":/*#__PURE__*/ l.string({"format":"datetime"}),"approvedBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"dueAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"endedBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"endedAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"}))}));
+
+export { proposal };

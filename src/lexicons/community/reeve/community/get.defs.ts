@@ -3,6 +3,7 @@
  */
 
 import { l } from "@atproto/lex-schema";
+import * as ReeveDefs from "../defs.defs.ts";
 
 const $nsid = "community.reeve.community.get";
 
@@ -14,7 +15,7 @@ export const $params = /*#__PURE__*/ l.params({"community":/*#__PURE__*/ l.strin
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $output = /*#__PURE__*/ l.jsonPayload({"did":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"name":/*#__PURE__*/ l.string(),"handle":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"handle"})),"status":/*#__PURE__*/ l.string<{"knownValues":["prepared","submitted","confirmed","active","refused"]}>(),"custody":/*#__PURE__*/ l.string<{"knownValues":["memberHeld","custodial"]}>(),"recoveryKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"revision":/*#__PURE__*/ l.integer({"minimum":0}),"createdAt":/*#__PURE__*/ l.string({"format":"datetime"}),"roster":/*#__PURE__*/ l.string()});
+export const $output = /*#__PURE__*/ l.jsonPayload({"did":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"name":/*#__PURE__*/ l.string(),"handle":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"handle"})),"status":/*#__PURE__*/ l.string<{"knownValues":["prepared","submitted","confirmed","active","refused"]}>(),"custody":/*#__PURE__*/ l.string<{"knownValues":["memberHeld","custodial"]}>(),"recoveryKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"revision":/*#__PURE__*/ l.integer({"minimum":0}),"createdAt":/*#__PURE__*/ l.string({"format":"datetime"}),"roster":/*#__PURE__*/ l.string(),"isFrozen":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"deletion":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.Proposal>((() => ReeveDefs.proposal) as any))});
 
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;

@@ -20,7 +20,7 @@ export const $input = /*#__PURE__*/ l.jsonPayload({"space":/*#__PURE__*/ l.strin
 export type $Input<B = l.BinaryData> = l.InferPayload<typeof $input, B>;
 export type $InputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $input, B>;
 
-export const $output = /*#__PURE__*/ l.jsonPayload({"revision":/*#__PURE__*/ l.integer({"minimum":0}),"preview":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.Preview>((() => ReeveDefs.preview) as any))});
+export const $output = /*#__PURE__*/ l.jsonPayload({"revision":/*#__PURE__*/ l.integer({"minimum":0}),"preview":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.Preview>((() => ReeveDefs.preview) as any)),"proposal":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.Proposal>((() => ReeveDefs.proposal) as any)),"needsApproval":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean())});
 
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;

@@ -1,0 +1,31 @@
+/** The end of a community: announced to its owners for a week, during which any of them can stop it. */
+import { required, rosterUri } from '../membership/governance.ts'
+import type { Act } from '../membership/proposals.ts'
+import { endRoll } from '../membership/roll-end-store.ts'
+import { decideAct } from '../policy/decide.ts'
+import { OWNER_MARK } from '../policy/roles.ts'
+import { endCommunity } from './store.ts'
+
+/** As the proposal and the audit name it. */
+export const COMMUNITY_DELETE = 'community.delete'
+
+const NOTICE_MS = 7 * 24 * 60 * 60 * 1000
+
+/**
+ * Every space comes to its end in one transaction, and with them everybody's standing; the rows of the rosters are cleared away
+ * afterwards. The keys stay sealed as they are, and the DID is not touched: whoever holds the recovery key has it still.
+ */
+export const DELETION: Act = {
+  name: COMMUNITY_DELETE,
+  graceMs: NOTICE_MS,
+  judge: async (_ctx, _tx, actor) =>
+    required(decideAct(actor, actor.did, OWNER_MARK, rosterUri(actor.graph.community))),
+  async carryOut(_ctx, tx, actor) {
+    const { community } = actor.graph
+    const permit = required(decideAct(actor, actor.did, OWNER_MARK, rosterUri(community)))
+    await endRoll(tx, permit, community)
+    await endCommunity(tx, permit, community)
+    const touches = { spaces: [...new Set(actor.graph.edges.map(({ into }) => into)), rosterUri(community)] }
+    return { answer: {}, changed: 'graph', because: permit.because, touches }
+  },
+}

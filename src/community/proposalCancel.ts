@@ -1,0 +1,43 @@
+/** `community.reeve.proposal.cancel`: what was proposed is not done. */
+import type * as lexicon from '../lexicons/community/reeve/proposal/cancel.ts'
+import { changeCommunity, type GovernanceCtx, notFound, rosterUri } from '../membership/governance.ts'
+import { endProposal, loadProposal } from '../membership/proposal-store.ts'
+import { isExpired, notOpen } from '../membership/proposals.ts'
+import type { Did } from '../names.ts'
+import type { ProcedureCall } from '../platform/idempotency.ts'
+import { OWNER_MARK } from '../policy/roles.ts'
+import { holds, standingOf } from '../policy/standing.ts'
+import { Refusal } from '../refusals.ts'
+
+/**
+ * Who proposed it may stop it, and every owner: to stop something takes one. Order of checks: there is such a proposal, in a
+ * community where the caller stands (NotFound); Forbidden; it waits still (ProposalNotOpen).
+ */
+export async function proposalCancel(
+  ctx: GovernanceCtx,
+  actor: Did,
+  input: lexicon.$InputBody,
+  { idempotency }: ProcedureCall,
+): Promise<lexicon.$OutputBody> {
+  const proposal = await loadProposal(ctx.db, input.proposal)
+  if (!proposal) throw notFound()
+  const { id, community, target } = proposal
+  const call = {
+    community,
+    actor,
+    action: 'proposal.cancel',
+    target,
+    subject: proposal.proposedBy,
+    ifRevision: input.ifRevision,
+    idempotency,
+  }
+  return changeCommunity(ctx, call, async (tx, actorFacts, nowMs) => {
+    const isOwner = holds(standingOf(actorFacts), rosterUri(community), OWNER_MARK)
+    if (!isOwner && proposal.proposedBy !== actor) throw new Refusal('Forbidden', 'it is not yours to stop')
+    const now = await loadProposal(tx, id)
+    if (!now || isExpired(now, nowMs) || (now.state !== 'open' && now.state !== 'approved')) throw notOpen()
+    await endProposal(tx, id, 'cancelled', { by: actor, nowMs })
+    const details = { proposal: id, act: now.act }
+    return { answer: {}, changed: 'roster', because: [{ rule: 'self', from: actor }], details }
+  })
+}

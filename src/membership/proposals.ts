@@ -1,0 +1,168 @@
+/**
+ * Acts that can't be taken back. Where a community has a second owner, one person proposes and another approves; some acts wait
+ * for a day besides, on which nothing has to happen for them to be carried out, and until which every owner can stop them. So
+ * neither a stolen session nor a bad evening is enough to end what others built.
+ */
+import { appendChained } from '../audit/store.ts'
+import type { Did, SpaceUri } from '../names.ts'
+import { isoOf } from '../platform/clock.ts'
+import { type Tx, withTransaction } from '../platform/database.ts'
+import { freshTid, type Random } from '../platform/random.ts'
+import type { Permit } from '../policy/verdict.ts'
+import { Refusal } from '../refusals.ts'
+import { type Changed, type GovernanceCtx, notFound, rosterUri } from './governance.ts'
+import {
+  approveProposal,
+  endProposal,
+  insertProposal,
+  loadProposal,
+  loadWaiting,
+  type Proposal,
+} from './proposal-store.ts'
+import { type Facts, loadGroundedFacts } from './standing-facts.ts'
+import { countOtherOwners, lockRevisions, raiseRevisions } from './store.ts'
+
+export type ActCtx = GovernanceCtx & { readonly random: Random }
+
+/** An act that can't be taken back. `input` is the call, as it is kept while it waits. */
+export interface Act {
+  /** As the audit and the proposal name it. */
+  readonly name: string
+  /** How long it waits once nobody has to be asked any more. */
+  readonly graceMs: number
+  /** Whether the actor may do it now. @throws Refusal */
+  readonly judge: (ctx: ActCtx, tx: Tx, actor: Facts, input: unknown) => Promise<Permit>
+  /** Judges again, and does it. @throws Refusal */
+  readonly carryOut: (ctx: ActCtx, tx: Tx, actor: Facts, input: unknown, nowMs: number) => Promise<Changed<object>>
+}
+
+/** How long a proposal may wait for its second person. */
+const OPEN_MAX_MS = 7 * 24 * 60 * 60 * 1000
+
+export interface Proposed {
+  readonly proposal?: ReturnType<typeof shownProposal>
+  readonly needsApproval?: boolean
+}
+
+interface Asked {
+  readonly actor: Facts
+  readonly target: SpaceUri | Did
+  readonly input: unknown
+  readonly nowMs: number
+  readonly isDryRun: boolean | undefined
+}
+
+/**
+ * Carries an act out at once when nobody else has to be asked and it has no day to wait for; else it is kept as a proposal. A dry
+ * run shows what the act will do, and whether it will wait. Asking for what is proposed already changes nothing.
+ */
+export async function carryOutOrPropose(ctx: ActCtx, tx: Tx, act: Act, asked: Asked): Promise<Changed<Proposed>> {
+  const { actor, target, input, nowMs } = asked
+  const community = actor.graph.community
+  const permit = await act.judge(ctx, tx, actor, input)
+  const needsApproval = (await countOtherOwners(tx, rosterUri(community), actor.did, nowMs)) > 0
+  if (asked.isDryRun) {
+    const done = await act.carryOut(ctx, tx, actor, input, nowMs)
+    return { ...done, answer: { ...done.answer, needsApproval } }
+  }
+  if (!needsApproval && act.graceMs === 0) return act.carryOut(ctx, tx, actor, input, nowMs)
+
+  const waiting = await loadWaiting(tx, community, act.name, target)
+  if (waiting && !isExpired(waiting, nowMs)) {
+    return { answer: { proposal: shownProposal(waiting) }, changed: 'nothing', because: permit.because }
+  }
+  if (waiting) await endProposal(tx, waiting.id, 'cancelled', { by: community, nowMs })
+  const proposal: Proposal = {
+    id: freshTid(nowMs, ctx.random),
+    community,
+    act: act.name,
+    target,
+    input,
+    state: needsApproval ? 'open' : 'approved',
+    proposedBy: actor.did,
+    proposedAtMs: nowMs,
+    expiresAtMs: nowMs + OPEN_MAX_MS,
+    approvedBy: null,
+    dueAtMs: needsApproval ? null : nowMs + act.graceMs,
+    endedBy: null,
+    endedAtMs: null,
+  }
+  await insertProposal(tx, permit, proposal)
+  return {
+    answer: { proposal: shownProposal(proposal) },
+    changed: 'roster',
+    because: permit.because,
+    recordedAs: 'proposal.make',
+    details: { proposal: proposal.id, act: act.name },
+  }
+}
+
+/**
+ * A second person approves. Order of checks: they might do it themself (NotFound, Forbidden, EscalationDenied); it is open
+ * (ProposalNotOpen); they aren't the one who proposed it (Forbidden); who did may do it still (ProposalNotOpen).
+ */
+export async function approve(ctx: ActCtx, tx: Tx, act: Act, about: { actor: Facts; id: string; nowMs: number }) {
+  const { actor, id, nowMs } = about
+  const proposal = await loadProposal(tx, id)
+  if (!proposal || proposal.act !== act.name) throw notFound()
+  const permit = await act.judge(ctx, tx, actor, proposal.input)
+  if (proposal.state !== 'open' || isExpired(proposal, nowMs)) throw notOpen()
+  if (proposal.proposedBy === actor.did)
+    throw new Refusal('Forbidden', 'somebody else has to approve what you proposed')
+  await requireStillAllowed(ctx, tx, act, proposal)
+  const details = { proposal: id, act: act.name, proposedBy: proposal.proposedBy }
+  if (act.graceMs > 0) {
+    await approveProposal(tx, permit, id, nowMs + act.graceMs)
+    const answer = { dueAt: isoOf(nowMs + act.graceMs) }
+    return { answer, changed: 'roster' as const, because: permit.because, details }
+  }
+  const done = await act.carryOut(ctx, tx, actor, proposal.input, nowMs)
+  await endProposal(tx, id, 'done', { by: actor.did, nowMs })
+  return { ...done, answer: {}, recordedAs: act.name, details: { ...done.details, ...details } }
+}
+
+/** Whoever proposed it may have lost the power to since. */
+async function requireStillAllowed(ctx: ActCtx, tx: Tx, act: Act, { community, proposedBy, input }: Proposal) {
+  const proposer = await loadGroundedFacts(ctx, tx, community, proposedBy)
+  try {
+    if (!proposer) throw notFound()
+    await act.judge(ctx, tx, proposer, input)
+  } catch (error) {
+    if (error instanceof Refusal) throw notOpen()
+    throw error
+  }
+}
+
+/** Ends what was due and nobody could do any more: who proposed it may not, or it is not there any more. */
+export async function endUnattended(ctx: ActCtx, { id, community, act, target, proposedBy }: Proposal): Promise<void> {
+  await withTransaction(ctx.db, async (tx) => {
+    if (!(await lockRevisions(tx, community))) return
+    if ((await loadProposal(tx, id))?.state !== 'approved') return
+    const nowMs = ctx.clock.nowMs()
+    await endProposal(tx, id, 'cancelled', { by: community, nowMs })
+    const revision = await raiseRevisions(tx, community, { graph: false })
+    const fact = { community, atMs: nowMs, actor: community, action: 'proposal.lapse', target, subject: proposedBy }
+    await appendChained(tx, { ...fact, because: { reasons: [], revision, proposal: id, act } })
+  })
+}
+
+/** An approved one waits for its day as long as that takes. */
+export const isExpired = ({ state, expiresAtMs }: Proposal, nowMs: number): boolean =>
+  state === 'open' && expiresAtMs <= nowMs
+
+export const notOpen = (): Refusal => new Refusal('ProposalNotOpen', 'it does not wait to be approved any more')
+
+/** A proposal as people see it. */
+export const shownProposal = (proposal: Proposal) => ({
+  id: proposal.id,
+  act: proposal.act,
+  target: proposal.target,
+  state: proposal.state,
+  proposedBy: proposal.proposedBy,
+  proposedAt: isoOf(proposal.proposedAtMs),
+  expiresAt: isoOf(proposal.expiresAtMs),
+  ...(proposal.approvedBy === null ? {} : { approvedBy: proposal.approvedBy }),
+  ...(proposal.dueAtMs === null ? {} : { dueAt: isoOf(proposal.dueAtMs) }),
+  ...(proposal.endedBy === null ? {} : { endedBy: proposal.endedBy }),
+  ...(proposal.endedAtMs === null ? {} : { endedAt: isoOf(proposal.endedAtMs) }),
+})

@@ -1,0 +1,31 @@
+/** The end of a whole roll: at once for everybody's standing, and bit by bit for the rows. */
+import { sql } from 'kysely'
+import type { Did } from '../names.ts'
+import type { Db, Tx } from '../platform/database.ts'
+import type { Permit } from '../policy/verdict.ts'
+
+/** Ends every space of a community, so that nobody stands anywhere in it, and takes back what it offered to others. */
+export async function endRoll(tx: Tx, _permit: Permit<'community.transfer'>, community: Did): Promise<void> {
+  await tx
+    .updateTable('space')
+    .set({ state: 'deleted', joining: 'closed', joining_role: null })
+    .where('community', '=', community)
+    .execute()
+  await tx.deleteFrom('offer').where('community', '=', community).execute()
+  await tx.updateTable('community_revision').set({ roll_ended: true }).where('community', '=', community).execute()
+}
+
+/** Tables that say who was where in a community. That there were such spaces stays known, so that no other is taken for one. */
+const OF_PEOPLE = ['person_edge', 'space_edge', 'ban', 'departure', 'invite', 'join_request', 'import', 'role'] as const
+
+/** Clears away up to `limit` rows of each kind of rolls that have ended. Answers the most that went of one kind. */
+export async function clearEndedRolls(db: Db, limit: number): Promise<number> {
+  let most = 0
+  for (const table of OF_PEOPLE) {
+    const { numAffectedRows } = await sql`delete from ${sql.table(table)} where ctid = any(array(
+      select row.ctid from community_revision ended join ${sql.table(table)} row on row.community = ended.community
+      where ended.roll_ended limit ${limit}))`.execute(db)
+    most = Math.max(most, Number(numAffectedRows ?? 0))
+  }
+  return most
+}
