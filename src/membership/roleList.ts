@@ -9,14 +9,16 @@ import { requireDid } from './input.ts'
 import { listOwnRoles } from './role-store.ts'
 import { loadStandingFacts } from './standing-facts.ts'
 
-/** The shipped ones first, in their order, then the community's own. @throws Refusal('NotFound') for a caller who stands nowhere in it */
+/** Pages in the order of names; the cursor is the last name. @throws Refusal('NotFound') for a caller who stands nowhere in it */
 export async function roleList(ctx: GovernanceCtx, caller: Did, params: lexicon.$Params): Promise<lexicon.$OutputBody> {
   const community = requireDid(params.community, 'community')
   const facts = await loadStandingFacts(ctx, ctx.db, community, caller)
   if (!facts || standingOf(facts).size === 0) throw notFound()
   const own = new Map((await listOwnRoles(ctx.db, community)).map((role) => [role.name, role]))
-  const names = [...new Set([...SHIPPED_ROLES.keys(), ...own.keys()])]
-  const roles = names.map((name) => {
+  const after = params.cursor ?? ''
+  const limit = params.limit ?? 100
+  const names = [...new Set([...SHIPPED_ROLES.keys(), ...own.keys()])].filter((name) => name > after).sort()
+  const roles = names.slice(0, limit).map((name) => {
     const changed = own.get(name)
     const description = changed ? changed.description : (SHIPPED_DESCRIPTIONS.get(name) ?? null)
     const shipped = SHIPPED_ROLES.get(name)
@@ -28,5 +30,6 @@ export async function roleList(ctx: GovernanceCtx, caller: Did, params: lexicon.
       ...(changed ? { changedBy: changed.putBy, changedAt: isoOf(changed.putAtMs) } : {}),
     }
   })
-  return { roles, revision: facts.revision }
+  const last = roles.at(-1)
+  return { roles, ...(names.length > limit && last ? { cursor: last.name } : {}), revision: facts.revision }
 }

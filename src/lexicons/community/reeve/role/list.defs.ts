@@ -10,11 +10,11 @@ type $nsid = typeof $nsid;
 
 export { $nsid };
 
-export const $params = /*#__PURE__*/ l.params({"community":/*#__PURE__*/ l.string({"format":"did","maxLength":256})});
+export const $params = /*#__PURE__*/ l.params({"community":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"limit":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.withDefault(/*#__PURE__*/ l.integer({"minimum":1,"maximum":300}), 100)),"cursor":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":512}))});
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $output = /*#__PURE__*/ l.jsonPayload({"roles":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<Role>((() => role) as any), {"maxLength":300}),"revision":/*#__PURE__*/ l.integer({"minimum":0})});
+export const $output = /*#__PURE__*/ l.jsonPayload({"roles":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<Role>((() => role) as any), {"maxLength":300}),"cursor":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"revision":/*#__PURE__*/ l.integer({"minimum":0})});
 
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
