@@ -13,6 +13,9 @@ create table role (
   primary key (community, name)
 );
 
+-- What somebody gave who has fallen since: power over others, so not what most people have.
+create index person_edge_by_maker on person_edge (community, added_by) where role not in ('member', 'writer', 'reader');
+
 -- Nobody reads or writes in a frozen space, and nobody comes through it; the rosters stay as they are.
 alter table space add column frozen_at_ms bigint;
 alter table community_revision add column frozen_at_ms bigint;

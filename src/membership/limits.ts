@@ -16,6 +16,8 @@ const OFFERS_MAX = 10_000
 /** Other communities whose spaces are on rosters of one. A decision reads the numbers of each, and a mint holds them. */
 const FEEDERS_MAX = 64
 
+/** Owners of one community. Each of them can give all of it away, so there should be few. */
+const OWNERS_MAX = 32
 /** Roles of a community's own. */
 const ROLES_MAX = 256
 
@@ -34,6 +36,11 @@ export async function requireRoomForEntry(tx: Tx, community: Did): Promise<void>
   if ((await countUpTo(tx, 'space_edge', community, SPACE_ENTRIES_MAX)) >= SPACE_ENTRIES_MAX) {
     throw exceeded(`the rosters of a community hold ${SPACE_ENTRIES_MAX} spaces at most`)
   }
+}
+
+/** @throws Refusal('LimitExceeded') when a community has as many owners as it may, besides the one who would become one */
+export function requireRoomForOwner(others: number): void {
+  if (others >= OWNERS_MAX) throw exceeded(`a community has ${OWNERS_MAX} owners at most`)
 }
 
 /** @throws Refusal('LimitExceeded') when a community has named as many roles as it may */

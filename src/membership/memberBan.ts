@@ -8,6 +8,7 @@ import { decideBan } from '../policy/decide.ts'
 import { standingIn, standingOf } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
 import { saveBan } from './ban-store.ts'
+import { powersGivenBy } from './fallen-makers.ts'
 import { type Changed, changeCommunity, type GovernanceCtx, notFound, required, rosterUri } from './governance.ts'
 import { parseInstant, requireDid, requireReason, requireScope } from './input.ts'
 import { type Facts, loadGroundedFacts } from './standing-facts.ts'
@@ -64,7 +65,8 @@ async function banOnce(ctx: GovernanceCtx, tx: Tx, actor: Facts, ban: NewBan): P
   }
   await saveBan(tx, permit, ban)
   const touches = { people: [person] }
-  return { answer: {}, changed: 'roster', because: decision.because, touches, details: { untilMs } }
+  const details = { untilMs, ...(await powersGivenBy(tx, personFacts)) }
+  return { answer: {}, changed: 'roster', because: decision.because, touches, details }
 }
 
 /** That somebody has a standing in what they want to govern. @throws Refusal('NotFound') */

@@ -9,8 +9,10 @@ import { type Edge, sameEntry } from '../policy/roster-graph.ts'
 import { standingIn } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
 import { deleteDeparture } from './ban-store.ts'
+import { powersGivenBy } from './fallen-makers.ts'
 import { type Changed, changeCommunity, type GovernanceCtx, notFound, required, rosterUri } from './governance.ts'
 import { parseHolding, parseInstant, requireDid, requireSpace } from './input.ts'
+import { requireRoomForOwner } from './limits.ts'
 import { nest } from './nesting.ts'
 import { type Facts, loadGroundedFacts } from './standing-facts.ts'
 import { countOtherOwners, loadSpaceState, savePersonEdge } from './store.ts'
@@ -18,7 +20,8 @@ import { countOtherOwners, loadSpaceState, savePersonEdge } from './store.ts'
 /**
  * Order of checks: the input, of which `did` and `memberSpace` name one between them (InvalidRequest); then, for a person, the
  * space is there and the caller stands in it (NotFound); the role exists (UnknownRole) and may be held there (InvalidRequest);
- * the verdict (Forbidden, EscalationDenied, LastOwner). For a space, as `nest` has it.
+ * the verdict (Forbidden, EscalationDenied, LastOwner); there is room for an owner more (LimitExceeded). For a space, as `nest`
+ * has it.
  */
 export async function memberPut(
   ctx: GovernanceCtx,
@@ -87,13 +90,15 @@ async function putPerson(
   const facts = { actor, person: personFacts, roster, otherOwners }
   const decision = decidePut(facts, actor.did, { space, person, before, after })
   const permit = required(decision)
+  if (after.role === OWNER && before?.role !== OWNER) requireRoomForOwner(otherOwners)
 
   const hadLeft = personFacts.left.includes(space)
   const isSame = before !== null && sameEntry(before, after) && !hadLeft
   if (!isSame) await savePersonEdge(tx, permit, community, after, nowMs)
   if (hadLeft) await deleteDeparture(tx, permit, space, person)
   const { role, sinceMs, untilMs } = after
-  const details = { role, roleBefore: before?.role ?? null, sinceMs, untilMs }
+  const made = before === null ? {} : await powersGivenBy(tx, personFacts)
+  const details = { role, roleBefore: before?.role ?? null, sinceMs, untilMs, ...made }
   const touches = { people: [person], fromMs: sinceMs }
   return { answer: {}, changed: isSame ? 'nothing' : 'roster', because: decision.because, touches, details }
 }

@@ -6,6 +6,7 @@ import type { ProcedureCall } from '../platform/idempotency.ts'
 import { decideAct, decideRemove } from '../policy/decide.ts'
 import { standingIn } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
+import { powersGivenBy } from './fallen-makers.ts'
 import { type Changed, changeCommunity, type GovernanceCtx, notFound, required, rosterUri } from './governance.ts'
 import { requireSpace } from './input.ts'
 import { requireOneMember } from './memberPut.ts'
@@ -71,6 +72,6 @@ async function removePerson(ctx: GovernanceCtx, tx: Tx, removal: Removal): Promi
   const facts = { actor: actorFacts, person: personFacts, roster, otherOwners }
   const decision = decideRemove(facts, actor, { space: space.uri, person, before, after: null })
   await deletePersonEdge(tx, required(decision), space.uri, person)
-  const details = { roleBefore: before.role }
+  const details = { roleBefore: before.role, ...(await powersGivenBy(tx, personFacts)) }
   return { answer: {}, changed: 'roster', because: decision.because, touches: { people: [person] }, details }
 }

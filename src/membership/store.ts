@@ -251,6 +251,24 @@ export async function freezeCommunity(
   return result.numUpdatedRows === 1n
 }
 
+/**
+ * How many entries with one of these roles a person made that stand still. Roles that carry no power are not asked for, and there
+ * is no index of them.
+ */
+export async function countEntriesMadeBy(
+  tx: Tx,
+  community: Did,
+  maker: Did,
+  roles: readonly string[],
+): Promise<number> {
+  const { rows } = await sql<{ count: number }>`select
+      (select count(*) from person_edge where community = ${community} and added_by = ${maker}
+        and role not in ('member', 'writer', 'reader') and role = any(${roles}::text[]))
+      + (select count(*) from space_edge where community = ${community} and added_by = ${maker}
+        and not is_system and role = any(${roles}::text[])) as count`.execute(tx)
+  return rows[0]?.count ?? 0
+}
+
 /** How many rows of a community there are of one kind, as far as `most` + 1: enough to tell whether a limit is reached. */
 export async function countUpTo(
   tx: Tx,

@@ -260,6 +260,7 @@ table person_edge
   constraint person_edge_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint person_edge_into_space_fkey FOREIGN KEY (into_space) REFERENCES space(uri)
   constraint person_edge_pkey PRIMARY KEY (into_space, did)
+  CREATE INDEX person_edge_by_maker ON public.person_edge USING btree (community, added_by) WHERE (role <> ALL (ARRAY['member'::text, 'writer'::text, 'reader'::text]))
   CREATE INDEX person_edge_by_person ON public.person_edge USING btree (community, did, into_space) INCLUDE (role, since_ms, until_ms)
 
 table proposal

@@ -62,6 +62,22 @@ describeOnEachEngine('member.remove', (open) => {
     expect(await isThere(did)).toBe(verdict !== 'accepted')
   })
 
+  it('leaves in the audit how many entries with power they had made, and leaves those as they are', async () => {
+    const admin = await newcomer('admin')
+    const [moderator, member] = [freshDid(), freshDid()]
+    await put(roll, admin, forum, moderator, 'moderator')
+    await put(roll, admin, forum, member, 'member')
+    await remove(roll, community.founder, forum, admin)
+    const { because } = await db
+      .selectFrom('audit_entry')
+      .select('because')
+      .where('action', '=', 'member.remove')
+      .where('subject', '=', admin)
+      .executeTakeFirstOrThrow()
+    expect(because).toMatchObject({ roleBefore: 'admin', entriesTheyMade: 1 })
+    expect([await isThere(moderator), await isThere(member)]).toEqual([true, true])
+  })
+
   it('answers those who may not remove alike, whether the person is there or not', async () => {
     for (const did of [people.writer, freshDid(), community.did]) {
       expect(await verdictOf(() => remove(roll, people.member, forum, did))).toBe('Forbidden')

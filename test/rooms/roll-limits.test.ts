@@ -9,7 +9,17 @@ import type { Did, SpaceUri } from '../../src/names.ts'
 import { type Db, type Tx, withTransaction } from '../../src/platform/database.ts'
 import { Refusal } from '../../src/refusals.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
-import { type Community, makeForum, makeRoleSpace, once, openCommunity, type Roll, rollOn } from '../kit/roll.ts'
+import {
+  type Community,
+  freshDid,
+  makeForum,
+  makeRoleSpace,
+  once,
+  openCommunity,
+  put,
+  type Roll,
+  rollOn,
+} from '../kit/roll.ts'
 
 describeOnEachEngine('limits of a roll', (open) => {
   let db: Db
@@ -106,6 +116,19 @@ describeOnEachEngine('limits of a roll', (open) => {
     }
     const { owner } = last
     expect((await memberCheck(roll, owner, { space: forum, did: owner, action: 'read' })).allowed).toBe(false)
+  })
+
+  it('it has 32 owners, and any of them may be put as an owner again', async () => {
+    const community = await openCommunity(roll)
+    const owners = Array.from({ length: 31 }, freshDid)
+    for (const did of owners) await put(roll, community.founder, community.roster, did, 'owner')
+    const one = () => put(roll, community.founder, community.roster, freshDid(), 'owner')
+    expect(await saysOf(one)).toBe('LimitExceeded: a community has 32 owners at most')
+    expect(await saysOf(() => put(roll, community.founder, community.roster, owners[0] ?? '', 'owner'))).toBe(
+      'accepted',
+    )
+    await put(roll, community.founder, community.roster, owners[0] ?? '', 'member')
+    expect(await saysOf(one)).toBe('accepted')
   })
 
   it('it makes 10,000 offers, and not one more', async () => {
