@@ -5,7 +5,7 @@ import { notFound, required } from '../membership/governance.ts'
 import { requireAction, requireDid, requireSpace } from '../membership/input.ts'
 import { loadStandingFacts } from '../membership/standing-facts.ts'
 import type { Did } from '../names.ts'
-import { decideAct, decidePerson, decideRead } from '../policy/decide.ts'
+import { decideAct, decideFor } from '../policy/decide.ts'
 import { type AccessCtx, loadReadFacts } from './may-read.ts'
 
 /**
@@ -27,10 +27,7 @@ export async function memberCheck(ctx: AccessCtx, caller: Did, params: lexicon.$
     required(decideAct(callerFacts, caller, 'members.read', space.uri))
   }
   requireAtLeast(ctx, params.atLeast, read.basis)
-  const verdict =
-    action === 'read'
-      ? decideRead(read.facts, { did: person, clientId: params.clientId ?? null })
-      : decidePerson(read.facts, person, action)
+  const verdict = decideFor(read.facts, { did: person, clientId: params.clientId ?? null }, action)
   // How somebody else stands in other spaces is for those who may see the rosters there.
   const because = verdict.because.filter(({ into }) => isSelf || into === undefined || into === space.uri)
   return { allowed: verdict.ok, revision: read.revision, because, at: wordOf(ctx, read.basis) }

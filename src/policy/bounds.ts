@@ -10,6 +10,7 @@ import type { Edge } from './roster-graph.ts'
 import {
   asIfOpen,
   asLastingUntil,
+  closesByLeaving,
   groundedStanding,
   holds,
   type Look,
@@ -128,10 +129,6 @@ function* lostWithout(person: PersonIn, nowMs: number, isClosed: (edge: Edge) =>
     if ((without.get(space)?.actions.size ?? -1) < actions.size) yield space
   }
 }
-
-/** Whether leaving a space closes an edge: one of another space's, but for that by which owners come. */
-const closesByLeaving = (left: SpaceUri, { into, from, role }: Edge): boolean =>
-  into === left && isSpaceUri(from) && role !== OWNER
 
 /** A community is owned without a term: by somebody whose time runs out it would be left without an owner. */
 export const isOwnership = (edge: Edge | null): boolean =>

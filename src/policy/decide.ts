@@ -71,35 +71,49 @@ function decideApp(): Decision<true> {
   return { ok: true, value: true, because: [{ rule: 'openToApps' }] }
 }
 
-/** May this person do `action` in this space, through the edges or because the space is open to everybody for it? */
-export function decidePerson(facts: AccessFacts, did: Did, action: Action): Decision<true> {
+/**
+ * May this person do `action` in this space, through the edges or because the space is open to everybody for it? Null: do they
+ * stand there at all?
+ */
+export function decidePerson(facts: AccessFacts, did: Did, action: Action | null): Decision<true> {
   const policies: Partial<Record<Action, UserPolicy>> = { read: facts.readPolicy, write: facts.writePolicy }
-  const person = judgePerson(facts, did, action, policies[action] ?? null)
+  const person = judgePerson(facts, did, action, action === null ? null : (policies[action] ?? null))
   return person.ok ? { ...person, value: true } : person
+}
+
+/** The verdict as it is told to whoever asks beforehand: on reading, of app and person together as at the mint. */
+export function decideFor(facts: AccessFacts, asker: Asker, action: Action | null): Decision<Grant | true> {
+  return action === 'read' ? decideRead(facts, asker) : decidePerson(facts, asker.did, action)
 }
 
 /**
  * The value is the path of edges that let the person in, and is empty where a policy did or where they are the authority.
  *
- * `policy` is the space's for this action, and null for an action that no space is open for: power over others comes by edges
+ * `policy` is the space's for this action, and null for what no space is open for: standing, and power over others, come by edges
  * alone. The authority's own DID always reads and writes (0016 §Access control), and has no power by it.
  */
-function judgePerson(facts: ReadFacts, did: Did, action: Action, policy: UserPolicy | null): Decision<readonly Edge[]> {
+function judgePerson(
+  facts: ReadFacts,
+  did: Did,
+  action: Action | null,
+  policy: UserPolicy | null,
+): Decision<readonly Edge[]> {
   const { uri, authority } = facts.space
+  const about = action === null ? { into: uri } : { into: uri, action }
   if (policy !== null && did === authority) return { ok: true, value: [], because: [{ rule: 'authority' }] }
   const ban = bansInForce(facts.bans, facts.nowMs).find(({ scope }) => scope === authority || scope === uri)
-  if (ban) return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'ban', into: uri, action }] }
+  if (ban) return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'ban', ...about }] }
   // Reading and writing rest; whoever governs the space goes on.
   if (policy !== null && facts.graph.isFrozen(uri)) {
-    return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'frozen', into: uri, action }] }
+    return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'frozen', ...about }] }
   }
   const standing = standingIn(facts, uri)
-  if (holds(standing, uri, action)) {
+  if (action === null ? standing.has(uri) : holds(standing, uri, action)) {
     const path = pathTo(standing, uri, action)
     return { ok: true, value: path, because: reasonsOf(path, authority) }
   }
   if (policy === 'public') return { ok: true, value: [], because: [{ rule: 'publicPolicy' }] }
-  return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'noPath', into: uri, action }] }
+  return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'noPath', ...about }] }
 }
 
 /**

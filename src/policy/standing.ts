@@ -68,7 +68,7 @@ export interface Look {
 /** The facts as they are in this instant. */
 const asNow = (nowMs: number): Look => ({
   nowMs,
-  opens: (edge) => (edge.sinceMs === null || edge.sinceMs <= nowMs) && !hasEnded(edge, nowMs),
+  opens: (edge) => hasBegun(edge, nowMs) && !hasEnded(edge, nowMs),
   isPastClosings: false,
 })
 
@@ -85,14 +85,23 @@ export function asLastingUntil(nowMs: number, untilMs: number | null): Look {
   return { nowMs, opens: (edge) => opens(edge) && lastsUntil(edge, untilMs), isPastClosings: false }
 }
 
-const hasEnded = (edge: Edge, nowMs: number): boolean => edge.untilMs !== null && edge.untilMs <= nowMs
+/** Whether an edge doesn't count any more. */
+export const hasEnded = (edge: Edge, nowMs: number): boolean => edge.untilMs !== null && edge.untilMs <= nowMs
+
+/** Whether the time has come from which an edge counts. */
+export const hasBegun = (edge: Edge, nowMs: number): boolean => edge.sinceMs === null || edge.sinceMs <= nowMs
+
+/** Whether leaving a space closes an edge: one of another space's into it, but for that by which owners come. */
+export const closesByLeaving = (left: SpaceUri, { into, from, role }: Edge): boolean =>
+  // Owners answer for every space; the one who left could not come back by anybody's hand where they are alone.
+  into === left && isSpaceUri(from) && role !== OWNER
 
 /** Whether an edge doesn't end before then (null: ever). */
 export const lastsUntil = (edge: Edge, untilMs: number | null): boolean =>
   edge.untilMs === null || (untilMs !== null && edge.untilMs >= untilMs)
 
 /** What those who come from other communities may have. */
-const FOR_FOREIGNERS: ReadonlySet<Action> = new Set(['read', 'write'])
+export const FOR_FOREIGNERS: ReadonlySet<Action> = new Set(['read', 'write'])
 
 /** Facts never change, and one change asks for its actor's standing several times. */
 const standings = new WeakMap<StandingFacts, Standing>()
@@ -112,6 +121,10 @@ export function standingOf(facts: StandingFacts): Standing {
  */
 export const standingIn = (facts: StandingFacts, space: SpaceUri): Standing =>
   standingWithin(facts, { ways: facts.graph.waysInto(space), goal: space })
+
+/** The same, walked to its end: with every edge that is open to the person on any way into the space. */
+export const standingInto = (facts: StandingFacts, space: SpaceUri): Standing =>
+  standingWithin(facts, { ways: facts.graph.waysInto(space), goal: null })
 
 function standingWithin(facts: StandingFacts, towards: Towards | null): Standing {
   const look = asNow(facts.nowMs)
@@ -153,10 +166,10 @@ function within(graph: RosterGraph, sources: ReadonlySet<SpaceUri>): (space: Spa
   return (space) => ways.some((local) => local.has(space))
 }
 
-/** Where a walk shall lead, and the only edges that it needs for that. */
+/** The only edges that a walk needs, and where it may end as soon as nothing can be added; null: nowhere. */
 interface Towards {
   readonly ways: Ways
-  readonly goal: SpaceUri
+  readonly goal: SpaceUri | null
 }
 
 /** One person's walk over the edges of one community, from where they stand to where that leads. */
@@ -247,11 +260,11 @@ class Walk {
     }
   }
 
-  #isClosed({ into, from, role }: Edge): boolean {
+  #isClosed(edge: Edge): boolean {
+    const { into } = edge
     if (this.#isOut || this.#banned.has(into) || this.#facts.graph.isEnded(into)) return true
     if (this.#isWithin && !this.#isWithin(into)) return true
-    // Owners answer for every space; the one who left could not come back by anybody's hand where they are alone.
-    return this.#left.has(into) && isSpaceUri(from) && role !== OWNER
+    return this.#left.has(into) && closesByLeaving(into, edge)
   }
 }
 
