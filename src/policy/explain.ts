@@ -226,12 +226,6 @@ export function seenBy({ edges, paths }: Explanation, community: Did, sees: (edg
   }
   const roots = edges[0]?.edge.into
   for (const [at, { edge }] of edges.entries()) if (edge.into === roots) visit(at)
-  for (const path of paths) {
-    for (const at of path) {
-      if (!isSeen(at)) break
-      visit(at)
-    }
-  }
   // A map gives what is added while it is walked through.
   for (const at of met.keys()) for (const behind of edges[at]?.restsOn ?? []) visit(behind)
 
