@@ -4,6 +4,7 @@ import { isOneOf, type PeopleIn, type PeopleRow, peopleColumns, peopleOf } from 
 import type { Did, SpaceName, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { UserPolicy } from '../policy/decide.ts'
+import type { Edge } from '../policy/roster-graph.ts'
 
 export interface SpaceFacts extends PeopleIn {
   /** Only of the space's own community; null: it has no space of that name and never had. */
@@ -47,4 +48,88 @@ function spaceFactsOf(row: SpaceFactsRow): SpaceFacts {
   const { state, read_policy: readPolicy, write_policy: writePolicy } = row
   const policies = { readPolicy: readPolicy ?? 'memberList', writePolicy: writePolicy ?? 'memberList' } as const
   return { ...peopleOf(row), space: state ? { state, ...policies } : null, isOnRoll: row.is_on_roll }
+}
+
+/** Who made an entry of a roster, and when. */
+export interface Maker {
+  readonly by: Did
+  readonly atMs: number
+  readonly isSystem: boolean
+}
+
+/** What an entry is known by. A space's URI holds no blank, nor does a DID. */
+export const edgeKey = ({ into, from, role }: Pick<Edge, 'into' | 'from' | 'role'>): string => `${into} ${from} ${role}`
+
+/** Who made some entries, by `edgeKey`. One that was taken away meanwhile, or given another role, is absent. */
+export async function loadEdgeMakers(db: Db | Tx, edges: readonly Edge[]): Promise<ReadonlyMap<string, Maker>> {
+  if (edges.length === 0) return new Map()
+  const column = (of: 'into' | 'from' | 'role') => sql`(select ${edges.map((edge) => edge[of])}::text[])`
+  const { rows } = await sql<{
+    into_space: SpaceUri
+    name: Did | SpaceUri
+    role: string
+    added_by: Did
+    added_at_ms: number
+    is_system: boolean
+  }>`select wanted.*, entry.* from unnest(${column('into')}, ${column('from')}, ${column('role')}) as wanted (into_space, name, role)
+    cross join lateral (
+      (select added_by, added_at_ms, false as is_system from person_edge edge
+        where edge.into_space = wanted.into_space and edge.did = wanted.name and edge.role = wanted.role offset 0)
+      union all
+      (select added_by, added_at_ms, is_system from space_edge edge
+        where edge.into_space = wanted.into_space and edge.from_space = wanted.name and edge.role = wanted.role offset 0)
+    ) entry`.execute(db)
+  return new Map(
+    rows.map((row) => [
+      edgeKey({ into: row.into_space, from: row.name, role: row.role }),
+      { by: row.added_by, atMs: row.added_at_ms, isSystem: row.is_system },
+    ]),
+  )
+}
+
+/** Why a person was banned, by scope, where that was written down. */
+export async function loadBanReasons(
+  db: Db | Tx,
+  did: Did,
+  scopes: readonly (SpaceUri | Did)[],
+): Promise<ReadonlyMap<SpaceUri | Did, string>> {
+  if (scopes.length === 0) return new Map()
+  const rows = await db
+    .selectFrom('ban')
+    .select(['scope', 'reason'])
+    .where('did', '=', did)
+    .where('scope', 'in', [...scopes])
+    .execute()
+  return new Map(rows.flatMap(({ scope, reason }) => (reason === null ? [] : [[scope as SpaceUri | Did, reason]])))
+}
+
+/** A living space, and who may use it besides those on its roster. */
+export interface LivingSpace {
+  readonly uri: SpaceUri
+  readonly readPolicy: UserPolicy
+  readonly writePolicy: UserPolicy
+}
+
+/** The living spaces of a community in the order of their URIs, after `after`. */
+export async function listLivingSpaces(
+  db: Db | Tx,
+  community: Did,
+  after: string,
+  limit: number,
+): Promise<readonly LivingSpace[]> {
+  const rows = await db
+    .selectFrom('space')
+    .innerJoin('space_settings', 'space_settings.uri', 'space.uri')
+    .select(['space.uri', 'space_settings.read_policy', 'space_settings.write_policy'])
+    .where('space.community', '=', community)
+    .where('space.state', '=', 'live')
+    .where('space.uri', '>', after)
+    .orderBy('space.uri')
+    .limit(limit)
+    .execute()
+  return rows.map((row) => ({
+    uri: row.uri as SpaceUri,
+    readPolicy: row.read_policy,
+    writePolicy: row.write_policy,
+  }))
 }

@@ -4,6 +4,8 @@
  * A method that isn't here doesn't exist. The wiring behind the table is in `xrpc-app.ts`.
  */
 import { memberCheck } from '../access/memberCheck.ts'
+import { memberExplain } from '../access/memberExplain.ts'
+import { memberPreview } from '../access/memberPreview.ts'
 import { auditList } from '../community/auditList.ts'
 import { communityDelete } from '../community/communityDelete.ts'
 import { communityFreeze } from '../community/communityFreeze.ts'
@@ -70,6 +72,8 @@ export const DOORS: readonly Door[] = [
   query(reeve.member.listBans.main, 'governance', memberListBans),
   query(reeve.member.list.main, 'governance', memberList),
   query(reeve.member.check.main, 'governance', memberCheck),
+  query(reeve.member.explain.main, 'governance', memberExplain),
+  query(reeve.member.preview.main, 'governance', memberPreview),
   query(reeve.member.resolve.main, 'governance', memberResolve),
   query(reeve.member.reach.main, 'governance', memberReach),
   procedure(reeve.role.put.main, 16 * KIB, 'governance', rolePut),

@@ -4,7 +4,7 @@
  * The verdict is that of the real thing, and so are the edges. Only what stands in the way is looked for here, because nobody
  * needs it to decide: nothing is ever allowed by it.
  */
-import { authorityOf, type Did, rosterOf, type SpaceUri } from '../names.ts'
+import { authorityOf, type Did, isSpaceUri, rosterOf, type SpaceUri } from '../names.ts'
 import { type AccessFacts, type Asker, decideFor } from './decide.ts'
 import { isBeyondGuests, type ListedEdge, PassedWays } from './paths.ts'
 import { type Action, OWNER } from './roles.ts'
@@ -206,6 +206,52 @@ class Missed {
 }
 
 const keyOf = ({ space, need, isGrounded }: Premise): string => `${space} ${need ?? ''} ${isGrounded}`
+
+/** Whoever asks, as far as it decides what they are told. */
+export interface Onlooker {
+  readonly isSelf: boolean
+  /** Whether they may see everything in the community. */
+  readonly seesAll: boolean
+  readonly standsIn: (space: SpaceUri) => boolean
+  readonly seesRoster: (space: SpaceUri) => boolean
+  readonly seesBans: (scope: SpaceUri | Did) => boolean
+}
+
+/**
+ * Whether an obstacle is for somebody to know. About themself people learn what was done about them, and of no space in which they
+ * don't stand. About others they learn what the rosters say that they may see, of every space on the way to the obstacle.
+ */
+export function isTold({ obstacle, along }: Missing, onlooker: Onlooker): boolean {
+  if (onlooker.seesAll) return true
+  switch (obstacle.kind) {
+    case 'ban':
+      return onlooker.isSelf || onlooker.seesBans(obstacle.ban.scope)
+    case 'left':
+      return onlooker.isSelf
+    case 'frozen':
+      // That the space itself rests is the verdict.
+      return along.length === 1 || (onlooker.isSelf ? onlooker.standsIn : onlooker.seesRoster)(along.at(-1) as SpaceUri)
+    default:
+      return onlooker.isSelf ? isOwnAffair(obstacle, onlooker) : isOnRosters(obstacle, along, onlooker)
+  }
+}
+
+type OnRoster = Exclude<Obstacle, { readonly kind: 'ban' | 'left' | 'frozen' }>
+
+function isOwnAffair(obstacle: OnRoster, { standsIn }: Onlooker): boolean {
+  if (obstacle.kind === 'entry') return standsIn(obstacle.into)
+  if (obstacle.kind === 'spaceEnded') return false
+  const { into, from } = obstacle.edge
+  return !isSpaceUri(from) || (standsIn(into) && standsIn(from))
+}
+
+function isOnRosters(obstacle: OnRoster, along: readonly SpaceUri[], { seesRoster }: Onlooker): boolean {
+  if (!along.every(seesRoster)) return false
+  if (obstacle.kind === 'entry') return true
+  if (obstacle.kind === 'spaceEnded') return false
+  const { edge } = obstacle
+  return !isSpaceUri(edge.from) || isForeign(edge) || seesRoster(edge.from)
+}
 
 /** The edges as somebody may see them; null stands for all that is theirs not to see. Where the ways lead on in these places. */
 export interface Seen {

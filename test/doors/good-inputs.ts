@@ -70,6 +70,8 @@ export const goodInputs = (stage: () => Stage, doomed: () => Doomed): Readonly<R
   'community.reeve.member.resolve': () => ({ space: stage().forum }),
   'community.reeve.member.reach': () => ({ community: stage().community, did: stage().bob.did }),
   'community.reeve.member.check': () => ({ space: stage().forum, did: stage().bob.did, action: 'read' }),
+  'community.reeve.member.explain': () => ({ space: stage().forum, did: stage().bob.did, action: 'read' }),
+  'community.reeve.member.preview': () => ({ community: stage().community, did: stage().bob.did }),
   'community.reeve.role.put': () => ({ community: stage().community, name: 'gardener', actions: ['read'] }),
   'community.reeve.role.delete': () => ({ community: stage().community, name: 'reader' }),
   'community.reeve.role.list': () => ({ community: stage().community }),

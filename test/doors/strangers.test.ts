@@ -49,6 +49,8 @@ describe('the admin of one community', () => {
     [`${R}.federation.withdraw`]: ({ space }) => ({ space, to: stage.elsewhere }),
     [`${R}.federation.listOffers`]: ({ community }) => ({ community }),
     [`${R}.member.check`]: ({ space }) => ({ space, did: stage.alice.did, action: 'read' }),
+    [`${R}.member.explain`]: ({ space }) => ({ space, did: stage.alice.did, action: 'read' }),
+    [`${R}.member.preview`]: ({ community, space }) => ({ community, space, role: 'reader' }),
     [`${R}.audit.list`]: ({ community }) => ({ community }),
   }
   /** Doors that name no community of the caller's choosing. */

@@ -4,9 +4,11 @@
 
 export * as ban from "./member/ban.ts";
 export * as check from "./member/check.ts";
+export * as explain from "./member/explain.ts";
 export * as leave from "./member/leave.ts";
 export * as list from "./member/list.ts";
 export * as listBans from "./member/listBans.ts";
+export * as preview from "./member/preview.ts";
 export * as put from "./member/put.ts";
 export * as reach from "./member/reach.ts";
 export * as remove from "./member/remove.ts";
