@@ -116,7 +116,7 @@ async function loadScene(
       },
       { isolation: 'repeatable read' },
     )
-  const found = await ctx.graphs.atOneRevision(ctx.db, community, read, { isSettled: true })
+  const found = await ctx.graphs.atOneRevision(ctx.db, community, read)
   if (!found) throw notFound()
   const callers = factsAbout(ctx, community, caller, found)
   return { spaces, callers, persons: person === caller ? callers : factsAbout(ctx, community, person, found) }

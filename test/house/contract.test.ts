@@ -69,8 +69,10 @@ describe('refusals', () => {
   const NEVER: Readonly<Record<string, readonly string[]>> = {
     // Only a procedure spends its token.
     query: ['JwtReplayed'],
-    // Its answer tells of a verdict, and is none.
+    // Their answers tell of verdicts, and are none.
     'community.reeve.member.check': ['UserNotAuthorized'],
+    'community.reeve.member.explain': ['UserNotAuthorized'],
+    'community.reeve.member.preview': ['UserNotAuthorized'],
     // Which apps may read is not among what it changes.
     'community.reeve.space.update': ['UnsupportedAppAccess'],
   }

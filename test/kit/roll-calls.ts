@@ -1,10 +1,11 @@
 /**
  * A roll on which stories are acted out: names become DIDs and URIs, days become instants, deeds become calls of the actions.
  *
- * Every "may" is asked three ways, because three queries answer it and none may disagree: `member.check` about the person,
- * `member.resolve` of the space, `member.reach` of the person. The model goes along only to know who may ask.
+ * Every "may" is asked four ways, because four queries answer it and none may disagree: `member.check` about the person, and
+ * `member.explain` with its reasons, `member.resolve` of the space, `member.reach` of the person. The model goes along only to know who may ask.
  */
 import { memberCheck } from '../../src/access/memberCheck.ts'
+import { memberExplain } from '../../src/access/memberExplain.ts'
 import { proposalApprove } from '../../src/community/proposalApprove.ts'
 import { federationOffer } from '../../src/federation/federationOffer.ts'
 import { federationWithdraw } from '../../src/federation/federationWithdraw.ts'
@@ -127,6 +128,21 @@ function make(roll: Roll, names: Names, by: Did, { name, community, kind, public
 
 const check = async (roll: Roll, caller: Did, did: Did, action: Action, space: SpaceUri): Promise<boolean> =>
   (await memberCheck(roll, caller, { space, did, action } as Input<typeof memberCheck>)).allowed
+
+/** The same with everything that there is to say about it, which must bear out the answer. */
+async function explain(roll: Roll, caller: Did, did: Did, action: Action, space: SpaceUri): Promise<boolean> {
+  const params = { space, did, action } as Input<typeof memberExplain>
+  const { allowed, because, paths, missing, edges } = await memberExplain(roll, caller, params)
+  const isByRule = because.some(({ rule }) => rule === 'publicPolicy' || rule === 'authority')
+  if (allowed !== (isByRule || paths.length > 0)) throw new Error(`${allowed} with ${paths.length} ways`)
+  if (allowed && missing.length > 0) throw new Error('allowed, and something is missing')
+  if (edges.some(({ hidden, addedBy }) => hidden || addedBy === undefined))
+    throw new Error('an edge without its author')
+  const checked = await memberCheck(roll, caller, params as Input<typeof memberCheck>)
+  if (JSON.stringify(checked.because) !== JSON.stringify(because))
+    throw new Error('other reasons than member.check has')
+  return allowed
+}
 
 /** Everybody in a space. */
 const resolve = (roll: Roll, caller: Did, space: SpaceUri, action: Action | null): Promise<readonly string[]> =>
@@ -266,13 +282,15 @@ export class RollStage implements Stage {
     const [did, uri] = [this.#names.did(who), this.#names.uri(space)]
     // About themself everybody may ask. A space that was deleted is there for nobody, and that is the answer that is due.
     const isDeleted = this.#model.isDeleted(space)
-    const byCheck = isDeleted
-      ? (await verdictOf(() => check(this.#roll, did, did, action, uri))) !== 'NotFound'
-      : await check(this.#roll, did, did, action, uri)
+    const ask = async (query: typeof check) => {
+      const asking = () => query(this.#roll, did, did, action, uri)
+      return isDeleted ? (await verdictOf(asking)) !== 'NotFound' : asking()
+    }
+    const asked = { check: await ask(check), explain: await ask(explain) }
     // Rosters say nothing about those whom a public space lets in: there only a "may not" can be looked for in them.
-    if (expected && this.#model.isPublic(space, action)) return { check: byCheck }
+    if (expected && this.#model.isPublic(space, action)) return asked
     return {
-      check: byCheck,
+      ...asked,
       resolve: (await this.#peopleIn(space, action)).includes(who),
       reach: (await this.#spacesOf(who, this.#names.communityOf(space), action)).includes(space),
     }
