@@ -140,11 +140,13 @@ class Missed {
     const bans = this.#bans.filter(({ scope }) => scope === space)
     for (const ban of bans) this.#note({ kind: 'ban', ban }, premise)
     if (bans.length > 0) return []
-    const edges = graph.edgesInto(space).filter((edge) => this.#gives(edge, need))
+    const role = this.#leastRole(space, need)
+    // By the roster everybody would be let in as an owner. Nobody is helped by being told so while a lesser role would do.
+    const isOwners = (edge: Edge) => edge.role === OWNER && role !== null
+    const edges = graph.edgesInto(space).filter((edge) => this.#gives(edge, need) && !isOwners(edge))
     const closed = left.includes(space) ? edges.filter((edge) => closesByLeaving(space, edge)) : []
     if (closed.length > 0) this.#note({ kind: 'left', space }, premise)
     for (const edge of own) if (edge.into === space) this.#lookAtOwn(edge, premise)
-    const role = this.#leastRole(space, need)
     if (role !== null && !this.#isSettled) this.#note({ kind: 'entry', into: space, role }, premise)
     return edges.filter((edge) => !closed.includes(edge)).flatMap((edge) => this.#lookBehind(edge, premise) ?? [])
   }
@@ -229,11 +231,16 @@ export function isTold({ obstacle, along }: Missing, onlooker: Onlooker): boolea
     case 'left':
       return onlooker.isSelf
     case 'frozen':
-      // That the space itself rests is the verdict.
-      return along.length === 1 || (onlooker.isSelf ? onlooker.standsIn : onlooker.seesRoster)(along.at(-1) as SpaceUri)
+      return isRestTold(obstacle.scope, along, onlooker)
     default:
       return onlooker.isSelf ? isOwnAffair(obstacle, onlooker) : isOnRosters(obstacle, along, onlooker)
   }
+}
+
+/** That the space asked about rests, or everything does, is the verdict itself. */
+function isRestTold(scope: SpaceUri | Did, along: readonly SpaceUri[], onlooker: Onlooker): boolean {
+  if (!isSpaceUri(scope) || scope === along[0]) return true
+  return onlooker.isSelf ? onlooker.standsIn(scope) : [...along, scope].every(onlooker.seesRoster)
 }
 
 type OnRoster = Exclude<Obstacle, { readonly kind: 'ban' | 'left' | 'frozen' }>

@@ -1,9 +1,26 @@
 /** Explanations: held against the verdicts and against a search of their own on random worlds, and told in examples. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { authorityOf, type Did, isSpaceUri, parseSpaceUri, type SpaceName, type SpaceUri } from '../../src/names.ts'
+import {
+  authorityOf,
+  type Did,
+  isSpaceUri,
+  parseSpaceUri,
+  rosterOf,
+  type SpaceName,
+  type SpaceUri,
+} from '../../src/names.ts'
 import { type AccessFacts, decideFor } from '../../src/policy/decide.ts'
-import { type Explanation, explain, seenBy } from '../../src/policy/explain.ts'
+import { ownersEdge } from '../../src/policy/decide-spaces.ts'
+import {
+  type Explanation,
+  explain,
+  isTold,
+  type Missing,
+  type Obstacle,
+  type Onlooker,
+  seenBy,
+} from '../../src/policy/explain.ts'
 import { PATHS_MAX } from '../../src/policy/paths.ts'
 import { type Action, SHIPPED_ROLES } from '../../src/policy/roles.ts'
 import { type Edge, RosterGraph } from '../../src/policy/roster-graph.ts'
@@ -377,6 +394,16 @@ describe('what stands in the way', () => {
     expect(explain({ ...nobody, ...facts, graph }, asker(COMMUNITY), 'read').decision.ok).toBe(true)
   })
 
+  it('is to be an owner only where no lesser role would do', () => {
+    const roster = rosterOf(COMMUNITY)
+    const edges = [ownersEdge(roster.uri, DOOR.uri)]
+    expect(kindsIn({ edges })).toEqual(['entry'])
+    expect(missingIn({ edges }, 'community.export')).toEqual([
+      { kind: 'notThere', edge: edges[0] },
+      { kind: 'entry', into: roster.uri, role: 'owner' },
+    ])
+  })
+
   it('is cut where it would be endless', () => {
     const edges = Array.from({ length: 100 }, (_, nth) => nestingOf(spaceNamed(`n${nth}`), DOOR, 'member'))
     expect(missingIn({ edges })).toHaveLength(25)
@@ -463,5 +490,64 @@ describe('what is shown of an explanation', () => {
       ),
     )
     expect(paths.filter((path) => path.at(-1) === 4)).toHaveLength(2)
+  })
+})
+
+describe('what is told of what is missing', () => {
+  const none = () => false
+  const nobody: Onlooker = { isSelf: false, seesAll: false, standsIn: none, seesRoster: none, seesBans: none }
+  const among = (spaces: readonly SpaceName[]) => (space: SpaceUri | Did) => spaces.some(({ uri }) => uri === space)
+  const selfIn = (...spaces: readonly SpaceName[]): Onlooker => ({ ...nobody, isSelf: true, standsIn: among(spaces) })
+  const seeing = (...spaces: readonly SpaceName[]): Onlooker => ({ ...nobody, seesRoster: among(spaces) })
+  const [crew, shed] = [nestingOf(HALL, DOOR, 'member', { holding: 'write' }), nestingOf(SHED, HALL, 'member')]
+  const at = (obstacle: Obstacle, ...along: readonly SpaceName[]): Missing => ({
+    ...{ obstacle, along: [DOOR, ...along].map(({ uri }) => uri) },
+  })
+  const ban = at({ kind: 'ban', ban: { scope: HALL.uri, untilMs: null } }, HALL)
+  const left = at({ kind: 'left', space: HALL.uri }, HALL)
+  const ended = at({ kind: 'spaceEnded', space: HALL.uri }, HALL)
+  const rests = at({ kind: 'frozen', scope: HALL.uri })
+  const own = at({ kind: 'ended', edge: entryOf(HALL, 'reader', { untilMs: NOW }) }, HALL)
+  const entry = at({ kind: 'entry', into: HALL.uri, role: 'writer' }, HALL)
+  const holding = at({ kind: 'holding', edge: crew })
+  const further = at({ kind: 'notThere', edge: shed }, HALL)
+  const abroad = at({ kind: 'notThere', edge: nestingOf(ABROAD, DOOR, 'writer') })
+  const all = { ban, left, ended, rests, own, entry, holding, further, abroad }
+  const told = (onlooker: Onlooker) =>
+    Object.entries(all).flatMap(([name, missing]) => (isTold(missing, onlooker) ? [name] : []))
+
+  it.each([
+    ['whoever reads the audit: everything', { ...nobody, seesAll: true }, Object.keys(all)],
+    ['others who see nothing: nothing', nobody, []],
+    ['others who see the roster: what is on it, and of a space elsewhere that it does not', seeing(DOOR), ['abroad']],
+    [
+      'others who see the rosters on the way: what is on them',
+      seeing(DOOR, HALL),
+      [...['rests', 'own', 'entry'], ...['holding', 'abroad']],
+    ],
+    ['others who see the end of a way and not the way: nothing of it', seeing(HALL, SHED), []],
+    [
+      'others who see every roster: no bans, departures and ends',
+      seeing(DOOR, HALL, SHED),
+      ['rests', 'own', 'entry', 'holding', 'further', 'abroad'],
+    ],
+    ['others who may ban: the ban', { ...nobody, seesBans: () => true }, ['ban']],
+    ['the person, who stands nowhere: what was done about them', selfIn(), ['ban', 'left', 'own']],
+    [
+      'the person, who stands further out: what concerns that space',
+      selfIn(HALL),
+      ['ban', 'left', 'rests', 'own', 'entry'],
+    ],
+    [
+      'the person, who stands in both: what they would need',
+      selfIn(DOOR, HALL),
+      ['ban', 'left', 'rests', 'own', 'entry', 'holding'],
+    ],
+  ] as const)('is, to %s', (_who, onlooker, names) => {
+    expect(told(onlooker)).toEqual(names)
+  })
+
+  it('is always that the space, or the community, rests', () => {
+    for (const scope of [DOOR.uri, COMMUNITY]) expect(isTold(at({ kind: 'frozen', scope }), nobody)).toBe(true)
   })
 })
