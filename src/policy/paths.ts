@@ -41,6 +41,15 @@ interface Branch {
   readonly tried: number
 }
 
+/** A space in which the person stands. */
+interface Place {
+  readonly stand: Stand
+  /** The edges that were passed from there, by what they ask for. */
+  readonly onward: Map<Action | null, Passed[]>
+  /** What the person has there, as one of the community's own and as a guest. */
+  readonly reached: Readonly<Record<'own' | 'guest', Set<Action | null>>>
+}
+
 /**
  * Everything that was passed on any way into one space.
  *
@@ -48,24 +57,21 @@ interface Branch {
  * So every distance is kept twice, and a way that shall give more is looked for among the edges of the community alone.
  */
 export class PassedWays {
-  readonly #stands = new Map<SpaceUri, Stand>()
-  readonly #onward = new Map<string, Passed[]>()
+  readonly #places = new Map<SpaceUri, Place>()
   /** How many edges the shortest way to the person has that ends with this one: by the community's own edges, and by any. */
   readonly #grounded = new Map<Passed, number>()
   readonly #any = new Map<Passed, number>()
-  readonly #reached = new Set<string>()
   readonly #sorted = new Map<string, readonly Passed[]>()
   readonly #space: SpaceUri
 
   constructor(facts: StandingFacts, space: SpaceUri) {
     this.#space = space
-    const waiting = [...standingInto(facts, space)]
-    for (let next = waiting.pop(); next; next = waiting.pop()) {
-      const [uri, stand] = next
-      this.#stands.set(uri, stand)
+    const stands = new Map(standingInto(facts, space))
+    // A map gives what is added while it is walked through: where somebody stands in another community is known by premises alone.
+    for (const [uri, stand] of stands) {
+      this.#places.set(uri, { stand, onward: new Map(), reached: { own: new Set(), guest: new Set() } })
       for (const { edge, premise } of stand.through) {
-        // In another community the person stands by premises alone: no walk of this one begins there.
-        if (premise && isSpaceUri(edge.from) && !this.#stands.has(edge.from)) waiting.push([edge.from, premise])
+        if (premise && isSpaceUri(edge.from) && !stands.has(edge.from)) stands.set(edge.from, premise)
       }
     }
     this.#measure()
@@ -73,18 +79,19 @@ export class PassedWays {
 
   /** Whether the person has what is needed in a space on the way (null: that they stand there at all). */
   has(space: SpaceUri, need: Action | null, isGrounded: boolean): boolean {
-    const reached = (isGuest: boolean) => this.#reached.has(`${isGuest} ${keyOf(space, need)}`)
-    return reached(false) || (!isGrounded && reached(true))
+    const reached = this.#places.get(space)?.reached
+    return reached !== undefined && (reached.own.has(need) || (!isGrounded && reached.guest.has(need)))
   }
 
   /** From the person on, edge by edge: each is met first on the shortest way to it. */
   #measure(): void {
     let now: [Passed, boolean][] = []
-    for (const { through } of this.#stands.values()) {
-      for (const passed of through) {
-        const { edge } = passed
-        if (passed.premise === null) now.push([passed, false])
-        else pushTo(this.#onward, keyOf(edge.from as SpaceUri, edge.holding), passed)
+    for (const { stand } of this.#places.values()) {
+      for (const passed of stand.through) {
+        const { edge, premise } = passed
+        const onward = isSpaceUri(edge.from) ? this.#places.get(edge.from)?.onward : undefined
+        if (premise === null) now.push([passed, false])
+        else if (onward) pushTo(onward, edge.holding, passed)
       }
     }
     for (let length = 1; now.length > 0; length++) {
@@ -92,13 +99,15 @@ export class PassedWays {
       for (const [passed, isGuest] of now) {
         if (this.#isMeasured(passed, isGuest)) continue
         if (!isGuest) this.#grounded.set(passed, length)
-        this.#any.set(passed, Math.min(length, this.#any.get(passed) ?? length))
+        if (!this.#any.has(passed)) this.#any.set(passed, length)
+        const place = this.#places.get(passed.edge.into)
+        if (!place) continue
+        const reached = place.reached[isGuest ? 'guest' : 'own']
         const gives = isGuest ? passed.gives.intersection(FOR_FOREIGNERS) : passed.gives
         for (const need of [null, ...gives]) {
-          const key = keyOf(passed.edge.into, need)
-          if (this.#reached.has(`${isGuest} ${key}`)) continue
-          this.#reached.add(`${isGuest} ${key}`)
-          for (const onward of this.#onward.get(key) ?? []) next.push([onward, isGuest || isForeign(onward.edge)])
+          if (reached.has(need)) continue
+          reached.add(need)
+          for (const onward of place.onward.get(need) ?? []) next.push([onward, isGuest || isForeign(onward.edge)])
         }
       }
       now = next
@@ -115,11 +124,11 @@ export class PassedWays {
 
   /** The edges into a space that give what is needed, the nearest to the person first. */
   #candidates(space: SpaceUri, need: Action | null, isGrounded: boolean): readonly Passed[] {
-    const key = `${isGrounded} ${keyOf(space, need)}`
+    const key = `${isGrounded} ${space} ${need ?? ''}`
     const known = this.#sorted.get(key)
     if (known) return known
     const distance = (passed: Passed) => this.#distance(passed, isGrounded) ?? Infinity
-    const found = (this.#stands.get(space)?.through ?? [])
+    const found = (this.#places.get(space)?.stand.through ?? [])
       .filter((passed) => gives(passed, need) && distance(passed) < Infinity)
       .sort((a, b) => distance(a) - distance(b))
     this.#sorted.set(key, found)
@@ -172,7 +181,7 @@ export class PassedWays {
   edges(shown: readonly (readonly Passed[])[]): { readonly edges: readonly ListedEdge[]; readonly areAll: boolean } {
     const premises = ({ edge, premise }: Passed): readonly Passed[] =>
       premise ? premise.through.filter((passed) => gives(passed, edge.holding)) : []
-    const met = new Set(this.#stands.get(this.#space)?.through ?? [])
+    const met = new Set(this.#places.get(this.#space)?.stand.through ?? [])
     // A set gives what is added while it is walked through.
     for (const passed of met) {
       if (met.size > EDGES_MAX) break
@@ -191,8 +200,6 @@ export class PassedWays {
 
 /** Whether what is needed in a space can't be had by those who come from other communities. */
 export const isBeyondGuests = (need: Action | null): boolean => need !== null && !FOR_FOREIGNERS.has(need)
-
-const keyOf = (space: SpaceUri, need: Action | null): string => `${space} ${need ?? ''}`
 
 const gives = (passed: Passed, need: Action | null): boolean => need === null || passed.gives.has(need)
 
