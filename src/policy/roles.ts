@@ -37,6 +37,41 @@ export const isManaging = (action: Action): boolean => !ORDINARY.has(action)
 export const OWNER_MARK = 'community.transfer' satisfies Action
 export const OWNER = 'owner'
 
+/** A community's roster; a role space, whose people get their power where it is nested; a space in which records are kept. */
+export type SpaceKind = 'roster' | 'role' | 'content'
+
+/**
+ * In which kind of space somebody must hold an action to do what it allows. Held anywhere else it opens nothing by itself, though
+ * an entry of a space may ask for it of those who come through (`holding`).
+ *
+ * What concerns the community as a whole is judged in its roster. Nobody keeps records in rosters and role spaces, so there is
+ * nothing to read or write there, no app to let near it and no credential to take back; what a community says of apps, or takes
+ * back everywhere at once, it says in its roster. And a roster can't be deleted.
+ */
+export const ASKED_IN: Readonly<Record<Action, readonly SpaceKind[]>> = {
+  read: ['content'],
+  write: ['content'],
+  'members.read': ['roster', 'role', 'content'],
+  'members.add': ['roster', 'role', 'content'],
+  'members.remove': ['roster', 'role', 'content'],
+  'members.ban': ['roster', 'role', 'content'],
+  invite: ['roster', 'role', 'content'],
+  'role.assign': ['roster', 'role', 'content'],
+  'role.configure': ['roster'],
+  'space.create': ['roster'],
+  'space.configure': ['roster', 'role', 'content'],
+  'space.delete': ['role', 'content'],
+  'space.nest': ['roster', 'role', 'content'],
+  'apps.review': ['roster', 'content'],
+  'credentials.revoke': ['roster', 'content'],
+  'audit.read': ['roster'],
+  'keys.view': ['roster'],
+  'keys.ceremony': ['roster'],
+  'community.configure': ['roster'],
+  'community.export': ['roster'],
+  'community.transfer': ['roster'],
+}
+
 /** Role name → the actions it allows, as one community understands them. */
 export type Roles = ReadonlyMap<string, ReadonlySet<Action>>
 

@@ -1,30 +1,75 @@
 /** The shipped roles, printed as a table for people: a change of power shows as a changed line of `test/golden/roles.txt`. */
 import { describe, expect, it } from 'vitest'
-import { ACTIONS, isManaging, OWNER, OWNER_MARK, parseAction, SHIPPED_ROLES } from '../../src/policy/roles.ts'
+import {
+  ACTIONS,
+  ASKED_IN,
+  isManaging,
+  OWNER,
+  OWNER_MARK,
+  parseAction,
+  SHIPPED_ROLES,
+  type SpaceKind,
+} from '../../src/policy/roles.ts'
 import { expectGolden } from '../kit/golden.ts'
+import { readSources } from '../kit/source.ts'
 
-/** One line per action, one column per role. */
-function tableOfRoles(): string {
+const KINDS: Readonly<Record<SpaceKind, string>> = {
+  roster: "In the community's roster",
+  role: 'In a role space',
+  content: 'In a space where records are kept',
+}
+
+/** One table per kind of space; in each one line per action that is asked for there, one column per role. */
+function tablesOfRoles(): string {
   const roles = [...SHIPPED_ROLES.keys()]
   const lineOf = (cells: readonly string[]) =>
     cells
       .map((cell, at) => cell.padEnd(at === 0 ? 24 : 11))
       .join('')
       .trimEnd()
-  const lines = ACTIONS.map((action) =>
-    lineOf([
-      `${isManaging(action) ? '* ' : '  '}${action}`,
-      ...roles.map((role) => (SHIPPED_ROLES.get(role)?.has(action) ? 'may' : '·')),
-    ]),
-  )
-  const head =
-    'What each shipped role allows. An action with a star is power over others: whoever gives it must hold it.'
-  return `${head}\n\n${lineOf(['', ...roles])}\n${lines.join('\n')}\n`
+  const tableOf = (kind: SpaceKind): string => {
+    const isAsked = (action: (typeof ACTIONS)[number]) => ASKED_IN[action].includes(kind)
+    const lines = ACTIONS.filter(isAsked).map((action) =>
+      lineOf([
+        `${isManaging(action) ? '* ' : '  '}${action}`,
+        ...roles.map((role) => (SHIPPED_ROLES.get(role)?.has(action) ? 'may' : '·')),
+      ]),
+    )
+    const others = ACTIONS.filter((action) => !isAsked(action))
+    return `${[KINDS[kind], '', lineOf(['', ...roles]), ...lines].join('\n')}\n\nOpen nothing there: ${others.join(', ')}.\n`
+  }
+  const head = [
+    'What each shipped role allows, in the space in which it is held.',
+    'An action with a star is power over others: whoever gives it must hold it.',
+  ].join('\n')
+  return [head, ...(Object.keys(KINDS) as SpaceKind[]).map(tableOf)].join('\n\n')
+}
+
+/** Action → how the code names the spaces in which it asks for it, wherever an act is judged by one action alone. */
+function placesAsked(): Map<string, Set<string>> {
+  const asked = /decideAct\(\s*[\w.]+,\s*[\w.]+,\s*(?:'([\w.]+)'|OWNER_MARK),\s*([\w.]+(?:\(\w+\))?)/g
+  const found = new Map<string, Set<string>>()
+  for (const { text } of readSources('src')) {
+    for (const [, action = OWNER_MARK, place = ''] of text.matchAll(asked)) {
+      found.set(action, (found.get(action) ?? new Set()).add(/^roster/.test(place) ? 'roster' : place))
+    }
+  }
+  return found
 }
 
 describe('the shipped roles', () => {
-  it('allow what the table for people says', () => {
-    expectGolden('roles.txt', tableOfRoles())
+  it('allow what the tables for people say', () => {
+    expectGolden('roles.txt', tablesOfRoles())
+  })
+
+  it('have their actions asked for where the tables say', () => {
+    const places = placesAsked()
+    expect(places.size).toBeGreaterThan(5)
+    for (const [name, of] of places) {
+      const kinds = parseAction(name) ? ASKED_IN[name as keyof typeof ASKED_IN] : []
+      const isOfCommunity = of.size === 1 && of.has('roster')
+      expect(kinds, `${name} in ${[...of].join(' and ')}`).toEqual(isOfCommunity ? ['roster'] : Object.keys(KINDS))
+    }
   })
 
   it('tell an owner from everybody else by one action that no other role has', () => {
