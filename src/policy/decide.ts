@@ -2,7 +2,7 @@
  * The verdicts: may this app, may this person, may they do that to the roster.
  *
  * Facts in, verdict out: no clock, no database, no network. A `Grant` and a `Permit` can be made nowhere else, and the signer
- * and the stores demand one, so forgetting to ask does not compile.
+ * and the stores demand one, so forgetting to ask does not compile. The same rules as a page to read are `policies/default.cedar`.
  */
 import { type Did, rosterOf, type SpaceName, type SpaceUri } from '../names.ts'
 import { firstAbove, firstBroughtBack, firstExcess, isOwnerIn, isOwnership, spacesBehind } from './bounds.ts'

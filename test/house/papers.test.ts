@@ -5,6 +5,7 @@ const ROOT = new URL('../../', import.meta.url)
 const PAPERS = [
   ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
   ...readdirSync(new URL('docs/', ROOT)).map((name) => `docs/${name}`),
+  'policies/README.md',
 ]
 
 /** Links to files of this repository, and paths written as code that begin in one of its folders. */

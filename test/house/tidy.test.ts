@@ -19,7 +19,7 @@ const tests = readSources('test')
 const LARGE: Readonly<Record<string, string>> = {}
 const LINES_MAX = 400
 
-const TEXTS = /\.(?:ts|json|sql|txt|md|mjs|ya?ml|cedar)$/
+const TEXTS = /\.(?:ts|json|sql|txt|md|mjs|ya?ml|cedar|cedarschema)$/
 const FOLDERS = ['src', 'test', 'scripts', 'lexicons', 'migrations', 'policies', 'docs', 'demo']
 
 /** Every text of the project, the top folder's own included. */

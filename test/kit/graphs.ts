@@ -15,7 +15,7 @@ import {
 } from '../../src/names.ts'
 import { ownersEdge } from '../../src/policy/decide-spaces.ts'
 import { type Action, OWNER, OWNER_MARK, type Roles } from '../../src/policy/roles.ts'
-import { type Edge, RosterGraph } from '../../src/policy/roster-graph.ts'
+import { type Edge, RosterGraph, type SpaceStates } from '../../src/policy/roster-graph.ts'
 import type { Ban, PersonIn, StandingFacts } from '../../src/policy/standing.ts'
 import type { SmallWorld } from './oracle.ts'
 
@@ -70,28 +70,19 @@ export const anyNestedEdge = fc
 export const anyNestedEdges: fc.Arbitrary<readonly Edge[]> = fc.array(anyNestedEdge, { maxLength: 9 })
 
 /** One person in one community, as lists. */
-export interface Lists {
+export interface Lists extends SpaceStates {
   readonly own: readonly Edge[]
   readonly nested: readonly Edge[]
   readonly roles: Roles
   readonly nowMs: number
   readonly bans?: readonly Ban[]
   readonly left?: readonly SpaceUri[]
-  readonly ended?: readonly SpaceUri[]
 }
 
 /** The same as the verdicts are given it. */
-export const factsOfLists = ({
-  own,
-  nested,
-  roles,
-  nowMs,
-  bans = [],
-  left = [],
-  ended = [],
-}: Lists): StandingFacts => ({
+export const factsOfLists = ({ own, nested, roles, nowMs, bans = [], left = [], ...states }: Lists): StandingFacts => ({
   ...{ own, bans, left, roles, nowMs },
-  graph: new RosterGraph(COMMUNITY, nested, [], { ended }),
+  graph: new RosterGraph(COMMUNITY, nested, [], states),
   feeding: [],
 })
 
@@ -101,7 +92,7 @@ export const anyLists: fc.Arbitrary<Lists> = fc
 
 /** Space → actions, by the definition read as a relation: apply every edge to everything at once until nothing is new. */
 export function standingByDefinition(lists: Lists): Map<SpaceUri, Set<Action>> {
-  const { own, nested, roles, nowMs, bans = [], left = [], ended = [] } = lists
+  const { own, nested, roles, nowMs, bans = [], left = [], ended = [], frozen = [] } = lists
   const isBanned = (scope: string) =>
     bans.some((ban) => ban.scope === scope && (ban.untilMs === null || nowMs < ban.untilMs))
   const begun = (edge: Edge) => edge.sinceMs === null || edge.sinceMs <= nowMs
@@ -113,7 +104,9 @@ export function standingByDefinition(lists: Lists): Map<SpaceUri, Set<Action>> {
   let known: ReadonlySet<string> = new Set()
   for (;;) {
     const passes = (edge: Edge) =>
-      known.has(`${edge.from} ${edge.holding ?? 'stands'}`) && (edge.role === OWNER || !left.includes(edge.into))
+      known.has(`${edge.from} ${edge.holding ?? 'stands'}`) &&
+      (edge.role === OWNER || !left.includes(edge.into)) &&
+      frozen.every((space) => space !== edge.from)
     const open = [...own, ...nested.filter(passes)].filter(counts)
     const next = new Set(open.flatMap(tuplesOf))
     if (next.size === known.size) break

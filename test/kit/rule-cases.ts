@@ -1,0 +1,645 @@
+/**
+ * Every combination of the facts that the page of rules speaks about, each made true in small communities: what the engine is
+ * asked there, and what the page is asked of it.
+ *
+ * A combination that no community can be in carries the sentence that says why instead.
+ */
+import { type Did, type Nsid, parseDid, rosterOf, type SpaceUri, spaceUriOf } from '../../src/names.ts'
+import {
+  type AccessFacts,
+  decideAct,
+  decideBan,
+  decideLeave,
+  decideListBans,
+  decidePerson,
+  decidePut,
+  decideRead,
+  decideRemove,
+  decideUnban,
+  type UserPolicy,
+} from '../../src/policy/decide.ts'
+import { decideRole } from '../../src/policy/decide-roles.ts'
+import { decideDelete, decideFreeze, decideNest, decideOpening, decideUnnest } from '../../src/policy/decide-spaces.ts'
+import { ACTIONS, type Action, isManaging, OWNER, OWNER_MARK, type Roles } from '../../src/policy/roles.ts'
+import type { Edge } from '../../src/policy/roster-graph.ts'
+import type { Ban } from '../../src/policy/standing.ts'
+import type { Decision } from '../../src/policy/verdict.ts'
+import { type Ask, person as personRef, right, rights } from './cedar.ts'
+import { ACTOR, COMMUNITY, factsOfLists, type Lists, NOW, PERSON, spaceNamed } from './graphs.ts'
+
+/** One community in which a combination is true. */
+export interface Scene {
+  readonly actor: Lists
+  readonly decide: () => Decision<unknown>
+}
+
+/** One combination of facts. */
+export interface Case {
+  readonly family: string
+  readonly ask: Ask
+  /** Whose standing the facts speak of, and what they say of it. */
+  readonly says: { readonly stands: boolean; readonly held: readonly Action[]; readonly isOwner: boolean | null }
+  /** Communities in which it is so; or why there can be none. */
+  readonly scenes: readonly Scene[] | string
+}
+
+// --- the stage ---
+
+const ROSTER = rosterOf(COMMUNITY).uri
+const HERE = spaceNamed('here').uri
+const HOME = spaceNamed('home').uri
+/** Spaces to which those of the space in question go on: by what is given, by what is taken, and by what comes back. */
+const GIVEN = spaceNamed('given').uri
+const TAKEN = spaceNamed('taken').uri
+const BACK = spaceNamed('back').uri
+const CREW = spaceNamed('crew').uri
+const ABROAD = spaceUriOf(parseDid(`did:plc:${'f'.repeat(24)}`) as Did, 'com.example.room' as Nsid, 'abroad').uri
+
+const LATER = { sinceMs: NOW + 1 }
+
+/** Roles as this one community understands them; an owner has everything. */
+const rolesOf = (named: Readonly<Record<string, Iterable<Action>>>): Roles =>
+  new Map([
+    [OWNER, new Set(ACTIONS)],
+    ['reading', new Set<Action>(['read'])],
+    ['guest', new Set<Action>(['read', 'write'])],
+    ['power', new Set<Action>(['audit.read'])],
+    ['mark', new Set([OWNER_MARK])],
+    ...Object.entries(named).map(([name, actions]) => [name, new Set(actions)] as const),
+  ])
+
+const edge = (from: Did | SpaceUri, into: SpaceUri, role: string, more: Partial<Edge> = {}): Edge => ({
+  ...{ into, from, role, holding: null, sinceMs: null, untilMs: null },
+  ...more,
+})
+
+const ban = (scope: SpaceUri | Did, untilMs: number | null = null): Ban => ({ scope, untilMs })
+
+const lists = (roles: Roles, own: readonly Edge[], more: Partial<Lists> = {}): Lists => ({
+  ...{ own, nested: [], roles, nowMs: NOW },
+  ...more,
+})
+
+// --- combinations ---
+
+type Choices = Readonly<Record<string, readonly unknown[]>>
+type Chosen<C extends Choices> = { readonly [K in keyof C]: C[K][number] }
+
+/** One of each, in every combination. */
+function every<C extends Choices>(choices: C): Chosen<C>[] {
+  let made: Record<string, unknown>[] = [{}]
+  for (const [name, values] of Object.entries(choices)) {
+    made = made.flatMap((chosen) => values.map((value) => ({ ...chosen, [name]: value })))
+  }
+  return made as Chosen<C>[]
+}
+
+const BOTH = [false, true] as const
+const POLICIES = ['public', 'memberList'] as const satisfies readonly UserPolicy[]
+
+interface Held {
+  readonly stands: boolean
+  readonly held: readonly Action[]
+  /** Whether all the rights are among them that the rules don't name here. */
+  readonly hasOthers: boolean
+}
+
+const OUTSIDE: Held = { stands: false, held: [], hasOthers: false }
+
+/** No standing; or any of the rights that matter, with none or with all of the rights that must not. */
+function standings(matter: readonly Action[], others: readonly Action[]): readonly Held[] {
+  const subsets = matter.reduce<Action[][]>((sets, one) => sets.flatMap((set) => [set, [...set, one]]), [[]])
+  const inside = subsets.flatMap((set) =>
+    BOTH.map((hasOthers) => ({ stands: true, held: hasOthers ? [...set, ...others] : set, hasOthers })),
+  )
+  return [OUTSIDE, ...inside]
+}
+
+const without = (...matter: readonly Action[]): readonly Action[] => ACTIONS.filter((one) => !matter.includes(one))
+
+/** Rights of a governing kind. The ordinary ones open the ways on which something is given or taken. */
+const governing = (...matter: readonly Action[]): readonly Held[] =>
+  standings(matter, without(...matter).filter(isManaging))
+
+const holdsAllPower = ({ held }: Held): boolean => ACTIONS.every((one) => !isManaging(one) || held.includes(one))
+
+const askOf = (
+  action: string,
+  context: Ask['context'],
+  { principal = ACTOR as string, ...space }: Partial<Omit<Ask, 'action' | 'context'>> = {},
+): Ask => ({
+  ...{ action, principal, context },
+  ...{ isRoster: false, isFrozen: false, readPolicy: 'memberList', writePolicy: 'memberList', ...space },
+})
+
+/** How somebody stands who has their rights by an entry of their own. */
+const entered = ({ stands }: Held, space: SpaceUri): readonly Edge[] => (stands ? [edge(ACTOR, space, 'held')] : [])
+const marked = (isOwner: boolean): readonly Edge[] => (isOwner ? [edge(ACTOR, ROSTER, 'mark')] : [])
+
+// --- may this person? ---
+
+const KEPT_OUT = 'whoever is kept out holds nothing'
+
+/** Bans that keep out of the space, and bans that don't. */
+const bansThat = (keepOut: boolean): readonly (readonly Ban[])[] =>
+  keepOut
+    ? [[ban(HERE)], [ban(COMMUNITY)], [ban(HERE, NOW + 1)]]
+    : [[], [ban(HERE, NOW)], [ban(COMMUNITY, NOW)], [ban(GIVEN)]]
+
+/** What may rest so that the space does; and so that it doesn't. */
+const restsThat = (isFrozen: boolean): readonly Partial<Lists>[] =>
+  isFrozen ? [{ frozen: [HERE] }, { isAllFrozen: true }] : [{}, { frozen: [HOME] }]
+
+interface Reader extends Held {
+  readonly isAuthority: boolean
+  readonly isBanned: boolean
+  readonly isFrozen: boolean
+  readonly readPolicy: UserPolicy
+  readonly writePolicy: UserPolicy
+}
+
+function personScenes(chosen: Reader, ask: (facts: AccessFacts, did: Did) => Decision<unknown>): Case['scenes'] {
+  const { isAuthority, isBanned, isFrozen, held, stands, readPolicy, writePolicy } = chosen
+  if (isBanned && stands) return KEPT_OUT
+  const did = isAuthority ? COMMUNITY : ACTOR
+  const roles = rolesOf({ held: isBanned ? ACTIONS : held })
+  const own = stands || isBanned ? [edge(did, HERE, 'held')] : []
+  return bansThat(isBanned).flatMap((bans) =>
+    restsThat(isFrozen).map((rests) => {
+      const actor = lists(roles, own, { bans, ...rests })
+      const facts = { ...factsOfLists(actor), space: spaceNamed('here'), readPolicy, writePolicy }
+      return { actor, decide: () => ask(facts, did) }
+    }),
+  )
+}
+
+function personCases(): Case[] {
+  const choices = { isAuthority: BOTH, isBanned: BOTH, isFrozen: BOTH, readPolicy: POLICIES, writePolicy: POLICIES }
+  const saysOf = ({ stands, held }: Held) => ({ stands, held, isOwner: null })
+  const spaceOf = ({ isAuthority, isFrozen, readPolicy, writePolicy }: Reader) => ({
+    ...{ isFrozen, readPolicy, writePolicy, principal: isAuthority ? COMMUNITY : ACTOR },
+  })
+  const asked = ACTIONS.flatMap((action) =>
+    every({ ...choices, held: standings([action], without(action)) }).map((chosen) => {
+      const reader = { ...chosen, ...chosen.held }
+      const isRecords = action === 'read' || action === 'write'
+      const context: Ask['context'] = isRecords
+        ? { held: rights(reader.held), isBanned: reader.isBanned }
+        : { held: rights(reader.held), asked: right(action) }
+      return {
+        family: isRecords ? `decidePerson ${action}` : 'decidePerson anything else',
+        ask: askOf(isRecords ? action : 'check', context, spaceOf(reader)),
+        says: saysOf(reader),
+        scenes: personScenes(reader, (facts, did) => decidePerson(facts, did, action)),
+      }
+    }),
+  )
+  const apps = [null, 'https://app.example/client.json']
+  const read = every({ ...choices, held: standings(['read'], without('read')), clientId: apps }).map((chosen) => {
+    const reader = { ...chosen, ...chosen.held }
+    return {
+      family: 'decideRead',
+      ask: askOf('read', { held: rights(reader.held), isBanned: reader.isBanned }, spaceOf(reader)),
+      says: saysOf(reader),
+      scenes: personScenes(reader, (facts, did) => decideRead(facts, { did, clientId: chosen.clientId })),
+    }
+  })
+  return [...asked, ...read]
+}
+
+// --- acts in a space ---
+
+function actCases(): Case[] {
+  return ACTIONS.flatMap((action) =>
+    standings([action], without(action)).map((held) => {
+      const actor = lists(rolesOf({ held: held.held }), entered(held, HERE))
+      return {
+        family: 'decideAct',
+        ask: askOf('act', { stands: held.stands, held: rights(held.held), asked: right(action) }),
+        says: { ...held, isOwner: null },
+        scenes: [{ actor, decide: () => decideAct(factsOfLists(actor), ACTOR, action, HERE) }],
+      }
+    }),
+  )
+}
+
+function openingCases(): Case[] {
+  return every({ held: governing('space.configure'), isOwner: BOTH }).map(({ held, isOwner }) => {
+    const actor = lists(rolesOf({ held: held.held }), [...entered(held, HERE), ...marked(isOwner)])
+    return {
+      family: 'decideOpening',
+      ask: askOf('openToPublic', { stands: held.stands, held: rights(held.held), isOwner }),
+      says: { ...held, isOwner },
+      scenes: [{ actor, decide: () => decideOpening(factsOfLists(actor), ACTOR, HERE) }],
+    }
+  })
+}
+
+function deleteCases(): Case[] {
+  return every({ held: governing('space.delete'), takesBeyondActor: BOTH }).map(({ held, takesBeyondActor }) => {
+    const onward = edge(HERE, TAKEN, takesBeyondActor ? 'power' : 'reading', { holding: 'read' })
+    const actor = lists(rolesOf({ held: held.held }), entered(held, HERE), { nested: [onward] })
+    return {
+      family: 'decideDelete',
+      ask: askOf('deleteSpace', { stands: held.stands, held: rights(held.held), takesBeyondActor }),
+      says: { ...held, isOwner: null },
+      scenes: [{ actor, decide: () => decideDelete(factsOfLists(actor), ACTOR, HERE) }],
+    }
+  })
+}
+
+function freezeCases(): Case[] {
+  const choices = { held: governing('space.configure'), isFrozen: BOTH, takesBeyondActor: BOTH }
+  return every(choices).map(({ held, isFrozen, takesBeyondActor }) => {
+    const onward = edge(HERE, TAKEN, takesBeyondActor ? 'power' : 'reading', { holding: 'read' })
+    const scenes = restsThat(isFrozen).map((rests) => {
+      const actor = lists(rolesOf({ held: held.held }), entered(held, HERE), { nested: [onward], ...rests })
+      return { actor, decide: () => decideFreeze(factsOfLists(actor), ACTOR, HERE) }
+    })
+    const ask = askOf('freeze', { ...standingIn(held), takesBeyondActor }, { isFrozen })
+    return { family: 'decideFreeze', ask, says: { ...held, isOwner: null }, scenes }
+  })
+}
+
+// --- changes of a roster ---
+
+const PUT = {
+  held: governing('members.add', 'role.assign'),
+  ...{ isSelf: BOTH, isRoster: BOTH, carriesPower: BOTH, replaces: BOTH, owns: BOTH, staysOwner: BOTH },
+  ...{ givesBeyondActor: BOTH, takesFromAbove: BOTH, bringsBackAbove: BOTH, otherOwners: [0, 1] },
+} as const
+type Put = Chosen<typeof PUT>
+
+const ALL_OF_AN_OWNER = 'an owner holds everything where they are one'
+const BELOW_OWNERS = 'what is taken from an owner is taken from above, but for those who hold everything'
+
+/** Why there is no such entry, or nobody to put it. */
+function impossiblePut(put: Put): string | null {
+  const { held, isSelf, carriesPower, replaces, owns, staysOwner } = put
+  const { givesBeyondActor: gives, takesFromAbove: takes, bringsBackAbove: brings } = put
+  if (staysOwner && !carriesPower) return 'an ownership carries power'
+  if (owns && staysOwner === replaces) return 'an ownership is replaced by anything but an ownership'
+  if (owns && gives) return 'an owner is given nothing that they have not'
+  if (takes && !replaces) return 'nothing is taken where nothing is replaced'
+  if (takes && staysOwner) return 'an owner lacks nothing of what there was before'
+  if (brings && (replaces || owns)) return 'whoever left has no entry'
+  if (brings && isSelf && held.stands)
+    return 'whoever left stands there as an owner only, from whom leaving takes nothing'
+  if (owns && isSelf && held.stands && !holdsAllPower(held)) return ALL_OF_AN_OWNER
+  if (owns && replaces && !takes && !holdsAllPower(held)) return BELOW_OWNERS
+  if (gives || owns) return null
+  if (staysOwner && !held.held.includes(OWNER_MARK))
+    return 'who makes an owner gives community.transfer, and has to hold it'
+  // What was there before gives nothing new; but of oneself one has it, and would hold it as well.
+  const isAllNew = (!replaces && staysOwner) || brings || (isSelf && held.stands)
+  if (staysOwner && isAllNew && !holdsAllPower(held)) return 'who makes an owner of somebody new has to hold everything'
+  if (carriesPower && isAllNew && !held.held.some(isManaging)) return 'new power is beyond those who have none'
+  return null
+}
+
+/** The entry that is put, in place of the one before. */
+function entriesOf(put: Put, subject: Did, into: SpaceUri): readonly { before: Edge | null; after: Edge }[] {
+  const { held, isSelf, carriesPower, replaces, owns, staysOwner } = put
+  const { givesBeyondActor: gives, bringsBackAbove: brings } = put
+  const after = edge(subject, into, staysOwner ? OWNER : 'after')
+  if (replaces) return [{ before: edge(subject, into, owns ? OWNER : 'before'), after }]
+  const isNewPower = carriesPower && !gives && !held.held.some(isManaging)
+  const fresh = owns || isNewPower ? [] : [{ before: null, after }]
+  // Put again, an entry gives nothing that wasn't there.
+  const isAgain = !gives && !brings && (owns || !staysOwner) && !(isSelf && held.stands && isNewPower)
+  return isAgain ? [...fresh, { before: after, after }] : fresh
+}
+
+function putScenes(put: Put): Case['scenes'] {
+  const impossible = impossiblePut(put)
+  if (impossible) return impossible
+  const { held, isSelf, isRoster, carriesPower, staysOwner, otherOwners } = put
+  const { givesBeyondActor: gives, takesFromAbove: takes, bringsBackAbove: brings } = put
+  const into = isRoster ? ROSTER : HERE
+  const subject = isSelf ? ACTOR : PERSON
+  const carried = held.held.find(isManaging) ?? 'invite'
+  // What the actor couldn't give, the entry before gave already.
+  const isBeyond = carriesPower && !gives && !holdsAllPower(held)
+  const carries = staysOwner ? ACTIONS.filter(isManaging) : [carried]
+  const kept = isBeyond ? carries.filter((one) => !held.held.includes(one)) : []
+  const roles = rolesOf({
+    held: held.held,
+    before: takes ? ['read', ...kept] : kept.length > 0 ? kept : ['members.read'],
+    after: [...(gives ? (['write'] as const) : []), ...(carriesPower ? [carried] : [])],
+  })
+  const nested = [
+    edge(HOME, into, 'held'),
+    ...(gives ? [edge(into, GIVEN, 'power', { holding: 'write' })] : []),
+    ...(takes ? [edge(into, TAKEN, 'reading', { holding: 'read' })] : []),
+    ...(brings ? [edge(CREW, into, 'reading'), edge(into, BACK, 'reading')] : []),
+  ]
+  // Above the actor is who has what the actor lacks; above themself, who is still to get it.
+  const above = (space: SpaceUri) => edge(subject, space, 'power', isSelf ? LATER : {})
+  const persons = [...(takes ? [above(TAKEN)] : []), ...(brings ? [above(BACK), edge(subject, CREW, 'reading')] : [])]
+  const home = held.stands ? [edge(ACTOR, HOME, 'reading')] : []
+  return entriesOf(put, subject, into).map(({ before, after }) => {
+    const own = [...persons, ...(before ? [before] : [])]
+    const left = brings ? [into] : []
+    // Who has an entry and doesn't stand there is kept out.
+    const bans = isSelf && !held.stands ? [ban(into)] : []
+    const person = lists(roles, isSelf ? [...own, ...home] : own, { nested, left, bans })
+    const actor = isSelf ? person : lists(roles, home, { nested })
+    const facts = { actor: factsOfLists(actor), person: factsOfLists(person), roster: ROSTER, otherOwners }
+    return { actor, decide: () => decidePut(facts, ACTOR, { space: into, person: subject, before, after }) }
+  })
+}
+
+function putCases(): Case[] {
+  return every(PUT).map((put) => {
+    const { held, isSelf, isRoster, ...facts } = put
+    const context = { ...facts, ...standingIn(held), person: personRef(isSelf ? ACTOR : PERSON) }
+    return {
+      family: 'decidePut',
+      ask: askOf('putMember', context, { isRoster }),
+      says: { ...held, isOwner: null },
+      scenes: putScenes(put),
+    }
+  })
+}
+
+const standingIn = ({ stands, held }: Held) => ({ stands, held: rights(held) })
+
+const REMOVE = {
+  held: governing('members.remove'),
+  ...{ isSelf: BOTH, isRoster: BOTH, owns: BOTH, takesFromAbove: BOTH, otherOwners: [0, 1] },
+} as const
+
+function removeScenes(removal: Chosen<typeof REMOVE>): Case['scenes'] {
+  const { held, isSelf, isRoster, owns, takesFromAbove: takes, otherOwners } = removal
+  if (owns && isSelf && held.stands && !holdsAllPower(held)) return ALL_OF_AN_OWNER
+  if (owns && !takes && !holdsAllPower(held)) return BELOW_OWNERS
+  const into = isRoster ? ROSTER : HERE
+  const subject = isSelf ? ACTOR : PERSON
+  const roles = rolesOf({ held: held.held, before: takes ? ['read'] : ['members.read'] })
+  const nested = [edge(HOME, into, 'held'), ...(takes ? [edge(into, TAKEN, 'reading', { holding: 'read' })] : [])]
+  const before = edge(subject, into, owns ? OWNER : 'before')
+  const own = [before, ...(takes ? [edge(subject, TAKEN, 'power', isSelf ? LATER : {})] : [])]
+  const home = held.stands ? [edge(ACTOR, HOME, 'reading')] : []
+  const bans = isSelf && !held.stands ? [ban(into)] : []
+  const person = lists(roles, isSelf ? [...own, ...home] : own, { nested, bans })
+  const actor = isSelf ? person : lists(roles, home, { nested })
+  const facts = { actor: factsOfLists(actor), person: factsOfLists(person), roster: ROSTER, otherOwners }
+  const change = { space: into, person: subject, before, after: null }
+  return [{ actor, decide: () => decideRemove(facts, ACTOR, change) }]
+}
+
+function removeCases(): Case[] {
+  return every(REMOVE).map((removal) => {
+    const { held, isSelf, isRoster, ...facts } = removal
+    const context = { ...facts, ...standingIn(held), person: personRef(isSelf ? ACTOR : PERSON) }
+    return {
+      family: 'decideRemove',
+      ask: askOf('removeMember', context, { isRoster }),
+      says: { ...held, isOwner: null },
+      scenes: removeScenes(removal),
+    }
+  })
+}
+
+function leaveCases(): Case[] {
+  return every({ stands: BOTH, isRoster: BOTH, owns: BOTH, otherOwners: [0, 1] }).map((chosen) => {
+    const { stands, isRoster, owns, otherOwners } = chosen
+    const space = isRoster ? ROSTER : HERE
+    const entry = stands && !(isRoster && owns) ? [edge(ACTOR, space, 'reading')] : []
+    const own = [...entry, ...(owns ? [edge(ACTOR, ROSTER, OWNER)] : [])]
+    const actor = lists(rolesOf({}), own, { bans: stands ? [] : [ban(COMMUNITY)] })
+    const held: readonly Action[] = stands ? (isRoster && owns ? ACTIONS : ['read']) : []
+    const facts = { person: factsOfLists(actor), roster: ROSTER, otherOwners }
+    return {
+      family: 'decideLeave',
+      ask: askOf('leave', { stands, owns, otherOwners }, { isRoster }),
+      says: { stands, held, isOwner: null },
+      scenes: [{ actor, decide: () => decideLeave(facts, ACTOR, space) }],
+    }
+  })
+}
+
+// --- keeping out, and letting in again ---
+
+/** Somebody in a space, who goes on to where they have power or not; and who owns the community or not. */
+function bannedPerson(into: SpaceUri, { owns, isAbove }: { owns: boolean; isAbove: boolean }) {
+  const isOwnersEntry = owns && into === ROSTER
+  const own = [
+    ...(isOwnersEntry ? [] : [edge(PERSON, into, 'before')]),
+    ...(owns ? [edge(PERSON, ROSTER, OWNER)] : []),
+    ...(isAbove ? [edge(PERSON, TAKEN, 'power')] : []),
+  ]
+  return { own, nested: [edge(into, TAKEN, 'reading', { holding: 'read' })] }
+}
+
+function banCases(): Case[] {
+  const choices = { held: governing('members.ban'), isRoster: BOTH, isWholeCommunity: BOTH, owns: BOTH }
+  return every({ ...choices, takesFromAbove: BOTH, otherOwners: [0, 1] }).map((chosen) => {
+    const { held, isRoster, ...more } = chosen
+    return {
+      family: 'decideBan',
+      ask: askOf('ban', { ...more, ...standingIn(held) }, { isRoster }),
+      says: { ...held, isOwner: null },
+      scenes: scenesOf(chosen),
+    }
+  })
+
+  function scenesOf(chosen: Chosen<typeof choices> & { takesFromAbove: boolean; otherOwners: number }): Case['scenes'] {
+    const { held, isRoster, isWholeCommunity, owns, takesFromAbove, otherOwners } = chosen
+    if (isWholeCommunity && !isRoster) return 'a ban from the whole community is judged in its roster'
+    if (isRoster && owns && !takesFromAbove && !holdsAllPower(held)) return BELOW_OWNERS
+    const space = isRoster ? ROSTER : HERE
+    const roles = rolesOf({ held: held.held, before: ['read'] })
+    const { own, nested } = bannedPerson(space, { owns, isAbove: takesFromAbove })
+    const actor = lists(roles, entered(held, space), { nested })
+    const person = factsOfLists(lists(roles, own, { nested }))
+    const facts = { actor: factsOfLists(actor), person, roster: ROSTER, otherOwners }
+    return [{ actor, decide: () => decideBan(facts, ACTOR, isWholeCommunity ? COMMUNITY : space) }]
+  }
+}
+
+const MARK_IN_ROSTER = 'in the roster, an owner is who holds community.transfer'
+
+function unbanCases(): Case[] {
+  const choices = { held: governing('members.ban'), isRoster: BOTH, isOwner: BOTH, bringsBackAbove: BOTH }
+  return every(choices).flatMap(({ held, isRoster, isOwner, bringsBackAbove }) => {
+    const space = isRoster ? ROSTER : HERE
+    const scope = isRoster ? COMMUNITY : HERE
+    const isImpossible = isRoster && isOwner !== held.held.includes(OWNER_MARK)
+    const roles = rolesOf({ held: held.held, before: ['read'] })
+    const { own, nested } = bannedPerson(space, { owns: false, isAbove: bringsBackAbove })
+    const mark = isRoster ? [] : marked(isOwner)
+    const actor = lists(roles, [...entered(held, space), ...mark], { nested })
+    const person = lists(roles, own, { nested, bans: [ban(scope)] })
+    const facts = { actor: factsOfLists(actor), person: factsOfLists(person) }
+    const says = { ...held, isOwner }
+    const unbanning = {
+      family: 'decideUnban',
+      ask: askOf('unban', { ...standingIn(held), isOwner, bringsBackAbove }, { isRoster }),
+      says,
+      scenes: isImpossible ? MARK_IN_ROSTER : [{ actor, decide: () => decideUnban(facts, ACTOR, scope) }],
+    }
+    // Of the person, whoever lists asks nothing.
+    if (bringsBackAbove) return [unbanning]
+    const listing = {
+      family: 'decideListBans',
+      ask: askOf('listBans', { ...standingIn(held), isOwner }, { isRoster }),
+      says,
+      scenes: isImpossible ? MARK_IN_ROSTER : [{ actor, decide: () => decideListBans(facts.actor, ACTOR, scope) }],
+    }
+    return [unbanning, listing]
+  })
+}
+
+// --- spaces on rosters ---
+
+/** An entry of a space that gives and takes what is said, in place of the one before. */
+function nestings(
+  nested: Edge,
+  { gives, takes, isNewPower }: { gives: boolean; takes: boolean; isNewPower: boolean },
+): readonly { before: Edge | null; after: Edge }[] {
+  const [forReaders, forWriters] = (['read', 'write'] as const).map((holding) => ({ ...nested, holding })) as [
+    Edge,
+    Edge,
+  ]
+  if (gives && takes) return [{ before: forReaders, after: forWriters }]
+  if (gives) {
+    return [
+      { before: null, after: nested },
+      { before: forReaders, after: nested },
+    ]
+  }
+  if (takes) return [{ before: nested, after: forReaders }]
+  const again = { before: nested, after: nested }
+  return isNewPower ? [again] : [again, { before: null, after: nested }]
+}
+
+/** The entry that anybody gets who asks. */
+const opening = (into: SpaceUri, role = 'guest'): Edge => edge(COMMUNITY, into, role)
+
+/** Where a space takes everybody, so that power comes to them, by the entry or without it; and so that none does. */
+function openingsThat(opens: boolean, isForeign: boolean): readonly Partial<Lists>[] {
+  if (!opens) return [{}, { openings: [opening(HOME)] }]
+  const alreadyOpen = { openings: [opening(HOME)], nested: [edge(HOME, BACK, 'power')] }
+  // Nobody here says who comes in there.
+  return isForeign ? [alreadyOpen] : [alreadyOpen, { openings: [opening(CREW)] }]
+}
+
+function nestCases(): Case[] {
+  const choices = { held: governing('space.nest'), isOwner: BOTH, isForeign: BOTH, carriesPower: BOTH }
+  const bounds = { givesBeyondActor: BOTH, takesBeyondActor: BOTH, opensPowerToAnybody: BOTH }
+  return every({ ...choices, ...bounds }).map((chosen) => {
+    const { held, ...facts } = chosen
+    const { isOwner, isForeign, carriesPower, opensPowerToAnybody: opens } = chosen
+    const { givesBeyondActor: gives, takesBeyondActor: takes } = chosen
+    const own = held.held.find(isManaging)
+    const roles = rolesOf({
+      held: held.held,
+      nested: ['members.read', ...(carriesPower ? [own ?? 'invite'] : [])],
+    })
+    const onward = gives || takes || opens ? [edge(HERE, GIVEN, 'power', { holding: 'members.read' })] : []
+    // What is given and taken there is beyond the actor who has nothing there.
+    const there = gives || takes || !opens ? [] : [edge(ACTOR, GIVEN, 'power')]
+    const entry = edge(isForeign ? ABROAD : CREW, HERE, 'nested')
+    const isNewPower = carriesPower && own === undefined
+    const scenes = nestings(entry, { gives, takes, isNewPower }).flatMap(({ before, after }) =>
+      openingsThat(opens, isForeign).map(({ openings = [], nested = [] }) => {
+        const edges = [...onward, ...nested, ...(before ? [before] : [])]
+        const ones = [...entered(held, HERE), ...marked(isOwner), ...there]
+        const actor = lists(roles, ones, { nested: edges, openings })
+        return { actor, decide: () => decideNest(factsOfLists(actor), ACTOR, { before, after }) }
+      }),
+    )
+    const ask = askOf('nest', { ...facts, ...standingIn(held) })
+    return { family: 'decideNest', ask, says: { ...held, isOwner }, scenes }
+  })
+}
+
+function unnestCases(): Case[] {
+  const choices = { held: governing('space.nest'), isForeign: BOTH, takesBeyondActor: BOTH }
+  return every(choices).map(({ held, isForeign, takesBeyondActor }) => {
+    const roles = rolesOf({ held: held.held, nested: ['members.read'] })
+    const before = edge(isForeign ? ABROAD : CREW, HERE, 'nested')
+    const onward = edge(HERE, GIVEN, takesBeyondActor ? 'power' : 'reading', { holding: 'members.read' })
+    const actor = lists(roles, entered(held, HERE), { nested: [onward, before] })
+    return {
+      family: 'decideUnnest',
+      ask: askOf('unnest', { ...standingIn(held), isForeign, takesBeyondActor }),
+      says: { ...held, isOwner: null },
+      scenes: [{ actor, decide: () => decideUnnest(factsOfLists(actor), ACTOR, before) }],
+    }
+  })
+}
+
+// --- what a role allows ---
+
+/**
+ * A change of a role that somebody has in the space: its people read no more, but write, and see who is there. What that gives,
+ * takes and opens is for the surroundings to say.
+ */
+function roleCases(): Case[] {
+  const choices = { held: governing('role.configure'), givesBeyondActor: BOTH, takesFromAbove: BOTH }
+  return every({ ...choices, opensPowerToAnybody: BOTH }).map(({ held, ...facts }) => {
+    const { givesBeyondActor: gives, takesFromAbove: takes, opensPowerToAnybody: opens } = facts
+    const nested = [
+      edge(HERE, GIVEN, gives ? 'power' : 'reading', { holding: 'write' }),
+      edge(HERE, TAKEN, 'reading', { holding: 'read' }),
+      edge(CREW, BACK, 'power', { holding: 'members.read' }),
+    ]
+    const openings = [opening(CREW, opens ? 'changed' : 'guest')]
+    // From owners no role takes anything.
+    const roleHeld = new Map([
+      [HERE, new Set(['changed'])],
+      [TAKEN, new Set([takes ? 'power' : 'reading', OWNER])],
+    ])
+    const scenes = roleChanges({ gives, takes, opens }).map(({ before, after }) => {
+      const roles = rolesOf({ held: held.held, ...(before ? { changed: before } : {}) })
+      const actor = lists(roles, entered(held, ROSTER), { nested, openings })
+      const change = { name: 'changed', before: before && new Set(before), after: after && new Set(after) }
+      return { actor, decide: () => decideRole(factsOfLists(actor), ACTOR, change, roleHeld) }
+    })
+    const ask = askOf('configureRole', { ...facts, ...standingIn(held) }, { isRoster: true })
+    return { family: 'decideRole', ask, says: { ...held, isOwner: null }, scenes }
+  })
+}
+
+interface RoleWords {
+  readonly before: readonly Action[] | null
+  readonly after: readonly Action[] | null
+}
+
+/** Changes, beginnings and ends of a role. By its beginning nothing is taken, and by its end nothing given. */
+function roleChanges({ gives, takes, opens }: Record<'gives' | 'takes' | 'opens', boolean>): readonly RoleWords[] {
+  const [before, after] = [['read'], ['write', 'members.read']] as const satisfies readonly (readonly Action[])[]
+  return [
+    { before, after },
+    ...(takes ? [] : [{ before: null, after }]),
+    ...(gives || opens ? [] : [{ before, after: null }]),
+    // Power of the role itself, in the space where somebody has it and the actor has nothing.
+    ...(gives ? [{ before, after: [...after, 'audit.read'] as const }] : []),
+    ...(takes ? [{ before: [...before, 'audit.read'] as const, after: [...after, 'audit.read'] as const }] : []),
+  ]
+}
+
+/** Every combination there is. */
+export const everyCase = (): readonly Case[] => [
+  ...personCases(),
+  ...actCases(),
+  ...openingCases(),
+  ...deleteCases(),
+  ...freezeCases(),
+  ...putCases(),
+  ...removeCases(),
+  ...leaveCases(),
+  ...banCases(),
+  ...unbanCases(),
+  ...nestCases(),
+  ...unnestCases(),
+  ...roleCases(),
+]
+
+/** The space and the roster of a case, for who wants to look at the standing there. */
+export const placesOf = ({ ask }: Case): { readonly space: SpaceUri; readonly roster: SpaceUri } => ({
+  space: ask.isRoster ? ROSTER : HERE,
+  roster: ROSTER,
+})

@@ -1,0 +1,263 @@
+/**
+ * The page of rules in `policies/` is the specification of `src/policy/decide*.ts`: asked by Cedar's own engine, it says the same in
+ * every combination of facts, and every word of it matters.
+ */
+import { describe, expect, it } from 'vitest'
+import { ACTIONS, isManaging, OWNER_MARK } from '../../src/policy/roles.ts'
+import {
+  ASKABLE,
+  actionsOf,
+  complaintsAbout,
+  formatted,
+  Judge,
+  type Mutant,
+  mutantsOf,
+  PAGE,
+  PAGE_TEXT,
+  parsePage,
+  rightsOfSchema,
+  type Verdict,
+} from '../kit/cedar.ts'
+import { standingByDefinition } from '../kit/graphs.ts'
+import { type Case, everyCase, placesOf } from '../kit/rule-cases.ts'
+import { filesUnder } from '../kit/source.ts'
+
+/** On a machine that is busy with other things. */
+const PATIENCE = 120_000
+
+const cases = everyCase()
+const possible = cases.filter(({ scenes }) => typeof scenes !== 'string')
+const scenesOf = ({ scenes }: Case) => (typeof scenes === 'string' ? [] : scenes)
+
+/** What the engine says, scene by scene. */
+const verdictsOf = (one: Case): readonly Verdict[] =>
+  scenesOf(one).map(({ decide }) => {
+    const decision = decide()
+    return decision.ok ? 'ok' : decision.code
+  })
+
+const countBy = <T>(rows: readonly T[], keyOf: (row: T) => string): Record<string, number> =>
+  Object.fromEntries([...Map.groupBy(rows, keyOf)].map(([key, group]) => [key, group.length]))
+
+describe('the page of rules', () => {
+  it('fits its schema, without a warning', () => {
+    expect(complaintsAbout(PAGE)).toEqual([])
+  })
+
+  it('is written as the formatter writes it', () => {
+    expect(formatted(PAGE_TEXT)).toBe(PAGE_TEXT)
+  })
+
+  it('has a name for every rule, and a code for every one that forbids', () => {
+    expect(PAGE.size).toBe((PAGE_TEXT.match(/^(?:permit|forbid)/gm) ?? []).length)
+    for (const [id, { effect, annotations }] of PAGE) {
+      expect(id).toMatch(/^[a-z]+(?:-[a-z]+)+$/)
+      expect(annotations?.['code'] !== undefined, id).toBe(effect === 'forbid')
+    }
+  })
+
+  it('knows the rights that roles are made of, and rules on everything that can be asked', () => {
+    expect(rightsOfSchema()).toEqual(ACTIONS)
+    expect(new Set([...PAGE.values()].flatMap(actionsOf))).toEqual(new Set(ASKABLE))
+  })
+
+  it('with a right that no role can have, or a rule without a name, is seen', () => {
+    const typo = parsePage(PAGE_TEXT.replace('"members.add"', '"member.add"'))
+    expect(complaintsAbout(typo).join()).toContain('member.add')
+    const nameless = parsePage('permit (principal, action, resource);')
+    expect([...nameless.keys()]).toEqual(['rule 0 without a name'])
+  })
+})
+
+/** The verdicts that the engine has, in all of its files. */
+async function verdictsOfEngine(): Promise<readonly string[]> {
+  const names = filesUnder('src/policy').flatMap((path) => /\/(decide[^/]*)\.ts$/.exec(path)?.[1] ?? [])
+  const files = await Promise.all(names.map((name): Promise<object> => import(`../../src/policy/${name}.ts`)))
+  return files.flatMap((exported) => Object.keys(exported).filter((name) => name.startsWith('decide')))
+}
+
+const isOwnEntry = ({ family }: Case): boolean => family === 'decidePut' || family === 'decideRemove'
+
+describe('the combinations of facts', () => {
+  it('are made for every verdict that the engine has', async () => {
+    const verdicts = await verdictsOfEngine()
+    expect(verdicts.length).toBeGreaterThan(15)
+    const families = new Set(cases.map(({ family }) => family.split(' ')[0]))
+    // A community that is being founded has nobody who could be asked about.
+    expect(verdicts.filter((name) => !families.has(name))).toEqual(['decideFounding'])
+  })
+
+  it('are all there, by what is asked of the engine', () => {
+    expect(countBy(cases, ({ family }) => family)).toMatchInlineSnapshot(`
+      {
+        "decideAct": 105,
+        "decideBan": 160,
+        "decideDelete": 10,
+        "decideFreeze": 20,
+        "decideLeave": 16,
+        "decideListBans": 20,
+        "decideNest": 320,
+        "decideOpening": 10,
+        "decidePerson anything else": 3040,
+        "decidePerson read": 160,
+        "decidePerson write": 160,
+        "decidePut": 9216,
+        "decideRead": 320,
+        "decideRemove": 160,
+        "decideRole": 40,
+        "decideUnban": 40,
+        "decideUnnest": 20,
+      }
+    `)
+  })
+
+  it('are left out only where no community can be like that', () => {
+    const left = cases.flatMap(({ family, scenes }) => (typeof scenes === 'string' ? [`${family}: ${scenes}`] : []))
+    expect(countBy(left, (why) => why)).toMatchInlineSnapshot(`
+      {
+        "decideBan: a ban from the whole community is judged in its roster": 40,
+        "decideBan: what is taken from an owner is taken from above, but for those who hold everything": 16,
+        "decideListBans: in the roster, an owner is who holds community.transfer": 5,
+        "decidePerson anything else: whoever is kept out holds nothing": 1216,
+        "decidePerson read: whoever is kept out holds nothing": 64,
+        "decidePerson write: whoever is kept out holds nothing": 64,
+        "decidePut: an owner holds everything where they are one": 140,
+        "decidePut: an owner is given nothing that they have not": 864,
+        "decidePut: an owner lacks nothing of what there was before": 288,
+        "decidePut: an ownership carries power": 2304,
+        "decidePut: an ownership is replaced by anything but an ownership": 1728,
+        "decidePut: new power is beyond those who have none": 24,
+        "decidePut: nothing is taken where nothing is replaced": 1008,
+        "decidePut: what is taken from an owner is taken from above, but for those who hold everything": 72,
+        "decidePut: who makes an owner gives community.transfer, and has to hold it": 104,
+        "decidePut: who makes an owner of somebody new has to hold everything": 48,
+        "decidePut: whoever left has no entry": 1080,
+        "decidePut: whoever left stands there as an owner only, from whom leaving takes nothing": 192,
+        "decideRead: whoever is kept out holds nothing": 128,
+        "decideRemove: an owner holds everything where they are one": 24,
+        "decideRemove: what is taken from an owner is taken from above, but for those who hold everything": 20,
+        "decideUnban: in the roster, an owner is who holds community.transfer": 10,
+      }
+    `)
+  })
+
+  it('are what they say of the standing of who asks', () => {
+    for (const one of possible) {
+      const { space, roster } = placesOf(one)
+      for (const { actor } of scenesOf(one)) {
+        const standing = standingByDefinition(actor)
+        expect(standing.has(space)).toBe(one.says.stands)
+        // Who changes their own entry may have reading and the like by it as well.
+        const isCounted = isOwnEntry(one) ? isManaging : () => true
+        const held = [...(standing.get(space) ?? [])].filter(isCounted).sort()
+        expect(held).toEqual(one.says.held.filter(isCounted).sort())
+        if (one.says.isOwner !== null) expect(standing.get(roster)?.has(OWNER_MARK) ?? false).toBe(one.says.isOwner)
+      }
+    }
+  })
+})
+
+describe('the page and the engine', () => {
+  it('say the same in every combination of facts, with the same code', { timeout: PATIENCE }, () => {
+    const judge = new Judge('the page', PAGE, { isStrict: true })
+    const seen: Partial<Record<string, number>> = {}
+    const differences: string[] = []
+    for (const one of possible) {
+      const verdict = judge.verdict(one.ask)
+      const decided = verdictsOf(one)
+      const told = `${one.family} ${verdict}`
+      seen[told] = (seen[told] ?? 0) + 1
+      if (decided.some((said) => said !== verdict)) {
+        differences.push(`${one.family}: ${JSON.stringify(one.ask)}: ${decided} by the engine, ${verdict} by the page`)
+      }
+    }
+    expect(differences.slice(0, 5)).toEqual([])
+    expect(seen).toMatchInlineSnapshot(`
+      {
+        "decideAct Forbidden": 42,
+        "decideAct NotFound": 21,
+        "decideAct ok": 42,
+        "decideBan EscalationDenied": 24,
+        "decideBan Forbidden": 40,
+        "decideBan LastOwner": 1,
+        "decideBan NotFound": 20,
+        "decideBan ok": 19,
+        "decideDelete EscalationDenied": 2,
+        "decideDelete Forbidden": 4,
+        "decideDelete NotFound": 2,
+        "decideDelete ok": 2,
+        "decideFreeze EscalationDenied": 4,
+        "decideFreeze Forbidden": 8,
+        "decideFreeze NotFound": 4,
+        "decideFreeze ok": 4,
+        "decideLeave LastOwner": 1,
+        "decideLeave NotFound": 8,
+        "decideLeave ok": 7,
+        "decideListBans Forbidden": 3,
+        "decideListBans NotFound": 2,
+        "decideListBans ok": 10,
+        "decideNest EscalationDenied": 68,
+        "decideNest Forbidden": 128,
+        "decideNest NotFound": 64,
+        "decideNest OpenToAnybody": 6,
+        "decideNest ok": 54,
+        "decideOpening Forbidden": 6,
+        "decideOpening NotFound": 2,
+        "decideOpening ok": 2,
+        "decidePerson anything else UserNotAuthorized": 1216,
+        "decidePerson anything else ok": 608,
+        "decidePerson read UserNotAuthorized": 34,
+        "decidePerson read ok": 62,
+        "decidePerson write UserNotAuthorized": 34,
+        "decidePerson write ok": 62,
+        "decidePut EscalationDenied": 404,
+        "decidePut Forbidden": 568,
+        "decidePut LastOwner": 6,
+        "decidePut NotFound": 168,
+        "decidePut ok": 218,
+        "decideRead UserNotAuthorized": 68,
+        "decideRead ok": 124,
+        "decideRemove EscalationDenied": 16,
+        "decideRemove Forbidden": 24,
+        "decideRemove LastOwner": 4,
+        "decideRemove NotFound": 12,
+        "decideRemove ok": 60,
+        "decideRole EscalationDenied": 12,
+        "decideRole Forbidden": 16,
+        "decideRole NotFound": 8,
+        "decideRole OpenToAnybody": 2,
+        "decideRole ok": 2,
+        "decideUnban EscalationDenied": 3,
+        "decideUnban Forbidden": 6,
+        "decideUnban NotFound": 4,
+        "decideUnban ok": 17,
+        "decideUnnest EscalationDenied": 2,
+        "decideUnnest Forbidden": 8,
+        "decideUnnest NotFound": 4,
+        "decideUnnest ok": 6,
+      }
+    `)
+  })
+
+  it('would differ if any rule, condition, right or code on the page were another', { timeout: PATIENCE }, () => {
+    const asked = new Map(possible.map((one) => [JSON.stringify(one.ask), { ask: one.ask, said: verdictsOf(one)[0] }]))
+    const byAction = Map.groupBy(asked.values(), ({ ask }) => ask.action)
+    const isSeen = ({ page, actions }: Mutant): boolean => {
+      // Rules that are about something else can say nothing here, and would take their time.
+      const near = new Map([...page].filter(([, rule]) => actionsOf(rule).some((action) => actions.includes(action))))
+      const judge = new Judge('a spoilt page', near, { isStrict: false })
+      return actions.some((action) => {
+        const questions = byAction.get(action) ?? []
+        const telling = questions.findIndex(({ ask, said }) => judge.verdict(ask) !== said)
+        // What told one spoilt page from the real one is likely to tell the next.
+        if (telling > 0) questions.unshift(...questions.splice(telling, 1))
+        return telling >= 0
+      })
+    }
+    const mutants = mutantsOf(PAGE)
+    expect(mutants.length).toBeGreaterThan(300)
+    expect(isSeen({ fault: 'none', page: PAGE, actions: ASKABLE })).toBe(false)
+    const unseen = mutants.filter((mutant) => !isSeen(mutant))
+    expect(unseen.map(({ fault }) => fault)).toEqual([])
+  })
+})
