@@ -9,6 +9,7 @@ import {
   type AccessFacts,
   decideAct,
   decideBan,
+  decideFor,
   decideLeave,
   decideListBans,
   decidePerson,
@@ -204,7 +205,20 @@ function personCases(): Case[] {
       scenes: personScenes(reader, (facts, did) => decideRead(facts, { did, clientId: chosen.clientId })),
     }
   })
-  return [...asked, ...read]
+  const both = every({
+    ...choices,
+    held: standings(['read', 'write'], without('read', 'write')),
+    action: ['read', 'write'] as const,
+  }).map((chosen) => {
+    const reader = { ...chosen, ...chosen.held }
+    return {
+      family: 'decideFor',
+      ask: askOf(chosen.action, { held: rights(reader.held), isBanned: reader.isBanned }, spaceOf(reader)),
+      says: saysOf(reader),
+      scenes: personScenes(reader, (facts, did) => decideFor(facts, { did, clientId: null }, chosen.action)),
+    }
+  })
+  return [...asked, ...read, ...both]
 }
 
 // --- acts in a space ---
