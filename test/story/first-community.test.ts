@@ -1,0 +1,66 @@
+/**
+ * The page for a community's first admin, walked as a newcomer walks it: its lines are run by a shell, in their order, against a
+ * PDS and a Reeve, and what is answered is what the page says. `UPDATE_GOLDEN=1` writes the answers into the page.
+ */
+import { execFile } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect, it } from 'vitest'
+import { type Network, openNetwork } from '../../demo/network.ts'
+
+const PAGE = fileURLToPath(new URL('../../docs/first-community.md', import.meta.url))
+/** A block of lines for the shell, and the answer that the page shows below it. */
+const BLOCK = /```sh\n(?<lines>[\s\S]*?)```\n(?:\n```text\n(?<answer>[\s\S]*?)```\n)?/g
+const NEXT = '----- next -----'
+
+/** Runs the page's lines in one shell; what each block printed. */
+async function walk({ pds, reeve, alice }: Network, blocks: readonly string[]): Promise<readonly string[]> {
+  const script = blocks.map((lines) => `${lines}\necho\necho '${NEXT}'\n`).join('')
+  const { password, handle } = alice
+  const PATH = `${fileURLToPath(new URL('../../node_modules/.bin', import.meta.url))}:${process.env.PATH}`
+  const env = { PATH, PDS: pds.url, REEVE: `${reeve.did}#reeve`, HANDLE: handle, PASSWORD: password }
+  const { stdout, stderr } = await promisify(execFile)(
+    'bash',
+    ['--noprofile', '--norc', '-euo', 'pipefail', '-c', script],
+    { env },
+  )
+  expect(stderr).toBe('')
+  return stdout.split(`${NEXT}\n`).slice(0, -1)
+}
+
+/** What differs each time is written as `…`. A list of people is in the order of their DIDs, and so in another one each time. */
+function readable(answer: string, people: Readonly<Record<string, string>>): string {
+  let text = answer.trim()
+  for (const [name, did] of Object.entries(people)) text = text.replaceAll(did, `did:plc:${name}…`)
+  text = text.replace(/'[0-9]{4}-[0-9T:.-]+Z'/g, "'…'").replace(/at: '[^']*'/g, "at: '…'")
+  return text.startsWith('did:plc:') ? text.split('\n').sort().join('\n') : text
+}
+
+it('the first community is founded, governed and explained as its page says', async () => {
+  await using cleanup = new AsyncDisposableStack()
+  const network = await openNetwork(cleanup, { isVerbose: false })
+  const page = await readFile(PAGE, 'utf8')
+  const blocks = [...page.matchAll(BLOCK)]
+  const printed = await walk(
+    network,
+    blocks.map(({ groups }) => groups?.lines ?? ''),
+  )
+  const community = printed.join('').match(/did: '(did:plc:[a-z2-7]{24})',\s+name: 'Gardeners'/)?.[1] ?? ''
+  const { alice, bob, carol } = network
+  const people = { gardeners: community, alice: alice.did, bob: bob.did, carol: carol.did }
+  const answers = printed.map((text) => readable(text, people))
+
+  if (process.env.UPDATE_GOLDEN === '1') {
+    let nth = 0
+    const told = page.replace(BLOCK, (_block, lines: string) => {
+      const answer = answers[nth++]
+      return `\`\`\`sh\n${lines}\`\`\`\n${answer ? `\n\`\`\`text\n${answer}\n\`\`\`\n` : ''}`
+    })
+    await writeFile(PAGE, told)
+    return
+  }
+  expect(answers).toEqual(blocks.map(({ groups }) => (groups?.answer ?? '').trim()))
+  expect(answers.join('\n')).not.toContain('error:')
+  expect(answers.at(-1)).toContain('true')
+}, 120_000)
