@@ -76,7 +76,8 @@ export function targetOf(text: string, rules: TargetRules): Target | null {
   return { url, kind: 'stranger' }
 }
 
-function isPublicHostName(host: string): boolean {
+/** Whether a name may belong to a host of the public internet. Whether it does is for a name server to say. */
+export function isPublicHostName(host: string): boolean {
   const lastLabel = PUBLIC_HOST.exec(host)?.[1]
   return lastLabel !== undefined && !SPECIAL_USE.has(lastLabel)
 }

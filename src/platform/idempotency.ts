@@ -69,19 +69,32 @@ export async function remembered(tx: Tx, call: IdempotentCall, nowMs: number): P
     .returning('key')
     .executeTakeFirst()
   if (taken) return null
+  const earlier = await recall(tx, call, nowMs)
+  if (!earlier) throw new Error('an idempotency key that could not be taken is nobody’s')
+  return earlier
+}
 
-  const { request_hash, answer } = await tx
+/**
+ * The answer that was given to this call, or null; takes nothing. For a call that asks others before it begins its transaction:
+ * what they say now is no matter when it was carried out already.
+ *
+ * @throws Refusal('IdempotencyConflict') when the key was used for another body.
+ */
+export async function recall(db: Db | Tx, call: IdempotentCall, nowMs: number): Promise<{ answer: unknown } | null> {
+  const row = await db
     .selectFrom('idempotency')
     .select(['request_hash', 'answer'])
     .where('actor', '=', call.actor)
     .where('method', '=', call.method)
     .where('key', '=', call.key)
-    .executeTakeFirstOrThrow()
-  if (!Buffer.from(request_hash).equals(call.requestHash)) {
+    .where('keep_until_ms', '>', nowMs)
+    .executeTakeFirst()
+  if (!row) return null
+  if (!Buffer.from(row.request_hash).equals(call.requestHash)) {
     throw new Refusal('IdempotencyConflict', 'the idempotencyKey was used for a call with another body')
   }
-  if (answer === null) throw new Error('a call took an idempotency key and kept no answer')
-  return { answer: JSON.parse(answer) }
+  if (row.answer === null) throw new Error('a call took an idempotency key and kept no answer')
+  return { answer: JSON.parse(row.answer) }
 }
 
 /** Keeps the answer of the call whose key `remembered` took in this transaction. `answer` goes through JSON. */

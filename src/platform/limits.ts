@@ -24,6 +24,8 @@ export const DPOP_PROOF_MAX_CHARS = 2_048
 /** Documents that strangers serve, counted after decompression, and the time until their last byte. */
 export const DID_DOCUMENT_MAX_BYTES = 64 * 1024
 export const DID_FETCH_TIMEOUT_MS = 3_000
+/** What stands at a handle's well-known place: one DID, and perhaps a line feed. */
+export const HANDLE_DID_MAX_BYTES = 512
 /** The PLC directory: a log of some hundred operations fits. */
 export const PLC_LOG_MAX_BYTES = 1024 * 1024
 export const PLC_TIMEOUT_MS = 10_000
