@@ -6,6 +6,7 @@
  * stops being active here is still signed with for up to that long in another process: whoever replaces a key must keep the
  * old one in the DID document meanwhile. A key service that is down stops cold keys only; warm ones go on.
  */
+import { encode } from '@ipld/dag-cbor'
 import { LRUCache } from 'lru-cache'
 import type { Did } from '../names.ts'
 import { toBase64Url, utf8 } from '../platform/bytes.ts'
@@ -20,6 +21,7 @@ import { open, type Purpose } from './envelope.ts'
 import { type FoundedKeys, foundKeys, type GenesisOperation, type PublicHalves } from './founding.ts'
 import type { Kek } from './kek.ts'
 import { importPrivateKey, type KeyPair, signCompact } from './private-keys.ts'
+import { assertRenaming, type LaterOperation, type RenamingUse } from './renaming.ts'
 import { type HeldKey, listKeys, loadActiveKey, type SealedKey } from './store.ts'
 
 /** Keys alive at once, and for how long each. */
@@ -119,6 +121,18 @@ export class Vault {
     }
     const signingInput = `${toBase64Url(JSON.stringify(header))}.${toBase64Url(JSON.stringify(payload))}`
     return `${signingInput}.${toBase64Url(signCompact(pair, utf8(signingInput)))}`
+  }
+
+  /**
+   * Signs an operation that gives a community's DID other names and changes nothing else of it, by its active rotation key. Not to
+   * be called inside a transaction, as `sign`.
+   * @throws Refusal('PlcRank') when it would change more, or our rotation key isn't the last
+   * @throws Unavailable as `sign`
+   */
+  async signRenaming<Op extends LaterOperation>(use: RenamingUse<Op>): Promise<Op & { readonly sig: string }> {
+    const pair = await this.#liveKey(use.community, 'rotation')
+    assertRenaming(use, pair.didKey)
+    return { ...use.operation, sig: toBase64Url(signCompact(pair, encode(use.operation))) }
   }
 
   /**
