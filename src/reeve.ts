@@ -10,12 +10,14 @@ import manifest from '../package.json' with { type: 'json' }
 import { sealDue } from './audit/sealer.ts'
 import { carryOutDue } from './community/acts.ts'
 import { resumeMints } from './community/resume-mints.ts'
+import { resumePlcWork } from './community/resume-plc-work.ts'
 import { forgetIssued, openIssuing } from './credential/store.ts'
 import type { House } from './doors/house.ts'
 import { type BucketName, type Rate, RateBuckets } from './doors/rate-buckets.ts'
 import { DOORS } from './doors/xrpc.ts'
 import { xrpcApp } from './doors/xrpc-app.ts'
 import { openDidDocuments } from './identity/did-documents.ts'
+import { openHandleProofs } from './identity/handle-proofs.ts'
 import { openPlcDirectory } from './identity/plc-directory.ts'
 import { createDevelopmentKek, type Kek, openKek } from './keys/kek.ts'
 import { openVault } from './keys/vault.ts'
@@ -26,6 +28,7 @@ import { type Clock, repeat, sleep, systemClock } from './platform/clock.ts'
 import { type Config, readVariable } from './platform/config.ts'
 import { type Db, type OpenDatabase, openDatabase, tidyTables } from './platform/database.ts'
 import { es256kBackend } from './platform/ecdsa.ts'
+import { openHostLookup, openTxtLookup } from './platform/host-lookup.ts'
 import { forgetAnswers } from './platform/idempotency.ts'
 import { loadInstanceId } from './platform/instance.ts'
 import {
@@ -57,6 +60,8 @@ export interface Given {
   readonly rates?: Readonly<Record<BucketName, Rate>>
   /** A database that is open already, in place of the configured one. Closing Reeve closes it too. */
   readonly database?: OpenDatabase
+  /** Name servers (`address:port`) for what strangers name, in place of the system's. */
+  readonly nameServers?: readonly string[]
 }
 
 /** How long a request under way may take to finish once closing has begun. */
@@ -78,7 +83,7 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
   const opened = given.database ?? (await openDatabase({ url, dataDir, allowUnsafe, log, clock }))
   try {
     log.info('es256k', { backend: es256kBackend() })
-    const house = await furnish(config, opened.db, { clock, random, log, rates: given.rates })
+    const house = await furnish(config, opened.db, { ...given, clock, random, log })
     const server = await listen(config, house)
     const workers = startWorkers(house, opened)
     const port = (server.address() as AddressInfo).port
@@ -102,9 +107,9 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
   }
 }
 
-type Furniture = Required<Pick<Given, 'clock' | 'random' | 'log'>> & Pick<Given, 'rates'>
+type Furniture = Required<Pick<Given, 'clock' | 'random' | 'log'>> & Pick<Given, 'rates' | 'nameServers'>
 
-async function furnish(config: Config, db: Db, { clock, random, log, rates }: Furniture) {
+async function furnish(config: Config, db: Db, { clock, random, log, rates, nameServers }: Furniture) {
   await migrate(db, clock)
   const instanceId = await loadInstanceId(db, random, clock)
   const vault = openVault({ db, ...keksOf(config, random), instanceId, clock, random, log })
@@ -112,6 +117,7 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates }: Fu
     allowLoopback: config.allowLoopback,
     ownHosts: [new URL(config.publicUrl).host],
     trustedOrigins: [config.plcUrl],
+    lookup: openHostLookup(nameServers),
     clock,
   })
   const { plcUrl, allowLoopback } = config
@@ -125,6 +131,7 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates }: Fu
     outbound,
     documents,
     directory: openPlcDirectory({ plcUrl, outbound }),
+    handleProofs: openHandleProofs({ outbound, lookupTxt: openTxtLookup(nameServers) }),
     graphs: new Graphs(),
     hosted: new Hosted(),
     issuing: openIssuing(db),
@@ -212,6 +219,10 @@ function startWorkers(house: House, opened: OpenDatabase) {
     ),
     repeat(
       turn('proposals', () => carryOutDue(house)),
+      RESUME_PAUSE_MS,
+    ),
+    repeat(
+      turn('resume-plc-work', () => resumePlcWork(house)),
       RESUME_PAUSE_MS,
     ),
     repeat(

@@ -12,17 +12,11 @@ import { errorName } from '../platform/log.ts'
 import { Refusal, Unavailable } from '../refusals.ts'
 import { statusOf } from './communityGet.ts'
 import { type Custody, requireCustody } from './custody.ts'
+import { loadDidOfHandle } from './handle-store.ts'
 import { requireServedHandle } from './handles.ts'
 import { type MintCtx, walkMint } from './mint-walk.ts'
 import { genesisOperation } from './plc-builder.ts'
-import {
-  countUnfinishedOf,
-  type Founding,
-  insertFounding,
-  loadDidOfHandle,
-  loadFounding,
-  loadFoundingByKey,
-} from './store.ts'
+import { countUnfinishedOf, type Founding, insertFounding, loadFounding, loadFoundingByKey } from './store.ts'
 
 export interface FoundingCtx extends MintCtx {
   readonly vault: Vault

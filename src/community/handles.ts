@@ -1,5 +1,6 @@
-/** Handles under the domains that this service answers for. */
+/** Handles that a community may have: under the domains that this service answers for, and under domains of their own. */
 import { type Handle, parseHandle } from '../names.ts'
+import { isPublicHostName } from '../platform/addresses.ts'
 import { Refusal } from '../refusals.ts'
 
 /** Names that people would take for the service itself, or that mail and certificates treat as its owner. */
@@ -24,3 +25,26 @@ export function requireServedHandle(text: string, domains: readonly string[], ow
   }
   return handle
 }
+
+/** A handle that a community asks for, and whether it is ours to give. One that isn't has to be proven by its domain. */
+export interface AskedHandle {
+  readonly handle: Handle
+  readonly isServed: boolean
+}
+
+/**
+ * A handle under a served domain, or one under any other domain of the public internet: a name that only some network knows would be
+ * a handle that nobody else can look up. @throws Refusal InvalidRequest for no handle, HandleNotAvailable
+ */
+export function requireHandle(text: string, domains: readonly string[], ownHost: string): AskedHandle {
+  const isOurs = text === ownHost || isUnderServed(text, domains) || domains.includes(text)
+  if (isOurs) return { handle: requireServedHandle(text, domains, ownHost), isServed: true }
+  const handle = parseHandle(text)
+  if (!handle) throw new Refusal('InvalidRequest', 'handle is not a handle in lower case')
+  if (!isPublicHostName(handle)) throw new Refusal('HandleNotAvailable', 'no such handle can be had')
+  return { handle, isServed: false }
+}
+
+/** Whether this service answers for everything at such a name. */
+export const isUnderServed = (name: string, domains: readonly string[]): boolean =>
+  domains.some((domain) => name.endsWith(`.${domain}`))

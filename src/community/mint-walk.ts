@@ -24,7 +24,7 @@ import { decideFounding } from '../policy/decide.ts'
 import { OWNER } from '../policy/roles.ts'
 import { Unavailable } from '../refusals.ts'
 import { insertSettings } from '../space/store.ts'
-import { type Founding, loadFounding, lockFounding, type MintFault, moveStep } from './store.ts'
+import { type Founding, loadFounding, lockFounding, type MintFault, moveStep, refuseFounding } from './store.ts'
 
 export interface MintCtx {
   readonly db: Db
@@ -38,7 +38,7 @@ export interface MintCtx {
  * How far behind a directory may show its log. For so long no refusal is believed: another process may have sent the operation a
  * moment before, and it is refused because it is in force already. A founding given up then would leave a DID that nobody runs.
  */
-const DIRECTORY_LAG_MAX_MS = 10 * 60 * 1000
+export const DIRECTORY_LAG_MAX_MS = 10 * 60 * 1000
 
 /** Walks under way in this process, per directory: the founder's call, its repetitions and the worker share one. */
 const underWay = new WeakMap<PlcDirectory, Map<Did, Promise<Founding>>>()
@@ -72,6 +72,7 @@ async function takeStep(ctx: MintCtx, founding: Founding): Promise<void> {
 }
 
 async function submit(ctx: MintCtx, founding: Founding): Promise<void> {
+  const giveUp = (why: MintFault) => withTransaction(ctx.db, (tx) => refuseFounding(tx, founding.did, why))
   let known = await isInLog(ctx, founding)
   let fault: MintFault | null = null
   if (known === 'absent') {
@@ -81,13 +82,13 @@ async function submit(ctx: MintCtx, founding: Founding): Promise<void> {
   }
   if (known === 'other') {
     ctx.log.error('mint.conflict', { did: founding.did })
-    await moveStep(ctx.db, founding.did, 'submitted', 'refused', 'PlcConflict')
+    await giveUp('PlcConflict')
   } else if (known === 'ours') {
     await requireDocument(ctx, founding)
     await moveStep(ctx.db, founding.did, 'submitted', 'confirmed')
   } else if (fault && ctx.clock.nowMs() - founding.createdAtMs > DIRECTORY_LAG_MAX_MS) {
     ctx.log.warn('mint.refused', { did: founding.did, fault })
-    await moveStep(ctx.db, founding.did, 'submitted', 'refused', fault)
+    await giveUp(fault)
   } else {
     // A directory that lags will show it; one that lies must not get a community opened, nor a founding given up.
     throw new Unavailable('UpstreamFailure', 'plc-directory')

@@ -5,7 +5,8 @@
  * the community's key is always above ours, ours is always the last, and an operation that breaks this never leaves this
  * file. Nor does one that a directory would refuse, since that shows itself at the worst moment. No tombstone can be built here.
  */
-import { encodeOperation, type UnsignedPlcOperation } from '../identity/plc-operation.ts'
+import type { PlcLogEntry } from '../identity/plc-log.ts'
+import { encodeOperation, type PlcOperation, type UnsignedPlcOperation } from '../identity/plc-operation.ts'
 import type { DidKey, Handle } from '../names.ts'
 import { parseDidKey } from '../platform/multikey.ts'
 import { Refusal } from '../refusals.ts'
@@ -65,6 +66,43 @@ export function genesisOperation(input: GenesisInput): UnsignedPlcOperation {
   assertPlcRank(operation, { ours: rotationKey, communityAbove: recoveryKey !== null })
   assertPlcLimits(operation)
   return operation
+}
+
+/** The operation in force, when another one may follow it. @throws Refusal('PlcConflict') for a DID that has ended */
+export function requireLiving({ operation }: PlcLogEntry): PlcOperation {
+  if (operation.type === 'plc_operation') return operation
+  // Nothing else makes sense: a DID of ours never began with an operation of the old form.
+  throw new Refusal('PlcConflict', 'the identity was ended at the directory')
+}
+
+const HANDLE_MARK = 'at://'
+const isHandleName = (name: string): boolean => name.startsWith(HANDLE_MARK)
+
+/** Whether a list of names says that this is the handle: its first name of that kind, or none of that kind for null. */
+export function namesHandle(alsoKnownAs: readonly string[], handle: Handle | null): boolean {
+  const first = alsoKnownAs.find(isHandleName)
+  return first === (handle === null ? undefined : `${HANDLE_MARK}${handle}`)
+}
+
+/**
+ * The operation that gives a DID another handle and changes nothing else, unsigned; null when the one in force names it already.
+ * The handle stands first, in place of the one before; whoever gives it up keeps no name of that kind, or the next would be theirs.
+ * Throws `Refusal`: `PlcConflict` for a DID that has ended, `PlcRank` when the keys don't stand as they must, `PlcLimit`.
+ */
+export function handleOperation(head: PlcLogEntry, handle: Handle | null, rank: PlcRank): UnsignedPlcOperation | null {
+  const { sig: _, ...inForce } = requireLiving(head)
+  if (namesHandle(inForce.alsoKnownAs, handle)) return null
+  const operation = { ...inForce, alsoKnownAs: namesWith(inForce.alsoKnownAs, handle), prev: head.cid }
+  assertPlcRank(operation, rank)
+  assertPlcLimits(operation)
+  return operation
+}
+
+function namesWith(names: readonly string[], handle: Handle | null): string[] {
+  if (handle === null) return names.filter((name) => !isHandleName(name))
+  const before = names.find(isHandleName)
+  const name = `${HANDLE_MARK}${handle}`
+  return [name, ...names.filter((other) => other !== before && other !== name)]
 }
 
 /**

@@ -4,6 +4,7 @@ import type { PlcOperation } from '../identity/plc-operation.ts'
 import type { Did, DidKey, Handle } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { Permit } from '../policy/verdict.ts'
+import { freeServedHandles, takeServedHandle } from './handle-store.ts'
 
 /**
  * How far a founding is known to be. `refused` is an end: the directory will never take this operation. `deleted` is the end of a
@@ -71,12 +72,14 @@ const COLUMNS = [
 
 /** Keeps a founding that has not left the house yet. False: its idempotency key or its handle is taken; nothing was kept. */
 export async function insertFounding(tx: Tx, founding: Founding): Promise<boolean> {
+  const { did, handle } = founding
+  if (handle !== null && !(await takeServedHandle(tx, handle, did))) return false
   const made = await tx
     .insertInto('community')
     .values({
-      did: founding.did,
+      did,
       name: founding.name,
-      handle: founding.handle,
+      handle,
       custody: founding.custody,
       recovery_key: founding.recoveryKey,
       founder: founding.founder,
@@ -91,6 +94,7 @@ export async function insertFounding(tx: Tx, founding: Founding): Promise<boolea
     .onConflict((conflict) => conflict.doNothing())
     .returning('did')
     .executeTakeFirst()
+  if (!made) await freeServedHandles(tx, did, null)
   return made !== undefined
 }
 
@@ -118,22 +122,27 @@ export async function loadFoundingByKey(db: Db | Tx, founder: Did, key: string):
 }
 
 /** Notes that a founding went from one step to the next. False: somebody else moved it meanwhile. */
-export async function moveStep(
-  db: Db | Tx,
-  did: Did,
-  from: MintStep,
-  to: MintStep,
-  fault: MintFault | null = null,
-): Promise<boolean> {
-  // A handle that never came into use is free again.
-  const handle = to === 'refused' ? { handle: null } : {}
+export async function moveStep(db: Db | Tx, did: Did, from: MintStep, to: MintStep): Promise<boolean> {
   const result = await db
     .updateTable('community')
-    .set({ step: to, fault, ...handle })
+    .set({ step: to })
     .where('did', '=', did)
     .where('step', '=', from)
     .executeTakeFirst()
   return result.numUpdatedRows === 1n
+}
+
+/** Notes that a submitted founding came to nothing, and why. A handle that never came into use is free again. */
+export async function refuseFounding(tx: Tx, did: Did, fault: MintFault): Promise<boolean> {
+  const result = await tx
+    .updateTable('community')
+    .set({ step: 'refused', fault, handle: null })
+    .where('did', '=', did)
+    .where('step', '=', 'submitted')
+    .executeTakeFirst()
+  if (result.numUpdatedRows !== 1n) return false
+  await freeServedHandles(tx, did, null)
+  return true
 }
 
 const UNFINISHED = ['prepared', 'submitted', 'confirmed'] as const
@@ -151,6 +160,7 @@ export async function renameCommunity(
 /** Notes that a community came to its end. Its handle is free for others. */
 export async function endCommunity(tx: Tx, _permit: Permit<'community.transfer'>, did: Did): Promise<void> {
   await tx.updateTable('community').set({ step: 'deleted', handle: null }).where('did', '=', did).execute()
+  await freeServedHandles(tx, did, null)
 }
 
 /** Some of the foundings under way, others each time: those that can't go on must not stand before those that can. */
@@ -209,15 +219,17 @@ export async function listCommunitiesOf(
   return rows.map(foundingOf)
 }
 
-/** The DID behind a handle that this service answers for. */
-export async function loadDidOfHandle(db: Db, handle: Handle): Promise<Did | null> {
-  const row = await db
-    .selectFrom('community')
-    .select('did')
-    .where('handle', '=', handle)
-    .where('step', 'in', ['submitted', 'confirmed', 'opened'])
-    .executeTakeFirst()
-  return row ? (row.did as Did) : null
+/** Notes which handle a community has, as both sides have just said. A domain that another community had has passed to it. */
+export async function saveHandle(tx: Tx, did: Did, handle: Handle | null): Promise<void> {
+  if (handle !== null) {
+    await tx
+      .updateTable('community')
+      .set({ handle: null })
+      .where('handle', '=', handle)
+      .where('did', '<>', did)
+      .execute()
+  }
+  await tx.updateTable('community').set({ handle }).where('did', '=', did).execute()
 }
 
 interface StoredCommunity {

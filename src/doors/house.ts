@@ -1,5 +1,6 @@
 /** Everything the doors lend to the actions behind them. The roof assembles it once; each action asks only for what it needs. */
 import type { FoundingCtx } from '../community/communityMint.ts'
+import type { SetHandleCtx } from '../community/communitySetHandle.ts'
 import type { ExchangeCtx } from '../credential/getSpaceCredential.ts'
 import type { GovernanceCtx } from '../membership/governance.ts'
 import type { Random } from '../platform/random.ts'
@@ -8,7 +9,7 @@ import type { RateBuckets } from './rate-buckets.ts'
 /** What an exchange charges, and whom, is each request's own. */
 type OfRequest = 'keyOf' | 'chargePerson'
 
-export interface House extends GovernanceCtx, FoundingCtx, Omit<ExchangeCtx, OfRequest> {
+export interface House extends GovernanceCtx, FoundingCtx, SetHandleCtx, Omit<ExchangeCtx, OfRequest> {
   readonly random: Random
   readonly version: string
   readonly buckets: RateBuckets

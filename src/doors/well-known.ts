@@ -1,5 +1,5 @@
 /** The two documents by which others find this service and the communities that have handles under its domains. */
-import { loadDidOfHandle } from '../community/store.ts'
+import { loadDidOfHandle } from '../community/handle-store.ts'
 import { parseHandle } from '../names.ts'
 import type { Answer } from './answer.ts'
 import { SERVICE_FRAGMENT } from './callers.ts'

@@ -12,6 +12,7 @@ import { communityFreeze } from '../community/communityFreeze.ts'
 import { communityGet } from '../community/communityGet.ts'
 import { communityList } from '../community/communityList.ts'
 import { communityMint } from '../community/communityMint.ts'
+import { communitySetHandle } from '../community/communitySetHandle.ts'
 import { communityUpdate } from '../community/communityUpdate.ts'
 import { proposalApprove } from '../community/proposalApprove.ts'
 import { proposalCancel } from '../community/proposalCancel.ts'
@@ -50,6 +51,7 @@ export const DOORS: readonly Door[] = [
   //       lexicon                                    size       bucket        action
   exchange(com.atproto.space.getSpaceCredential.main, 16 * KIB, 'exchange', getSpaceCredential),
   procedure(reeve.community.mint.main, 16 * KIB, 'founding', communityMint),
+  procedure(reeve.community.setHandle.main, 16 * KIB, 'governance', communitySetHandle),
   query(reeve.community.get.main, 'governance', communityGet),
   query(reeve.community.list.main, 'governance', communityList),
   procedure(reeve.community.update.main, 16 * KIB, 'governance', communityUpdate),

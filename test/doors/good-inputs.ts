@@ -44,6 +44,8 @@ export const goodInputs = (stage: () => Stage, doomed: () => Doomed): Readonly<R
     name: 'Beekeepers',
     custody: { $type: 'community.reeve.community.mint#custodial' },
   }),
+  // Another handle would be an operation at the directory each time.
+  'community.reeve.community.setHandle': () => ({ community: stage().community, remove: true }),
   'community.reeve.community.get': () => ({ community: stage().community }),
   'community.reeve.community.list': () => ({}),
   'community.reeve.community.update': () => ({ community: stage().community, name: 'Gardeners' }),

@@ -28,6 +28,7 @@ describe('the admin of one community', () => {
     [`${R}.proposal.approve`]: ({ community }) => ({ proposal: community === unknownDid ? 'none' : waiting }),
     [`${R}.proposal.cancel`]: ({ community }) => ({ proposal: community === unknownDid ? 'none' : waiting }),
     [`${R}.proposal.list`]: ({ community }) => ({ community }),
+    [`${R}.community.setHandle`]: ({ community }) => ({ community, remove: true }),
     [`${R}.space.create`]: ({ community }) => ({ community, spaceType: 'com.atmoboards.forum' }),
     [`${R}.space.update`]: ({ space }) => ({ space, name: 'Mine' }),
     [`${R}.space.delete`]: ({ space }) => ({ space }),

@@ -57,9 +57,9 @@ table community
   constraint community_check CHECK (((custody = 'memberHeld'::text) = (recovery_key IS NOT NULL)))
   constraint community_custody_check CHECK ((custody = ANY (ARRAY['memberHeld'::text, 'custodial'::text])))
   constraint community_founder_idempotency_key_key UNIQUE (founder, idempotency_key)
-  constraint community_handle_key UNIQUE (handle)
   constraint community_pkey PRIMARY KEY (did)
   constraint community_step_check CHECK ((step = ANY (ARRAY['prepared'::text, 'submitted'::text, 'confirmed'::text, 'opened'::text, 'refused'::text, 'deleted'::text])))
+  CREATE INDEX community_by_handle ON public.community USING btree (handle) WHERE (handle IS NOT NULL)
   CREATE INDEX community_unfinished ON public.community USING btree (created_at_ms) WHERE (step = ANY (ARRAY['prepared'::text, 'submitted'::text, 'confirmed'::text]))
 
 table community_revision
@@ -263,6 +263,22 @@ table person_edge
   CREATE INDEX person_edge_by_maker ON public.person_edge USING btree (community, added_by) WHERE (role <> ALL (ARRAY['member'::text, 'writer'::text, 'reader'::text]))
   CREATE INDEX person_edge_by_person ON public.person_edge USING btree (community, did, into_space) INCLUDE (role, since_ms, until_ms)
 
+table plc_work
+  community text collate "C" not null
+  kind text not null
+  step text not null
+  fault text
+  operation jsonb not null
+  operation_cid text collate "C" not null
+  about jsonb not null
+  asked_by text collate "C" not null
+  created_at_ms bigint not null
+  constraint plc_work_check CHECK (((step = 'refused'::text) = (fault IS NOT NULL)))
+  constraint plc_work_community_fkey FOREIGN KEY (community) REFERENCES community(did)
+  constraint plc_work_pkey PRIMARY KEY (community)
+  constraint plc_work_step_check CHECK ((step = ANY (ARRAY['prepared'::text, 'submitted'::text, 'confirmed'::text, 'refused'::text])))
+  CREATE INDEX plc_work_unfinished ON public.plc_work USING btree (created_at_ms) WHERE (step = ANY (ARRAY['prepared'::text, 'submitted'::text]))
+
 table proposal
   id text collate "C" not null
   community text collate "C" not null
@@ -295,6 +311,13 @@ table role
   put_at_ms bigint not null
   constraint role_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint role_pkey PRIMARY KEY (community, name)
+
+table served_handle
+  handle text collate "C" not null
+  community text collate "C" not null
+  constraint served_handle_community_fkey FOREIGN KEY (community) REFERENCES community(did) DEFERRABLE INITIALLY DEFERRED
+  constraint served_handle_pkey PRIMARY KEY (handle)
+  CREATE INDEX served_handle_by_community ON public.served_handle USING btree (community)
 
 table space
   uri text collate "C" not null

@@ -7,4 +7,5 @@ export * as freeze from "./community/freeze.ts";
 export * as "get" from "./community/get.ts";
 export * as list from "./community/list.ts";
 export * as mint from "./community/mint.ts";
+export * as setHandle from "./community/setHandle.ts";
 export * as update from "./community/update.ts";

@@ -1,0 +1,117 @@
+/**
+ * What a change of handle means here: who says that the handle is the community's, and what is written when its operation came to its
+ * end. A handle counts when both sides say it: the community's document, and the domain.
+ */
+import { appendChained } from '../audit/store.ts'
+import type { DidDocuments } from '../identity/did-documents.ts'
+import { type DomainWord, didNamedBy, type HandleProofs, isUncertain } from '../identity/handle-proofs.ts'
+import type { PlcLogEntry } from '../identity/plc-log.ts'
+import { lockRevisions, raiseRevisions } from '../membership/store.ts'
+import type { Did, Handle } from '../names.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Db, Tx } from '../platform/database.ts'
+import type { Log } from '../platform/log.ts'
+import { Refusal, Unavailable } from '../refusals.ts'
+import { freeServedHandles, loadHolderOfHandle } from './handle-store.ts'
+import { isUnderServed } from './handles.ts'
+import { namesHandle, requireLiving } from './plc-builder.ts'
+import { movePlcWork, type PlcFault, type PlcWork } from './plc-work-store.ts'
+import { saveHandle } from './store.ts'
+
+export interface HandleCtx {
+  readonly db: Db
+  readonly clock: Clock
+  readonly log: Log
+  readonly documents: DidDocuments
+  readonly handleProofs: HandleProofs
+  readonly handleDomains: readonly string[]
+}
+
+/** How long a domain may be silent before what it said at the beginning counts no more. */
+const SILENCE_MAX_MS = 10 * 60 * 1000
+
+/** Whether the operation in force says that this is the community's handle. */
+export const headNames = (head: PlcLogEntry, handle: Handle | null): boolean =>
+  head.operation.type === 'plc_operation' && namesHandle(head.operation.alsoKnownAs, handle)
+
+/** Compares the document that everybody will see with the operation in force. @throws Unavailable when they differ, or it doesn't come */
+export async function requireDocument(ctx: HandleCtx, community: Did, head: PlcLogEntry): Promise<void> {
+  const { alsoKnownAs } = requireLiving(head)
+  ctx.documents.expire(community)
+  const document = await ctx.documents.resolve(community, { fresh: true })
+  if (document?.alsoKnownAs.join('\n') === alsoKnownAs.join('\n')) return
+  ctx.log.error('plcWork.documentDiffers', { did: community })
+  throw new Unavailable('UpstreamFailure', 'plc-directory')
+}
+
+/**
+ * What the domain of somebody's own says, or null when it says that the handle is this community's.
+ * @throws Refusal('HandleNotAvailable') when it names another DID
+ */
+export async function missingProof(ctx: HandleCtx, community: Did, handle: Handle): Promise<DomainWord | null> {
+  const word = await ctx.handleProofs.ask(handle)
+  const named = didNamedBy(word)
+  if (named === community) return null
+  if (named) throw new Refusal('HandleNotAvailable', 'the domain names another DID')
+  return word
+}
+
+/**
+ * Whether the handle leads to the community now that its operation is in force. For a served one we answer ourselves.
+ * @throws Unavailable while a domain is silent that spoke a moment ago
+ */
+export async function isStillSaid(ctx: HandleCtx, { community, about, createdAtMs }: PlcWork): Promise<boolean> {
+  const { handle } = about
+  if (handle === null) return true
+  if (isUnderServed(handle, ctx.handleDomains)) return (await loadHolderOfHandle(ctx.db, handle)) === community
+  const word = await ctx.handleProofs.ask(handle)
+  const named = didNamedBy(word)
+  if (!named && isUncertain(word) && ctx.clock.nowMs() - createdAtMs <= SILENCE_MAX_MS) {
+    throw new Unavailable('UpstreamFailure', 'handle-domain')
+  }
+  return named === community
+}
+
+/** Writes that the operation is in force: the handle, if both sides say it, and that the one before is free. */
+export async function confirmHandle(ctx: HandleCtx, tx: Tx, work: PlcWork, isVerified: boolean): Promise<void> {
+  const { community, about } = work
+  const numbers = await lockRevisions(tx, community)
+  if (!numbers) throw new Error('work for a community that was never opened')
+  const revision = numbers.revision + 1
+  const isMine = await movePlcWork(tx, work, 'submitted', {
+    step: 'confirmed',
+    about: { ...about, revision, isVerified },
+  })
+  if (!isMine) return
+  await saveHandle(tx, community, isVerified ? about.handle : null)
+  await freeServedHandles(tx, community, about.handle)
+  await raiseRevisions(tx, community, { graph: false })
+  await tell(ctx, tx, work, { status: isVerified ? 'confirmed' : 'domainNoLongerSays', revision })
+}
+
+/** Writes that the operation came to nothing: the handle stays what it was, and the one that was kept for it is free. */
+export async function refuseHandle(ctx: HandleCtx, tx: Tx, work: PlcWork, fault: PlcFault): Promise<void> {
+  const { community, about } = work
+  await lockRevisions(tx, community)
+  if (!(await movePlcWork(tx, work, 'submitted', { step: 'refused', fault }))) return
+  await freeServedHandles(tx, community, about.before)
+  await tell(ctx, tx, work, { refused: fault })
+}
+
+/** It was decided when the work was begun, and the reasons stand there. */
+const tell = (ctx: HandleCtx, tx: Tx, work: PlcWork, outcome: object): Promise<void> =>
+  appendChained(tx, {
+    community: work.community,
+    atMs: ctx.clock.nowMs(),
+    actor: work.askedBy,
+    action: 'community.setHandle',
+    target: work.community,
+    subject: null,
+    because: {
+      reasons: [],
+      handle: work.about.handle,
+      before: work.about.before,
+      operationCid: work.operationCid,
+      ...outcome,
+    },
+  })
