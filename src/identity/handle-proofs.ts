@@ -78,12 +78,15 @@ async function askWellKnown(outbound: Outbound, handle: Handle): Promise<Said> {
     return saidOf(status < 300 ? fromUtf8(body)?.trim() : undefined)
   } catch (error) {
     if (!(error instanceof OutboundFailure)) throw error
-    // A page where the DID should be is an answer: it isn't there. A target that may not be called is told like a silent one,
-    // since the difference would map the operator's network.
+    // A page where the DID should be, or no host at all, is an answer: it isn't there. A target that may not be called is told like a
+    // silent one, since the difference would map the operator's network.
     const isOtherThing = error.kind === 'wrong-type' || error.kind === 'too-large'
-    return { found: isOtherThing ? 'nothing' : 'noAnswer' }
+    return { found: isOtherThing || NOT_THERE.has(error.because) ? 'nothing' : 'noAnswer' }
   }
 }
+
+/** Why there is no answer from a place that can't say anything else: it has no address, or leads elsewhere. */
+const NOT_THERE: ReadonlySet<string> = new Set(['ENOTFOUND', 'ENODATA', 'redirect'])
 
 function saidOf(text: string | undefined): Said {
   const did = parseDid(text)

@@ -5,6 +5,8 @@ import { once } from 'node:events'
 export interface Told {
   readonly ipv4?: readonly string[]
   readonly ipv6?: readonly string[]
+  /** Texts, each in one piece or in several. */
+  readonly txt?: readonly (string | readonly string[])[]
   /** The name is said to be another name of this one, with no address beside it. */
   readonly cname?: string
   /** 2 = SERVFAIL, 3 = no such name, 5 = refused. */
@@ -15,12 +17,13 @@ export interface Told {
 export interface NameServer {
   /** `address:port`. */
   readonly address: string
-  /** Every question, as `A forum.org` or `AAAA forum.org`, in order. */
+  /** Every question, as `A forum.org`, `AAAA forum.org` or `TXT forum.org`, in order. */
   readonly asked: readonly string[]
   close(): Promise<void>
 }
 
-const TYPE = { A: 1, CNAME: 5, AAAA: 28 } as const
+const TYPE = { A: 1, CNAME: 5, TXT: 16, AAAA: 28 } as const
+const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(TYPE).map(([name, type]) => [type, name]))
 
 /** Answers each question by `answer`; null is silence. */
 export async function startNameServer(answer: (host: string, nth: number) => Told | null): Promise<NameServer> {
@@ -30,7 +33,7 @@ export async function startNameServer(answer: (host: string, nth: number) => Tol
   const times = new Map<string, number>()
   socket.on('message', (query, from) => {
     const { host, question, type } = questionOf(query)
-    asked.push(`${type === TYPE.A ? 'A' : 'AAAA'} ${host}`)
+    asked.push(`${NAMES.get(type) ?? type} ${host}`)
     // The two questions of one lookup are answered alike: they count as one.
     const key = `${host} ${type}`
     const nth = times.get(key) ?? 0
@@ -68,8 +71,7 @@ function questionOf(query: Buffer): { host: string; question: Buffer; type: numb
 }
 
 function replyTo(query: Buffer, question: Buffer, type: number, told: Told): Buffer {
-  const addresses = (type === TYPE.A ? told.ipv4 : told.ipv6) ?? []
-  const records = addresses.map((address) => record(type, addressBytes(address)))
+  const records = recordsOf(type, told)
   if (told.cname !== undefined) records.unshift(record(TYPE.CNAME, nameBytes(told.cname)))
   const header = Buffer.alloc(12)
   query.copy(header, 0, 0, 2)
@@ -79,9 +81,21 @@ function replyTo(query: Buffer, question: Buffer, type: number, told: Told): Buf
   return Buffer.concat([header, question, ...records])
 }
 
+function recordsOf(type: number, told: Told): Buffer[] {
+  if (type === TYPE.TXT) return (told.txt ?? []).map((text) => record(type, textBytes(text)))
+  const addresses = (type === TYPE.A ? told.ipv4 : told.ipv6) ?? []
+  return addresses.map((address) => record(type, addressBytes(address)))
+}
+
 /** A pointer to the question's name, the type, class IN, no time to live, the length, the data. */
 const record = (type: number, data: Buffer): Buffer =>
   Buffer.concat([Buffer.from([0xc0, 12, 0, type, 0, 1, 0, 0, 0, 0, data.length >> 8, data.length & 0xff]), data])
+
+/** Pieces of at most 255 bytes, each behind its length. */
+function textBytes(text: string | readonly string[]): Buffer {
+  const pieces = [text].flat().map((piece) => Buffer.from(piece))
+  return Buffer.concat(pieces.flatMap((piece) => [Buffer.from([piece.length]), piece]))
+}
 
 const nameBytes = (name: string): Buffer =>
   Buffer.concat([

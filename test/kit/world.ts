@@ -85,6 +85,8 @@ export interface WorldOptions {
   readonly plcUrl?: string
   /** The rates of the buckets; without them, nobody is ever held back. */
   readonly rates?: Given['rates']
+  /** Name servers for what strangers name. */
+  readonly nameServers?: readonly string[]
 }
 
 /** Opens a world. Everything in it ends with `close`. */
@@ -110,6 +112,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     log: options.log ?? silentLog,
     database,
     rates: options.rates ?? UNLIMITED,
+    ...(options.nameServers ? { nameServers: options.nameServers } : {}),
   })
   const world: World = {
     plcUrl,

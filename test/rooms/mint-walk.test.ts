@@ -11,6 +11,7 @@ import type { Did } from '../../src/names.ts'
 import type { Db } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import { openReeve } from '../../src/reeve.ts'
+import { Crash, crashAt } from '../kit/crashing.ts'
 import { describeOnEachEngine, hasPostgres, openTestDatabase, type TestDatabase } from '../kit/databases.ts'
 import {
   type FakePlc,
@@ -31,52 +32,21 @@ import { memberHeld, openWorld, type Person, type World } from '../kit/world.ts'
 const MINT = 'community.reeve.community.mint'
 const CUSTODIAL = { $type: `${MINT}#custodial` }
 
-class Crash extends Error {}
-
-/** Something whose methods stop working at the given touch, before it or after it was done. */
-function crashing<T extends object>(target: T, names: readonly string[], touch: (done: () => unknown) => unknown): T {
-  return new Proxy(target, {
-    get(own, name) {
-      const value: unknown = Reflect.get(own, name, own)
-      if (typeof value !== 'function') return value
-      if (!names.includes(String(name))) return value.bind(own)
-      return (...given: unknown[]) => touch(() => value.apply(own, given))
-    },
-  })
-}
-
 /** A context that breaks at its `at`th touch of database, directory or documents. */
 function contextThatBreaks(
   ctx: MintCtx,
   at: number,
   when: 'before' | 'after',
 ): { ctx: MintCtx; isBroken: () => boolean } {
-  let touches = 0
-  let isBroken = false
-  const touch = (done: () => unknown) => {
-    touches += 1
-    if (isBroken || touches === at) {
-      const wasBroken = isBroken
-      isBroken = true
-      if (when === 'before' || wasBroken) throw new Crash('broken')
-      const result = done()
-      if (result instanceof Promise) {
-        return result.then(() => {
-          throw new Crash('broken')
-        })
-      }
-      throw new Crash('broken')
-    }
-    return done()
-  }
+  const { wrap, isBroken } = crashAt(at, when)
   const broken: MintCtx = {
     ...ctx,
     log: silentLog,
-    db: crashing<Db>(ctx.db, ['selectFrom', 'updateTable', 'transaction'], touch),
-    directory: crashing(ctx.directory, ['submit', 'readLog'], touch),
-    documents: crashing(ctx.documents, ['resolve'], touch),
+    db: wrap<Db>(ctx.db, ['selectFrom', 'updateTable', 'transaction']),
+    directory: wrap(ctx.directory, ['submit', 'readLog']),
+    documents: wrap(ctx.documents, ['resolve']),
   }
-  return { ctx: broken, isBroken: () => isBroken }
+  return { ctx: broken, isBroken }
 }
 
 describeOnEachEngine('the walk of a founding', (open) => {
