@@ -1,10 +1,10 @@
 /** The vault on real databases: what it signs, what it refuses to open, and what it never shows. */
 import { inspect } from 'node:util'
-import { assureValidCreationOp } from '@did-plc/lib'
+import { assureValidCreationOp, assureValidSig } from '@did-plc/lib'
 import { jwtVerify } from 'jose'
-import { beforeAll, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { genesisOperation } from '../../src/community/plc-builder.ts'
-import { didOf } from '../../src/identity/plc-operation.ts'
+import { didOf, type UnsignedPlcOperation } from '../../src/identity/plc-operation.ts'
 import { open, type Purpose, seal } from '../../src/keys/envelope.ts'
 import type { GenesisOperation, PublicHalves } from '../../src/keys/founding.ts'
 import { type Kek, openKek } from '../../src/keys/kek.ts'
@@ -172,6 +172,71 @@ describeOnEachEngine('the vault', (openDatabase) => {
       })),
     )
     expect(await credentialOf(vault, did)).toMatch(/^ey/)
+  })
+
+  describe('asked for an operation that changes names', () => {
+    const named = (alsoKnownAs: string[]) => ({ alsoKnownAs, prev: 'bafyhead' })
+
+    async function inForceOf(vault: Vault) {
+      const { did, operation } = await found(db, vault)
+      const { sig: _, ...inForce } = operation
+      return { did, inForce }
+    }
+
+    it('signs it by the rotation key, so that an independent library takes it', async () => {
+      const { vault } = worldOn(db)
+      const { did, inForce } = await inForceOf(vault)
+      const operation = { ...inForce, ...named(['at://town.example.com']) }
+      const signed = await vault.signRenaming({ kind: 'renaming', community: did, inForce, operation })
+      const { sig, ...unsigned } = signed
+      expect(unsigned).toEqual(operation)
+      const ours = operation.rotationKeys.at(-1) ?? ''
+      expect(await assureValidSig([ours], signed)).toBe(ours)
+      expect(sig).toMatch(/^[\w-]{86}$/)
+    })
+
+    it.each<[string, (operation: UnsignedPlcOperation) => object]>([
+      ['is a first one', (operation) => ({ ...operation, prev: null })],
+      ['is a tombstone', (operation) => ({ ...operation, type: 'plc_tombstone' })],
+      ['has no keys', (operation) => ({ ...operation, rotationKeys: [] })],
+      ['lacks our key', (operation) => ({ ...operation, rotationKeys: operation.rotationKeys.slice(0, 1) })],
+      ['has our key first', (operation) => ({ ...operation, rotationKeys: operation.rotationKeys.toReversed() })],
+      ['lacks the community’s key', (operation) => ({ ...operation, rotationKeys: operation.rotationKeys.slice(1) })],
+      ['has another signing key', (operation) => ({ ...operation, verificationMethods: { atproto: recovery.didKey } })],
+      ['has another service', (operation) => ({ ...operation, services: {} })],
+      ['has more in it', (operation) => ({ ...operation, handle: 'town.example.com' })],
+    ])('refuses one that %s (PlcRank)', async (_says, spoil) => {
+      const { vault } = worldOn(db)
+      const { did, inForce } = await inForceOf(vault)
+      const operation = spoil({ ...inForce, ...named([]) }) as UnsignedPlcOperation
+      const asked = vault.signRenaming<UnsignedPlcOperation>({ kind: 'renaming', community: did, inForce, operation })
+      await expect(asked).rejects.toMatchObject({ name: 'Refusal', code: 'PlcRank' })
+    })
+
+    it('refuses one of a DID that is no longer ours, and one of another community', async () => {
+      const { vault } = worldOn(db)
+      const { did, inForce } = await inForceOf(vault)
+      const other = await inForceOf(vault)
+      const away = { ...inForce, rotationKeys: [recovery.didKey] }
+      for (const [community, from] of [
+        [did, away],
+        [other.did, inForce],
+      ] as const) {
+        const operation = { ...from, ...named([]) }
+        const asked = vault.signRenaming({ kind: 'renaming', community, inForce: from, operation })
+        await expect(asked).rejects.toMatchObject({ name: 'Refusal', code: 'PlcRank' })
+      }
+    })
+
+    it('signs none for a community whose keys aren’t in use', async () => {
+      const { vault } = worldOn(db)
+      const { did, operation, rows } = await vault.prepareFounding(composeGenesis, didOf)
+      await withTransaction(db, (tx) => saveFoundedKeys(tx, rows, NOW_MS))
+      const { sig: _, ...inForce } = operation
+      const next = { ...inForce, ...named([]) }
+      const asked = vault.signRenaming({ kind: 'renaming', community: did, inForce, operation: next })
+      await expect(asked).rejects.toMatchObject({ name: 'Unavailable', code: 'KeyUnavailable' })
+    })
   })
 
   it('signs a credential with exactly the header and claims of the wire, by the space key', async () => {

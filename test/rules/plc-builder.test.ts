@@ -2,8 +2,14 @@
 import { P256Keypair, Secp256k1Keypair } from '@atproto/crypto'
 import * as plc from '@did-plc/lib'
 import { describe, expect, it } from 'vitest'
-import { assertPlcLimits, assertPlcRank, genesisOperation } from '../../src/community/plc-builder.ts'
-import { verifyPlcLog } from '../../src/identity/plc-log.ts'
+import {
+  assertPlcLimits,
+  assertPlcRank,
+  genesisOperation,
+  handleOperation,
+  namesHandle,
+} from '../../src/community/plc-builder.ts'
+import { type PlcLogEntry, verifyPlcLog } from '../../src/identity/plc-log.ts'
 import {
   cidOf,
   didOf,
@@ -11,7 +17,7 @@ import {
   parsePlcOperation,
   type UnsignedPlcOperation,
 } from '../../src/identity/plc-operation.ts'
-import { type DidKey, parseHandle } from '../../src/names.ts'
+import { type DidKey, type Handle, parseHandle } from '../../src/names.ts'
 import { parseDidKey } from '../../src/platform/multikey.ts'
 import { Refusal, type RefusalCode } from '../../src/refusals.ts'
 
@@ -124,6 +130,82 @@ describe('the rank of rotation keys', () => {
       expect(rankOf([key, ours], shared)).toBe('InvalidRequest')
     })
   }
+})
+
+describe('the operation that gives a DID another handle', () => {
+  const rank = { ours, communityAbove: true }
+  const village = 'village.example.com' as Handle
+  const town = 'town.example.com' as Handle
+
+  /** The head of a log, which says `change` besides what a genesis says. */
+  function headWith(change: Partial<UnsignedPlcOperation> = {}): PlcLogEntry {
+    const operation = { ...genesis, ...change, sig: 'sig' }
+    const createdAt = '2026-01-01T00:00:00.000Z'
+    return { cid: 'bafyhead', operation, createdAt, createdAtMs: 0, signer: ours as DidKey, nullified: false }
+  }
+  const namesAfter = (alsoKnownAs: string[], handle: Handle | null) =>
+    handleOperation(headWith({ alsoKnownAs }), handle, rank)?.alsoKnownAs
+
+  it('follows the head and says everything else again', () => {
+    const services = { other: { type: 'Other', endpoint: 'https://other.example.com' } }
+    const verificationMethods = { atproto, other: stranger }
+    const head = headWith({ services, verificationMethods, rotationKeys: [recovery, stranger, ours] })
+    const { sig: _, ...inForce } = head.operation
+    expect(handleOperation(head, town, rank)).toEqual({
+      ...inForce,
+      alsoKnownAs: ['at://town.example.com'],
+      prev: 'bafyhead',
+    })
+  })
+
+  it.each<[string, string[], Handle | null, string[] | undefined]>([
+    ['none before', [], town, ['at://town.example.com']],
+    ['another before', ['at://village.example.com'], town, ['at://town.example.com']],
+    [
+      'other names',
+      ['https://a.org', 'at://a.org', 'at://b.org'],
+      town,
+      ['at://town.example.com', 'https://a.org', 'at://b.org'],
+    ],
+    ['it further down', ['at://a.org', 'at://town.example.com'], town, ['at://town.example.com']],
+    ['it already', ['at://town.example.com', 'https://a.org'], town, undefined],
+    ['it already, behind a name of another kind', ['https://a.org', 'at://town.example.com'], town, undefined],
+    ['one to give up', ['at://a.org'], null, []],
+    ['several to give up', ['at://a.org', 'https://a.org', 'at://b.org'], null, ['https://a.org']],
+    ['none to give up', ['https://a.org'], null, undefined],
+  ])('has the right names with %s', (_says, before, handle, after) => {
+    expect(namesAfter(before, handle)).toEqual(after)
+  })
+
+  it('is known by its first name of that kind', () => {
+    expect(namesHandle(['https://a.org', 'at://village.example.com', 'at://town.example.com'], village)).toBe(true)
+    expect(namesHandle(['at://village.example.com', 'at://town.example.com'], town)).toBe(false)
+    expect(namesHandle(['https://a.org'], null)).toBe(true)
+    expect(namesHandle(['at://town.example.com'], null)).toBe(false)
+  })
+
+  it.each([
+    ['no longer has our key', [recovery]],
+    ['has a key below ours', [recovery, ours, stranger]],
+    ['has ours above the community’s', [ours, recovery]],
+    ['has ours alone, where the community’s has to be above', [ours]],
+  ])('is refused (PlcRank) when the head %s', (_says, rotationKeys) => {
+    expect(refusalOf(() => handleOperation(headWith({ rotationKeys }), town, rank))).toBe('PlcRank')
+  })
+
+  it('is refused (PlcLimit) when there is no room for another name', () => {
+    const names = (count: number) => Array.from({ length: count }, (_none, at) => `https://${at}.org`)
+    expect(refusalOf(() => namesAfter(names(9), town))).toBe('accepted')
+    expect(refusalOf(() => namesAfter(names(10), town))).toBe('PlcLimit')
+    expect(refusalOf(() => namesAfter(['at://a.org', ...names(9)], town))).toBe('accepted')
+  })
+
+  it('is refused (PlcConflict) when the DID was ended', () => {
+    const ended = { ...headWith(), operation: { type: 'plc_tombstone' as const, prev: 'bafyhead', sig: 'sig' } }
+    for (const handle of [town, null]) {
+      expect(refusalOf(() => handleOperation(ended, handle, rank))).toBe('PlcConflict')
+    }
+  })
 })
 
 describe('the limits of an operation', () => {
