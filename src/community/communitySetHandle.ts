@@ -69,9 +69,9 @@ export async function communitySetHandle(
     target: wish.community,
     subject: null,
     ifRevision: input.ifRevision,
-    idempotency: input.dryRun ? null : idempotency,
+    idempotency,
   }
-  const earlier = call.idempotency && (await recall(ctx.db, call.idempotency, ctx.clock.nowMs()))
+  const earlier = idempotency && (await recall(ctx.db, idempotency, ctx.clock.nowMs()))
   if (earlier) return answerOf(ctx, wish, earlier.answer as Begun)
 
   const judged = await changeCommunity(ctx, { ...call, idempotency: null }, (tx, facts) => judge(tx, facts, wish))

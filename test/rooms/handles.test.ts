@@ -119,6 +119,17 @@ describeOnEachEngine('a handle', (open) => {
     expect(await mint(bob, 'second.gardens.example')).toMatchObject({ status: 200 })
   })
 
+  it('of a founding that lost against another under the same key is free', async () => {
+    const handles = ['rose', 'lily', 'iris', 'aster'].map((name) => `${name}-bed.gardens.example`)
+    const answers = await Promise.all(handles.map((handle) => mint(alice, handle, { idempotencyKey: 'bed' })))
+    const named = answers.map(({ status, body }) => (status === 200 ? 'had' : body.error))
+    expect(named.toSorted()).toEqual([...Array(3).fill('IdempotencyConflict'), 'had'])
+    for (const [at, handle] of handles.entries()) {
+      const isFree = named[at] !== 'had'
+      expect((await mint(bob, handle)).status).toBe(isFree ? 200 : 400)
+    }
+  })
+
   it('can’t be piled up by one founder with foundings that stay unfinished', async () => {
     const greedy = await world.person()
     await greedy.ask('community.reeve.community.list')

@@ -331,6 +331,18 @@ describeOnEachEngine('the walk of a change of handle', (open) => {
       await expectGivenUp(change, 'PlcConflict')
     })
 
+    it('that undid the operation and named the handle itself ends as PlcConflict, and the next call finds it there', async () => {
+      const change = await begun()
+      await postHonestly(change)
+      await sign(change, -2, { alsoKnownAs: [`at://${change.handle}`] })
+      expect(await change.again()).toMatchObject({ status: 409, body: { error: 'PlcConflict' } })
+      await expectGivenUp(change, 'PlcConflict')
+      expect(await change.again()).toMatchObject({ body: { status: 'confirmed', handle: change.handle, revision: 3 } })
+      expect(await hers.shownHandle(change.did)).toBe(change.handle)
+      expect(await hers.whoIs(change.first)).toMatchObject({ status: 404 })
+      expect(await honestLog(hers.plc, change.did)).toHaveLength(3)
+    })
+
     it('that wrote other names over it ends as PlcConflict, and one that kept the names does it no harm', async () => {
       const over = await begun()
       await postHonestly(over)

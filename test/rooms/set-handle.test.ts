@@ -460,6 +460,55 @@ describeOnEachEngine('a community’s handle', (open) => {
     })
   })
 
+  it('that the document of the directory doesn’t show, though its log does, is not noted', async () => {
+    const { did, key } = await foundWithKey()
+    const handle = hers.served()
+    await changeBehindOurBack(hers.plc, did, key, { alsoKnownAs: [`at://${handle}`] })
+    hers.plc.misbehave(async ({ kind, did: asked }, forward) => {
+      if (kind !== 'document' || asked !== did) return undefined
+      return json(200, { ...JSON.parse((await forward()).body), alsoKnownAs: [] })
+    })
+    await expectUnchanged(hers, did, async () => {
+      expect(await hers.set(did, { handle })).toMatchObject({ status: 502 })
+    })
+    hers.plc.misbehave(null)
+    expect(await hers.set(did, { handle })).toMatchObject({ body: { status: 'confirmed', revision: 2 } })
+    expect(await hers.shownHandle(did)).toBe(handle)
+  })
+
+  it('that was found in force a moment before another took its place is not noted (PlcConflict)', async () => {
+    const first = hers.served()
+    const did = await found({ handle: first })
+    const second = hers.served()
+    const held = Promise.withResolvers<void>()
+    const reached = Promise.withResolvers<void>()
+    let isFirst = true
+    hers.plc.misbehave(async ({ kind, did: asked }, forward) => {
+      if (kind !== 'document' || asked !== did || !isFirst) return undefined
+      isFirst = false
+      const answer = await forward()
+      reached.resolve()
+      await held.promise
+      return answer
+    })
+    const slow = hers.set(did, { handle: first })
+    await reached.promise
+    expect(await hers.set(did, { handle: second })).toMatchObject({ body: { status: 'confirmed' } })
+    held.resolve()
+    expect(await slow).toMatchObject(refused(409, 'PlcConflict'))
+    expect(await hers.shownHandle(did)).toBe(second)
+    expect(await hers.whoIs(first)).toMatchObject({ status: 404 })
+  })
+
+  it('that four communities ask for at once goes to one of them', async () => {
+    const dids = await Promise.all(Array.from({ length: 4 }, () => found()))
+    const handle = hers.served()
+    const answers = await Promise.all(dids.map((did) => hers.set(did, { handle })))
+    const ends = answers.map(({ status, body }) => (status === 200 ? body.status : body.error))
+    expect(ends.toSorted()).toEqual([...Array(3).fill('HandleNotAvailable'), 'confirmed'])
+    expect(await hers.whoIs(handle)).toMatchObject({ body: dids[ends.indexOf('confirmed')] })
+  })
+
   it('that one community asks for twice at once, and differently, is changed to one of the two', async () => {
     const did = await found()
     const handles = [hers.served(), hers.served()]
