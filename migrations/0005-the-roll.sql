@@ -66,6 +66,19 @@ create index join_request_open on join_request (space, asked_at_ms, did) where s
 create index join_request_by_person on join_request (did) where state = 'open';
 create index join_request_by_community on join_request (community) where state = 'open';
 
+-- An owner offers the community to somebody: it stays theirs until that person takes it, when it is judged again. Without a role
+-- for afterwards they leave the roster. An owner has one offer open.
+create table ownership_offer (
+  community text collate "C" not null references community_revision (community),
+  offered_by text collate "C" not null,
+  to_did text collate "C" not null,
+  role_after text collate "C",
+  offered_at_ms bigint not null,
+  expires_at_ms bigint not null,
+  primary key (community, offered_by)
+);
+create index ownership_offer_by_receiver on ownership_offer (community, to_did);
+
 -- An act that can't be taken back, proposed by one person: it waits for a second one, or for its day, or for both. `input` is the
 -- call as it was made, so that what was approved is what is carried out.
 create table proposal (

@@ -1,5 +1,6 @@
 /** Every act that can't be taken back, and the carrying out of those whose day has come. */
 import { changeCommunity } from '../membership/governance.ts'
+import { TRANSFER } from '../membership/ownership.ts'
 import { endProposal, listDueProposals, loadProposal, type Proposal } from '../membership/proposal-store.ts'
 import type { Act, ActCtx } from '../membership/proposals.ts'
 import { endUnattended } from '../membership/proposals.ts'
@@ -8,7 +9,7 @@ import { Refusal } from '../refusals.ts'
 import { ENDING, OPENING } from '../space/irreversible.ts'
 import { DELETION } from './irreversible.ts'
 
-const ACTS: readonly Act[] = [ENDING, OPENING, DELETION]
+const ACTS: readonly Act[] = [ENDING, OPENING, TRANSFER, DELETION]
 
 /** The act of that name, or null for one that this version doesn't know. */
 export const actNamed = (name: string): Act | null => ACTS.find((act) => act.name === name) ?? null

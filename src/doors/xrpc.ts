@@ -23,14 +23,23 @@ import { federationOffer } from '../federation/federationOffer.ts'
 import { federationWithdraw } from '../federation/federationWithdraw.ts'
 import * as com from '../lexicons/com.ts'
 import * as community from '../lexicons/community.ts'
+import { memberAcceptInvite } from '../membership/memberAcceptInvite.ts'
+import { memberAcceptOwnership } from '../membership/memberAcceptOwnership.ts'
 import { memberBan } from '../membership/memberBan.ts'
+import { memberCreateInvite } from '../membership/memberCreateInvite.ts'
+import { memberDecideRequest } from '../membership/memberDecideRequest.ts'
 import { memberLeave } from '../membership/memberLeave.ts'
 import { memberList } from '../membership/memberList.ts'
 import { memberListBans } from '../membership/memberListBans.ts'
+import { memberListInvites } from '../membership/memberListInvites.ts'
+import { memberListRequests } from '../membership/memberListRequests.ts'
 import { memberPut } from '../membership/memberPut.ts'
 import { memberReach } from '../membership/memberReach.ts'
 import { memberRemove } from '../membership/memberRemove.ts'
+import { memberRequestJoin } from '../membership/memberRequestJoin.ts'
 import { memberResolve } from '../membership/memberResolve.ts'
+import { memberRevokeInvite } from '../membership/memberRevokeInvite.ts'
+import { memberTransferOwnership } from '../membership/memberTransferOwnership.ts'
 import { memberUnban } from '../membership/memberUnban.ts'
 import { roleDelete } from '../membership/roleDelete.ts'
 import { roleList } from '../membership/roleList.ts'
@@ -78,6 +87,15 @@ export const DOORS: readonly Door[] = [
   query(reeve.member.preview.main, 'governance', memberPreview),
   query(reeve.member.resolve.main, 'governance', memberResolve),
   query(reeve.member.reach.main, 'governance', memberReach),
+  procedure(reeve.member.createInvite.main, 16 * KIB, 'governance', memberCreateInvite),
+  procedure(reeve.member.acceptInvite.main, 16 * KIB, 'governance', memberAcceptInvite),
+  query(reeve.member.listInvites.main, 'governance', memberListInvites),
+  procedure(reeve.member.revokeInvite.main, 16 * KIB, 'governance', memberRevokeInvite),
+  procedure(reeve.member.requestJoin.main, 16 * KIB, 'governance', memberRequestJoin),
+  query(reeve.member.listRequests.main, 'governance', memberListRequests),
+  procedure(reeve.member.decideRequest.main, 16 * KIB, 'governance', memberDecideRequest),
+  procedure(reeve.member.transferOwnership.main, 16 * KIB, 'governance', memberTransferOwnership),
+  procedure(reeve.member.acceptOwnership.main, 16 * KIB, 'governance', memberAcceptOwnership),
   procedure(reeve.role.put.main, 16 * KIB, 'governance', rolePut),
   procedure(reeve.role.delete.main, 16 * KIB, 'governance', roleDelete),
   query(reeve.role.list.main, 'governance', roleList),

@@ -103,7 +103,7 @@ export async function saveDeparture(
 /** Forgets that a person left a space. */
 export async function deleteDeparture(
   tx: Tx,
-  _permit: Permit<'members.add'>,
+  _permit: Permit<'members.add'> | Permit<'community.transfer'>,
   space: SpaceUri,
   did: Did,
 ): Promise<void> {

@@ -55,6 +55,22 @@ export function parseInstant(text: string | undefined, field: string): number | 
   return ms
 }
 
+const DAY_MS = 24 * 60 * 60 * 1000
+const EXPIRY_DAYS = 7
+const EXPIRY_MAX_DAYS = 90
+
+/**
+ * Until when a word holds that somebody is given: seven days when nothing is said, and ninety at most, since nobody thinks of it
+ * any more when it is taken at last. @throws Refusal('InvalidRequest')
+ */
+export function requireExpiry(text: string | undefined, nowMs: number): number {
+  const expiresAtMs = parseInstant(text, 'expiresAt') ?? nowMs + EXPIRY_DAYS * DAY_MS
+  if (expiresAtMs <= nowMs || expiresAtMs > nowMs + EXPIRY_MAX_DAYS * DAY_MS) {
+    throw new Refusal('InvalidRequest', `expiresAt is not within the next ${EXPIRY_MAX_DAYS} days`)
+  }
+  return expiresAtMs
+}
+
 /** Whether a date is on the calendar. The clock takes the 31st of February for the 3rd of March, and nobody meant that. */
 function isDay(date: string): boolean {
   const ms = msOf(date)

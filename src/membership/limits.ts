@@ -5,6 +5,8 @@
 import type { Did } from '../names.ts'
 import type { Tx } from '../platform/database.ts'
 import { Refusal } from '../refusals.ts'
+import { countLiveInvites } from './invite-store.ts'
+import { countOpenRequests } from './joining-store.ts'
 import { countUpTo } from './store.ts'
 
 /** Spaces under one community, those that were deleted too: their names stay taken. */
@@ -20,6 +22,12 @@ const FEEDERS_MAX = 64
 const OWNERS_MAX = 32
 /** Roles of a community's own. */
 const ROLES_MAX = 256
+/** Invites of one community that somebody may still join by. */
+const INVITES_MAX = 1_000
+/** Requests that wait in one community: anybody can make one. */
+const REQUESTS_MAX = 10_000
+/** Requests of one person that wait, wherever they are. */
+const REQUESTS_OF_PERSON_MAX = 50
 
 const exceeded = (says: string): Refusal => new Refusal('LimitExceeded', says)
 
@@ -60,4 +68,24 @@ export function requireRoomForFeeder(feeders: readonly Did[], another: Did): voi
   if (!feeders.includes(another) && feeders.length >= FEEDERS_MAX) {
     throw exceeded(`spaces of ${FEEDERS_MAX} other communities at most may be on a community's rosters`)
   }
+}
+
+/** @throws Refusal('LimitExceeded') when a community has as many invites standing as it may */
+export async function requireRoomForInvite(tx: Tx, community: Did, nowMs: number): Promise<void> {
+  if ((await countLiveInvites(tx, community, nowMs, INVITES_MAX)) >= INVITES_MAX) {
+    throw exceeded(`a community has ${INVITES_MAX} invites standing at most`)
+  }
+}
+
+/**
+ * A person's own requests in two communities are counted under two locks, and so they may have one or two more for a moment.
+ * @throws Refusal('LimitExceeded') when as many requests wait as may
+ */
+export async function requireRoomForRequest(tx: Tx, community: Did, did: Did): Promise<void> {
+  const ofPerson = await countOpenRequests(tx, { column: 'did', is: did }, REQUESTS_OF_PERSON_MAX)
+  if (ofPerson >= REQUESTS_OF_PERSON_MAX) {
+    throw exceeded(`a person has ${REQUESTS_OF_PERSON_MAX} requests waiting at most`)
+  }
+  const here = await countOpenRequests(tx, { column: 'community', is: community }, REQUESTS_MAX)
+  if (here >= REQUESTS_MAX) throw exceeded(`${REQUESTS_MAX} requests at most wait in a community`)
 }

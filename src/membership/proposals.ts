@@ -109,24 +109,27 @@ export async function approve(ctx: ActCtx, tx: Tx, act: Act, about: { actor: Fac
   if (proposal.state !== 'open' || isExpired(proposal, nowMs)) throw notOpen()
   if (proposal.proposedBy === actor.did)
     throw new Refusal('Forbidden', 'somebody else has to approve what you proposed')
-  await requireStillAllowed(ctx, tx, act, proposal)
+  const proposer = await requireStillAllowed(ctx, tx, act, proposal)
   const details = { proposal: id, act: act.name, proposedBy: proposal.proposedBy }
   if (act.graceMs > 0) {
     await approveProposal(tx, permit, id, nowMs + act.graceMs)
     const answer = { dueAt: isoOf(nowMs + act.graceMs) }
     return { answer, changed: 'roster' as const, because: permit.because, details }
   }
-  const done = await act.carryOut(ctx, tx, actor, proposal.input, nowMs)
+  // What was proposed is theirs who proposed it: an offer to hand the community over, above all.
+  const done = await act.carryOut(ctx, tx, proposer, proposal.input, nowMs)
   await endProposal(tx, id, 'done', { by: actor.did, nowMs })
   return { ...done, answer: {}, recordedAs: act.name, details: { ...done.details, ...details } }
 }
 
-/** Whoever proposed it may have lost the power to since. */
-async function requireStillAllowed(ctx: ActCtx, tx: Tx, act: Act, { community, proposedBy, input }: Proposal) {
+/** Whoever proposed it may have lost the power to since. @throws Refusal('ProposalNotOpen') */
+async function requireStillAllowed(ctx: ActCtx, tx: Tx, act: Act, proposal: Proposal): Promise<Facts> {
+  const { community, proposedBy, input } = proposal
   const proposer = await loadGroundedFacts(ctx, tx, community, proposedBy)
   try {
     if (!proposer) throw notFound()
     await act.judge(ctx, tx, proposer, input)
+    return proposer
   } catch (error) {
     if (error instanceof Refusal) throw notOpen()
     throw error

@@ -16,7 +16,17 @@ export async function endRoll(tx: Tx, _permit: Permit<'community.transfer'>, com
 }
 
 /** Tables that say who was where in a community. That there were such spaces stays known, so that no other is taken for one. */
-const OF_PEOPLE = ['person_edge', 'space_edge', 'ban', 'departure', 'invite', 'join_request', 'import', 'role'] as const
+const OF_PEOPLE = [
+  'person_edge',
+  'space_edge',
+  'ban',
+  'departure',
+  'invite',
+  'join_request',
+  'ownership_offer',
+  'import',
+  'role',
+] as const
 
 /** Clears away up to `limit` rows of each kind of rolls that have ended. Answers the most that went of one kind. */
 export async function clearEndedRolls(db: Db, limit: number): Promise<number> {

@@ -206,17 +206,21 @@ export async function deleteSpaceEdge(tx: Tx, _permit: Permit<'space.nest'>, edg
 
 /**
  * Marks a space as deleted. Its name stays taken, so that nobody takes a new space for the old one; its entries among the spaces
- * of its community go, and so does every offer of it. What other communities wrote on their rosters is theirs, and gives nothing.
+ * of its community go, and so does every offer of it, and every way of joining it. What other communities wrote on their rosters is
+ * theirs, and gives nothing.
  */
 export async function endSpace(tx: Tx, _permit: Permit<'space.delete'>, space: SpaceName): Promise<void> {
   const { uri, authority } = space
-  await tx.updateTable('space').set({ state: 'deleted' }).where('uri', '=', uri).execute()
+  const ended = { state: 'deleted', joining: 'closed', joining_role: null } as const
+  await tx.updateTable('space').set(ended).where('uri', '=', uri).execute()
   await tx
     .deleteFrom('space_edge')
     .where('community', '=', authority)
     .where((edge) => edge.or([edge('into_space', '=', uri), edge('from_space', '=', uri)]))
     .execute()
-  await tx.deleteFrom('offer').where('space', '=', uri).execute()
+  for (const table of ['offer', 'invite', 'join_request'] as const) {
+    await tx.deleteFrom(table).where('space', '=', uri).execute()
+  }
 }
 
 /** Has a space rest, or wakes it. False: it was so already. */
@@ -284,7 +288,7 @@ export async function countUpTo(
 /** Puts a person's entry on a roster, in place of the one they may have there. */
 export async function savePersonEdge(
   tx: Tx,
-  permit: Permit<'members.add'> | Permit<'space.create'>,
+  permit: Permit<'members.add'> | Permit<'space.create'> | Permit<'community.transfer'>,
   community: Did,
   edge: Edge,
   nowMs: number,
@@ -306,7 +310,7 @@ export async function savePersonEdge(
 /** Takes a person off a roster. */
 export async function deletePersonEdge(
   tx: Tx,
-  _permit: Permit<'members.remove'>,
+  _permit: Permit<'members.remove'> | Permit<'community.transfer'>,
   space: SpaceUri,
   did: Did,
 ): Promise<void> {

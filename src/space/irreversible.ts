@@ -1,16 +1,15 @@
 /** What is done to a space and can't be taken back: its end, and letting the public in, which has seen what it has seen. */
-import { type Changed, notFound, required, rosterUri } from '../membership/governance.ts'
+import { notFound, required, rosterUri } from '../membership/governance.ts'
 import { requireSpace } from '../membership/input.ts'
 import type { Act } from '../membership/proposals.ts'
 import type { Facts } from '../membership/standing-facts.ts'
 import { endSpace, loadSpaceState } from '../membership/store.ts'
 import type { SpaceName } from '../names.ts'
 import type { Tx } from '../platform/database.ts'
-import { decideAct } from '../policy/decide.ts'
-import { decideDelete, decideOpening } from '../policy/decide-spaces.ts'
+import { decideDelete } from '../policy/decide-spaces.ts'
 import { standingIn } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
-import { loadSpace, type SpaceRow, type SpaceSettings, saveSettings } from './store.ts'
+import { changeSettings, type Given, judgeSettings } from './settings-change.ts'
 
 /** The end of a space, as it is kept while it waits. */
 interface Ending {
@@ -39,72 +38,20 @@ export const ENDING: Act = {
 }
 
 /** New settings of a space, as they are kept while they wait. */
-interface NewSettings {
+interface Opening {
   readonly space: string
-  readonly given: Partial<SpaceSettings>
-}
-
-/** A space as it is, and as it shall be. @throws Refusal('NotFound') */
-export async function settingsAfter(
-  tx: Tx,
-  space: SpaceName,
-  given: Partial<SpaceSettings>,
-): Promise<{ readonly before: SpaceSettings; readonly after: SpaceSettings }> {
-  const before = await loadSpace(tx, space.uri)
-  if (!before) throw notFound()
-  return { before: settingsOf(before), after: { ...settingsOf(before), ...given } }
-}
-
-/** Whether strangers get in who were kept out. */
-export const letsPublicIn = (before: SpaceSettings, after: SpaceSettings): boolean =>
-  (after.readPolicy === 'public' && before.readPolicy !== 'public') ||
-  (after.writePolicy === 'public' && before.writePolicy !== 'public')
-
-async function judgeSettings(tx: Tx, actor: Facts, space: SpaceName, given: Partial<SpaceSettings>) {
-  const { before, after } = await settingsAfter(tx, space, given)
-  const isOpening = after.readPolicy !== before.readPolicy || after.writePolicy !== before.writePolicy
-  return required(
-    isOpening ? decideOpening(actor, actor.did, space.uri) : decideAct(actor, actor.did, 'space.configure', space.uri),
-  )
-}
-
-/** Judges new settings and writes them. */
-export async function changeSettings(
-  tx: Tx,
-  actor: Facts,
-  space: SpaceName,
-  given: Partial<SpaceSettings>,
-): Promise<Changed<object>> {
-  const permit = await judgeSettings(tx, actor, space, given)
-  const { before, after } = await settingsAfter(tx, space, given)
-  const isSame = JSON.stringify(before) === JSON.stringify(after)
-  if (!isSame) await saveSettings(tx, permit, space.uri, after)
-  const { readPolicy, writePolicy } = after
-  const details = {
-    readPolicy,
-    writePolicy,
-    readPolicyBefore: before.readPolicy,
-    writePolicyBefore: before.writePolicy,
-  }
-  return { answer: {}, changed: isSame ? 'nothing' : 'roster', because: permit.because, details }
+  readonly given: Given
 }
 
 export const OPENING: Act = {
   name: 'space.open',
   graceMs: 0,
   judge: (_ctx, tx, actor, input) => {
-    const { space, given } = input as NewSettings
+    const { space, given } = input as Opening
     return judgeSettings(tx, actor, requireSpace(space), given)
   },
   carryOut: (_ctx, tx, actor, input) => {
-    const { space, given } = input as NewSettings
+    const { space, given } = input as Opening
     return changeSettings(tx, actor, requireSpace(space), given)
   },
 }
-
-const settingsOf = ({ name, description, readPolicy, writePolicy }: SpaceRow): SpaceSettings => ({
-  name,
-  description,
-  readPolicy,
-  writePolicy,
-})

@@ -1,4 +1,4 @@
-/** `community.reeve.space.describe`: what an app has to know before it asks for a credential. Anybody may ask. */
+/** `community.reeve.space.describe`: what an app has to know before it asks for a credential, or to join. Anybody may ask. */
 import type * as lexicon from '../lexicons/community/reeve/space/describe.ts'
 import { requireSpace } from '../membership/input.ts'
 import { loadSpaceState } from '../membership/store.ts'
@@ -8,7 +8,7 @@ import { isRecordless, renderAppAccess, renderPolicy } from './settings.ts'
 import { loadSpace } from './store.ts'
 
 /**
- * Says what the exchange would say anyway, and nothing about people or names. Rosters and role spaces hold no records, and are
+ * Says what the exchange would say anyway, how the space is joined, and nothing about people or names. Rosters and role spaces hold no records, and are
  * not described. @throws Refusal('SpaceNotFound'), Refusal('SpaceDeleted')
  */
 export async function spaceDescribe(ctx: { readonly db: Db }, params: lexicon.$Params): Promise<lexicon.$OutputBody> {
@@ -24,5 +24,6 @@ export async function spaceDescribe(ctx: { readonly db: Db }, params: lexicon.$P
     writePolicy: renderPolicy(space.writePolicy),
     appAccess: renderAppAccess(),
     mustAttest: false,
+    joining: space.joining,
   }
 }

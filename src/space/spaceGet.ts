@@ -25,6 +25,8 @@ export async function spaceGet(ctx: GovernanceCtx, caller: Did, params: lexicon.
     writePolicy: renderPolicy(space.writePolicy),
     appAccess: renderAppAccess(),
     ...(facts.graph.isFrozen(space.uri) ? { isFrozen: true } : {}),
+    joining: space.joining,
+    ...(space.joiningRole === null ? {} : { joiningRole: space.joiningRole }),
     revision: facts.revision,
   }
 }

@@ -1,19 +1,21 @@
-/** `community.reeve.space.update`: a space's name, description and policies. What is left out stays as it is. */
+/** `community.reeve.space.update`: a space's name, description, policies and way of joining. What is left out stays as it is. */
 import type * as lexicon from '../lexicons/community/reeve/space/update.ts'
 import { changeCommunity } from '../membership/governance.ts'
 import { requireReason, requireShownName, requireSpace } from '../membership/input.ts'
 import { type ActCtx, carryOutOrPropose } from '../membership/proposals.ts'
 import type { Did, SpaceName } from '../names.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
+import { OWNER } from '../policy/roles.ts'
 import { Refusal } from '../refusals.ts'
-import { changeSettings, letsPublicIn, OPENING, settingsAfter } from './irreversible.ts'
+import { OPENING } from './irreversible.ts'
 import { isRecordless, parsePolicy } from './settings.ts'
-import type { SpaceSettings } from './store.ts'
+import { changeSettings, type Given, letsPublicIn } from './settings-change.ts'
 
 /**
  * Letting the public in waits until somebody else approves it, where the community has another owner.
  * Order of checks: the input (InvalidRequest, UnsupportedPolicy); the space is there and the caller stands in it (NotFound); may
- * configure it (Forbidden), and is an owner where the public is let in or put out.
+ * configure it (Forbidden), and is an owner where the public is let in or put out; where everybody may join, the role that they
+ * get is said (InvalidRequest), exists (UnknownRole), and gives nobody any power (OpenToAnybody).
  */
 export async function spaceUpdate(
   ctx: ActCtx,
@@ -34,8 +36,7 @@ export async function spaceUpdate(
     idempotency,
   }
   return changeCommunity(ctx, call, async (tx, actorFacts, nowMs) => {
-    const { before, after } = await settingsAfter(tx, space, given)
-    if (!letsPublicIn(before, after)) return changeSettings(tx, actorFacts, space, given)
+    if (!(await letsPublicIn(tx, space, given))) return changeSettings(tx, actorFacts, space, given)
     return carryOutOrPropose(ctx, tx, OPENING, {
       ...{ actor: actorFacts, target: space.uri, nowMs, isDryRun: input.dryRun },
       input: { space: space.uri, given },
@@ -43,18 +44,23 @@ export async function spaceUpdate(
   })
 }
 
-function givenSettings(input: lexicon.$InputBody, space: SpaceName): Partial<SpaceSettings> {
-  const { name, description, readPolicy, writePolicy } = input
+function givenSettings(input: lexicon.$InputBody, space: SpaceName): Given {
+  const { name, description, readPolicy, writePolicy, joining, joiningRole } = input
+  if (joiningRole === OWNER) throw new Refusal('InvalidRequest', 'nobody becomes an owner by joining')
   if (isRecordless(space) && (readPolicy !== undefined || writePolicy !== undefined)) {
     throw new Refusal(
       'UnsupportedPolicy',
       'rosters and role spaces are for their own people; nobody keeps records there',
     )
   }
-  return {
+  const settings = {
     ...(name === undefined ? {} : { name: requireShownName(name) }),
     ...(description === undefined ? {} : { description: requireReason(description, 'description') }),
     ...(readPolicy === undefined ? {} : { readPolicy: parsePolicy(readPolicy) }),
     ...(writePolicy === undefined ? {} : { writePolicy: parsePolicy(writePolicy) }),
+  }
+  return {
+    settings,
+    joining: { ...(joining === undefined ? {} : { joining }), ...(joiningRole === undefined ? {} : { joiningRole }) },
   }
 }

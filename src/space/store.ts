@@ -1,5 +1,6 @@
 /** The table of what a space is set to. Its skeleton and its roster are `membership/`'s. */
 import { sql } from 'kysely'
+import type { JoiningRule } from '../membership/joining-store.ts'
 import type { Did, Nsid, SpaceName, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { UserPolicy } from '../policy/decide.ts'
@@ -52,14 +53,16 @@ export async function saveSettings(
     .execute()
 }
 
-/** A living space with its settings. */
-export type SpaceRow = SpaceName & SpaceSettings
+/** A living space with its settings, and how it is joined. */
+export type SpaceRow = SpaceName & SpaceSettings & JoiningRule
 
 const COLUMNS = [
   'space.uri',
   'space.community',
   'space.space_type',
   'space.skey',
+  'space.joining',
+  'space.joining_role',
   'space_settings.name',
   'space_settings.description',
   'space_settings.read_policy',
@@ -102,6 +105,8 @@ interface StoredSpace {
   readonly community: string
   readonly space_type: string
   readonly skey: string
+  readonly joining: JoiningRule['joining']
+  readonly joining_role: string | null
   readonly name: string | null
   readonly description: string | null
   readonly read_policy: UserPolicy
@@ -114,6 +119,8 @@ const rowOf = (row: StoredSpace): SpaceRow => ({
   authority: row.community as Did,
   spaceType: row.space_type as Nsid,
   skey: row.skey,
+  joining: row.joining,
+  joiningRole: row.joining_role,
   name: row.name,
   description: row.description,
   readPolicy: row.read_policy,

@@ -9,7 +9,7 @@ import { type FakePlc, startFakePlc } from '../kit/fake-plc.ts'
 import { makeDelegation, makeDpopProof, makeKey, makeServiceJwt } from '../kit/tokens.ts'
 import { openWire, statusOf } from '../kit/wire.ts'
 import { type Answer, EXCHANGE_PATH, exchangeRequest, type Person, type RawRequest, spaceOf } from '../kit/world.ts'
-import { type Doomed, goodInputs, makeDoomed } from './good-inputs.ts'
+import { type Doomed, goodInputs, type Lobby, makeDoomed, openLobby } from './good-inputs.ts'
 import { countIssued, holdings, openStage, type Stage } from './stage.ts'
 
 let plc: FakePlc
@@ -18,6 +18,7 @@ beforeAll(async () => {
   plc = await startFakePlc()
   stage = await openStage({ plcUrl: plc.url })
   doomed = await makeDoomed(stage)
+  lobby = await openLobby(stage)
 })
 afterAll(async () => {
   await stage.close()
@@ -194,9 +195,11 @@ const procedures = DOORS.filter((door) => door.method.type === 'procedure')
 const queries = DOORS.filter((door) => door.method.type === 'query')
 
 let doomed: Doomed = { spaces: [], proposals: [] }
+let lobby: Lobby
 const GOOD = goodInputs(
   () => stage,
   () => doomed,
+  () => lobby,
 )
 /** A body that passes the lexicon at a procedure, so that only what a row does to it can be refused. */
 const bodyOf = (nsid: string): Record<string, unknown> => GOOD[nsid]?.() ?? {}

@@ -13,7 +13,7 @@ import {
   type TestKey,
 } from '../kit/tokens.ts'
 import { type Answer, EXCHANGE_PATH, exchangeRequest, type Person, spaceOf } from '../kit/world.ts'
-import { type Doomed, goodInputs, makeDoomed } from './good-inputs.ts'
+import { type Doomed, goodInputs, type Lobby, makeDoomed, openLobby } from './good-inputs.ts'
 import { holdings, openStage, type Stage } from './stage.ts'
 
 let stage: Stage
@@ -27,13 +27,16 @@ beforeAll(async () => {
   const older = await stage.bob.exchange(stage.forum, 'august')
   olderCredential = older.body.credential
   doomed = await makeDoomed(stage)
+  lobby = await openLobby(stage)
 })
 afterAll(() => stage.close())
 
 let doomed: Doomed = { spaces: [], proposals: [] }
+let lobby: Lobby
 const GOOD = goodInputs(
   () => stage,
   () => doomed,
+  () => lobby,
 )
 
 /** Doors that nobody knocks at here, and rows for doors that are not there. */

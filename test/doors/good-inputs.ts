@@ -35,10 +35,29 @@ export async function makeProposals({ world, alice, community }: Stage, count: n
   return ids
 }
 
+/** A space with its ways in: eve waits for a decision, whoever has the token may join, and there is an invite to revoke. */
+export interface Lobby {
+  readonly space: string
+  readonly token: string
+  readonly invite: string
+}
+
+export async function openLobby({ world, alice, eve, community }: Stage): Promise<Lobby> {
+  const space = await world.makeSpace(alice, community, { skey: 'lobby' })
+  await alice.call('community.reeve.space.update', { space, joining: 'byRequest' })
+  await eve.call('community.reeve.member.requestJoin', { space })
+  const invite = async () => (await alice.call('community.reeve.member.createInvite', { space, role: 'member' })).body
+  return { space, token: (await invite()).token, invite: (await invite()).invite }
+}
+
 type Input = Record<string, unknown>
 
 /** By method. A new door without a row here fails the tests. */
-export const goodInputs = (stage: () => Stage, doomed: () => Doomed): Readonly<Record<string, () => Input>> => ({
+export const goodInputs = (
+  stage: () => Stage,
+  doomed: () => Doomed,
+  lobby: () => Lobby,
+): Readonly<Record<string, () => Input>> => ({
   'com.atproto.space.getSpaceCredential': () => ({ space: stage().forum }),
   'community.reeve.community.mint': () => ({
     name: 'Beekeepers',
@@ -74,6 +93,17 @@ export const goodInputs = (stage: () => Stage, doomed: () => Doomed): Readonly<R
   'community.reeve.member.check': () => ({ space: stage().forum, did: stage().bob.did, action: 'read' }),
   'community.reeve.member.explain': () => ({ space: stage().forum, did: stage().bob.did, action: 'read' }),
   'community.reeve.member.preview': () => ({ community: stage().community, did: stage().bob.did }),
+  'community.reeve.member.createInvite': () => ({ space: stage().forum, role: 'member' }),
+  // Whoever came in by it may show it again.
+  'community.reeve.member.acceptInvite': () => ({ token: lobby().token }),
+  'community.reeve.member.listInvites': () => ({ space: lobby().space }),
+  'community.reeve.member.revokeInvite': () => ({ space: lobby().space, invite: lobby().invite }),
+  'community.reeve.member.requestJoin': () => ({ space: lobby().space }),
+  'community.reeve.member.listRequests': () => ({ space: lobby().space }),
+  'community.reeve.member.decideRequest': () => ({ space: lobby().space, did: stage().eve.did, verdict: 'decline' }),
+  'community.reeve.member.transferOwnership': () => ({ community: stage().community, to: stage().bob.did }),
+  // An owner has it already.
+  'community.reeve.member.acceptOwnership': () => ({ community: stage().community }),
   'community.reeve.role.put': () => ({ community: stage().community, name: 'gardener', actions: ['read'] }),
   'community.reeve.role.delete': () => ({ community: stage().community, name: 'reader' }),
   'community.reeve.role.list': () => ({ community: stage().community }),

@@ -43,6 +43,14 @@ describe('the admin of one community', () => {
     [`${R}.member.list`]: ({ space }) => ({ space }),
     [`${R}.member.resolve`]: ({ space }) => ({ space }),
     [`${R}.member.reach`]: ({ community }) => ({ community, did: stage.alice.did }),
+    [`${R}.member.createInvite`]: ({ space }) => ({ space, role: 'member' }),
+    [`${R}.member.listInvites`]: ({ space }) => ({ space }),
+    [`${R}.member.revokeInvite`]: ({ space }) => ({ space, invite: 'any' }),
+    [`${R}.member.requestJoin`]: ({ space }) => ({ space }),
+    [`${R}.member.listRequests`]: ({ space }) => ({ space }),
+    [`${R}.member.decideRequest`]: ({ space }) => ({ space, did: stage.eve.did, verdict: 'approve' }),
+    [`${R}.member.transferOwnership`]: ({ community }) => ({ community, to: stage.eve.did }),
+    [`${R}.member.acceptOwnership`]: ({ community }) => ({ community }),
     [`${R}.role.put`]: ({ community }) => ({ community, name: 'mine', actions: ['read'] }),
     [`${R}.role.delete`]: ({ community }) => ({ community, name: 'member' }),
     [`${R}.role.list`]: ({ community }) => ({ community }),
@@ -60,6 +68,7 @@ describe('the admin of one community', () => {
     `${R}.community.mint`,
     `${R}.community.list`,
     `${R}.space.describe`,
+    `${R}.member.acceptInvite`,
     `${R}.service.describe`,
   ]
 

@@ -247,6 +247,17 @@ table offer
   CREATE INDEX offer_by_community ON public.offer USING btree (community)
   CREATE INDEX offer_by_receiver ON public.offer USING btree (to_community)
 
+table ownership_offer
+  community text collate "C" not null
+  offered_by text collate "C" not null
+  to_did text collate "C" not null
+  role_after text collate "C"
+  offered_at_ms bigint not null
+  expires_at_ms bigint not null
+  constraint ownership_offer_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint ownership_offer_pkey PRIMARY KEY (community, offered_by)
+  CREATE INDEX ownership_offer_by_receiver ON public.ownership_offer USING btree (community, to_did)
+
 table person_edge
   into_space text collate "C" not null
   did text collate "C" not null

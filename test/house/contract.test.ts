@@ -73,6 +73,10 @@ describe('refusals', () => {
     'community.reeve.member.check': ['UserNotAuthorized'],
     'community.reeve.member.explain': ['UserNotAuthorized'],
     'community.reeve.member.preview': ['UserNotAuthorized'],
+    // What its maker may not do any more is told as an invite that isn't valid, and a community that has invites is there.
+    'community.reeve.member.acceptInvite': ['Forbidden', 'EscalationDenied', 'NotFound'],
+    // Whoever offered it and may no longer do so is told as an offer that isn't open.
+    'community.reeve.member.acceptOwnership': ['Forbidden'],
     // Which apps may read is not among what it changes.
     'community.reeve.space.update': ['UnsupportedAppAccess'],
   }

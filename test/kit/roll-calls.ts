@@ -6,7 +6,6 @@
  */
 import { memberCheck } from '../../src/access/memberCheck.ts'
 import { memberExplain } from '../../src/access/memberExplain.ts'
-import { proposalApprove } from '../../src/community/proposalApprove.ts'
 import { federationOffer } from '../../src/federation/federationOffer.ts'
 import { federationWithdraw } from '../../src/federation/federationWithdraw.ts'
 import { memberBan } from '../../src/membership/memberBan.ts'
@@ -16,7 +15,7 @@ import { memberReach } from '../../src/membership/memberReach.ts'
 import { memberRemove } from '../../src/membership/memberRemove.ts'
 import { memberResolve } from '../../src/membership/memberResolve.ts'
 import { memberUnban } from '../../src/membership/memberUnban.ts'
-import { type Did, parseSpaceUri, ROLE_SPACE_TYPE, rosterOf, type SpaceUri, spaceUriOf } from '../../src/names.ts'
+import { type Did, ROLE_SPACE_TYPE, rosterOf, type SpaceUri, spaceUriOf } from '../../src/names.ts'
 import { isoOf } from '../../src/platform/clock.ts'
 import type { Db } from '../../src/platform/database.ts'
 import type { UserPolicy } from '../../src/policy/decide.ts'
@@ -25,6 +24,7 @@ import { renderPolicy } from '../../src/space/settings.ts'
 import { spaceCreate } from '../../src/space/spaceCreate.ts'
 import { spaceDelete } from '../../src/space/spaceDelete.ts'
 import { spaceUpdate } from '../../src/space/spaceUpdate.ts'
+import { agreed } from './agreed.ts'
 import { FORUM, freshDid, once, openCommunity, type Roll, rollOn } from './roll.ts'
 import {
   type Deed,
@@ -99,25 +99,6 @@ function act(roll: Roll, names: Names, deed: Deed): Promise<unknown> {
       return federationWithdraw(roll, by, input as Input<typeof federationWithdraw>, once())
     }
   }
-}
-
-/** What has to wait for a second owner is approved by one at once: stories tell of what is done. */
-async function agreed(roll: Roll, asked: ReturnType<typeof spaceDelete>): Promise<void> {
-  const { proposal } = await asked
-  if (!proposal) return
-  const community = parseSpaceUri(proposal.target)?.authority as Did
-  const owners = await roll.db
-    .selectFrom('person_edge')
-    .select('did')
-    .where('into_space', '=', rosterOf(community).uri)
-    .where('role', '=', 'owner')
-    .where('did', '<>', proposal.proposedBy)
-    .execute()
-  for (const { did } of owners) {
-    const approval = proposalApprove(roll, did as Did, { proposal: proposal.id }, once())
-    if ((await verdictOf(() => approval)) === 'accepted') return
-  }
-  throw new Error('nobody could agree')
 }
 
 function make(roll: Roll, names: Names, by: Did, { name, community, kind, publicFor }: StorySpace): Promise<unknown> {

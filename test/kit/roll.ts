@@ -221,6 +221,7 @@ export async function everythingIn(db: Db): Promise<Record<string, unknown[]>> {
     'role',
     'invite',
     'join_request',
+    'ownership_offer',
     'proposal',
     'import',
     'import_row',

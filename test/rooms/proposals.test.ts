@@ -4,6 +4,9 @@ import { auditList } from '../../src/community/auditList.ts'
 import { proposalApprove } from '../../src/community/proposalApprove.ts'
 import { proposalCancel } from '../../src/community/proposalCancel.ts'
 import { proposalList } from '../../src/community/proposalList.ts'
+import { memberAcceptOwnership } from '../../src/membership/memberAcceptOwnership.ts'
+import { memberList } from '../../src/membership/memberList.ts'
+import { memberTransferOwnership } from '../../src/membership/memberTransferOwnership.ts'
 import { loadSpaceState } from '../../src/membership/store.ts'
 import type { Did, SpaceUri } from '../../src/names.ts'
 import type { Db } from '../../src/platform/database.ts'
@@ -162,6 +165,21 @@ describeOnEachEngine('an act that can’t be taken back', (open) => {
     const closed = { readPolicy: { $type: 'com.atproto.simplespace.defs#memberListPolicy' } }
     expect(idOf(await letIn(alice, closed))).toBe('done at once')
     expect(await loadSpace(db, forum)).toMatchObject({ readPolicy: 'memberList' })
+  })
+
+  it('is handing the community over, which stays the proposer’s to hand', async () => {
+    await secondOwner()
+    const bob = freshDid()
+    const offer = { community: community.did, to: bob }
+    const id = idOf(await memberTransferOwnership(roll, alice, offer, once()))
+    expect(await refusalOf(() => memberAcceptOwnership(roll, bob, { community: community.did }, once()))).toBe(
+      'NotFound',
+    )
+    await approve(olga, id)
+    await memberAcceptOwnership(roll, bob, { community: community.did }, once())
+    const { members } = await memberList(roll, bob, { space: community.roster, limit: 10 })
+    const roleOf = (did: Did) => members.find((entry) => entry.did === did)?.role
+    expect([roleOf(alice), roleOf(bob), roleOf(olga)]).toEqual(['admin', 'owner', 'owner'])
   })
 
   describe('in a list', () => {

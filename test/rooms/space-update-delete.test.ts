@@ -135,7 +135,7 @@ describeOnEachEngine('changing and ending a space', (open) => {
     const forum = await furnished('described')
     expect(await spaceDescribe(roll, { space: forum })).toEqual({
       ...{ uri: forum, spaceType: 'com.atmoboards.forum', readPolicy: MEMBERS, writePolicy: MEMBERS },
-      ...{ appAccess: renderAppAccess(), mustAttest: false },
+      ...{ appAccess: renderAppAccess(), mustAttest: false, joining: 'closed' },
     })
     const crew = await makeRoleSpace(roll, community, 'secret')
     for (const space of [crew, community.roster, `${forum}-not`]) {

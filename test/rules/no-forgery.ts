@@ -6,6 +6,7 @@
 import type { deletePersonEdge, savePersonEdge } from '../../src/membership/store.ts'
 import type { Did, SpaceName } from '../../src/names.ts'
 import type { Grant } from '../../src/policy/decide.ts'
+import type { Asking } from '../../src/policy/decide-joining.ts'
 import type { Permit } from '../../src/policy/verdict.ts'
 import type { insertSettings } from '../../src/space/store.ts'
 
@@ -34,7 +35,10 @@ export function forgeries(space: SpaceName, did: Did, grant: Grant, permit: Perm
   // @ts-expect-error a grant is no permit
   const fromGrant: Permit = grant
 
-  return [written, forAnother, elsewhere, sealed, permitted, byAnother, toRemove, toDoAnything, fromGrant]
+  // @ts-expect-error leave to ask for somebody is not an object of the right shape
+  const asking: Asking = { space: space.uri, did }
+
+  return [written, forAnother, elsewhere, sealed, permitted, byAnother, toRemove, toDoAnything, fromGrant, asking]
 }
 
 type PermitOf<Store extends (...args: never[]) => unknown> = Parameters<Store>[1]

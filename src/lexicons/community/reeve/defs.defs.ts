@@ -87,7 +87,7 @@ type Proposal = { $type?: "community.reeve.defs#proposal";
   "act":"space.delete" | "space.open" | "community.delete" | "member.transferOwnership" | l.UnknownString;
 
   /**
-   * The space, as at://<authority>/space/<type>/<skey>, or the community.
+   * The space, as at://<authority>/space/<type>/<skey>; the community; or whom it would be handed to.
    */
   "target":string;
 
