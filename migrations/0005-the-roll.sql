@@ -103,25 +103,30 @@ create index proposal_due on proposal (due_at_ms) where state = 'approved';
 -- Of one act on one thing there is one proposal at a time.
 create unique index proposal_one_open on proposal (community, act, target) where state in ('open', 'approved');
 
--- A roster that is brought in: its rows as they were sent, and what became of each. The rows are applied in batches, each in one
--- transaction with the note that it was, so that a process that dies goes on where it stood.
+-- A roster that is brought in: its rows as they were sent, and what became of those that were not put. The rows are applied in
+-- batches, in the order of their lines; `applied_line` is raised in the transaction that puts them, so that a process that dies
+-- goes on where it stood.
 create table import (
   id text collate "C" primary key,
   space text collate "C" not null references space (uri),
   community text collate "C" not null references community_revision (community),
-  state text not null check (state in ('open', 'running', 'done', 'cancelled')),
+  state text not null check (state in ('open', 'running', 'done', 'stopped', 'cancelled')),
   rows_given integer not null default 0,
   rows_put integer not null default 0,
   rows_same integer not null default 0,
   rows_refused integer not null default 0,
+  applied_line integer not null default 0,
+  stopped_by text,
   begun_by text collate "C" not null,
   begun_at_ms bigint not null,
-  touched_at_ms bigint not null
+  touched_at_ms bigint not null,
+  check ((state = 'stopped') = (stopped_by is not null))
 );
-create index import_by_community on import (community, id);
+create index import_under_way on import (community) where state in ('open', 'running');
 create index import_running on import (touched_at_ms) where state = 'running';
+create index import_by_age on import (touched_at_ms) where state <> 'running';
 create table import_row (
-  import text collate "C" not null references import (id) on delete cascade,
+  import text collate "C" not null references import (id),
   line integer not null check (line > 0),
   did text collate "C",
   role text collate "C",
@@ -129,12 +134,18 @@ create table import_row (
   until_ms bigint,
   fault text,
   says text,
-  is_done boolean not null,
-  primary key (import, line)
+  primary key (import, line),
+  check (fault is not null or (did is not null and role is not null)),
+  check ((fault is null) = (says is null))
 );
 create unique index import_row_person on import_row (import, did) where did is not null and fault is null;
-create index import_row_due on import_row (import, line) where not is_done;
 create index import_row_fault on import_row (import, line) where fault is not null;
+
+-- Who is kept out of a community, and who left its spaces, is exported in the order of people.
+drop index ban_by_person;
+create index ban_by_person on ban (community, did, scope);
+drop index departure_by_person;
+create index departure_by_person on departure (community, did, space);
 
 -- A community comes to its end after a notice; its row stays, so that its DID is known to have been one.
 alter table community_revision add column roll_ended boolean not null default false;

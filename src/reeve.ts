@@ -23,6 +23,8 @@ import { createDevelopmentKek, type Kek, openKek } from './keys/kek.ts'
 import { openVault } from './keys/vault.ts'
 import { Graphs } from './membership/graph.ts'
 import { Hosted } from './membership/hosted.ts'
+import { forgetImports } from './membership/import-store.ts'
+import { resumeImports } from './membership/resume-imports.ts'
 import { clearEndedRolls } from './membership/roll-end-store.ts'
 import { type Clock, repeat, sleep, systemClock } from './platform/clock.ts'
 import { type Config, readVariable } from './platform/config.ts'
@@ -69,10 +71,13 @@ const CLOSING_MAX_MS = 5_000
 const IDLE_LOOK_PAUSE_MS = 50
 const SEAL_PAUSE_MS = 1_000
 const RESUME_PAUSE_MS = 15_000
+const IMPORT_PAUSE_MS = 500
 const SWEEP_PAUSE_MS = 60_000
 const SWEEP_MAX = 5_000
 /** How long a credential's row outlives it. That it was issued, to whom and why, stays in the audit. */
 const ISSUED_KEPT_SEC = 24 * 60 * 60
+/** How long what an import was given stays, after nobody has touched it any more. */
+const IMPORTS_KEPT_MS = 7 * 24 * 60 * 60 * 1000
 /** About once an hour. */
 const SWEEPS_PER_TIDYING = 60
 
@@ -199,9 +204,9 @@ async function untilLessThan(full: number, sweep: () => Promise<number>): Promis
 
 /** The work that goes on by itself. A turn that fails is told and tried again; it never takes the process down. */
 function startWorkers(house: House, opened: OpenDatabase) {
-  const turn = (name: string, work: () => Promise<unknown>) => async () => {
+  const turn = (name: string, work: (signal: AbortSignal) => Promise<unknown>) => async (signal: AbortSignal) => {
     try {
-      await work()
+      await work(signal)
     } catch (error) {
       house.log.warn('worker.failed', { name, error: errorName(error) })
     }
@@ -226,11 +231,16 @@ function startWorkers(house: House, opened: OpenDatabase) {
       RESUME_PAUSE_MS,
     ),
     repeat(
+      turn('resume-imports', (signal) => resumeImports(house, signal)),
+      IMPORT_PAUSE_MS,
+    ),
+    repeat(
       turn('sweep', async () => {
         await untilLessThan(SWEEP_MAX, () => forgetSpent(db, clock.nowSec(), SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetAnswers(db, clock.nowMs(), SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetIssued(db, clock.nowSec() - ISSUED_KEPT_SEC, SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => clearEndedRolls(db, SWEEP_MAX))
+        await untilLessThan(SWEEP_MAX, () => forgetImports(db, clock.nowMs() - IMPORTS_KEPT_MS, SWEEP_MAX))
         house.vault.dropExpired()
         sweeps += 1
         if (sweeps % SWEEPS_PER_TIDYING === 0) await tidyTables(opened)

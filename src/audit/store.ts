@@ -65,15 +65,31 @@ export async function appendUnsealed(db: Db | Tx, fact: AuditFact): Promise<void
 
 /** Appends a fact at the end of its community's chain, in the transaction of the change it tells of. */
 export async function appendChained(tx: Tx, fact: AuditFact): Promise<void> {
-  const head = await lockHead(tx, fact.community)
-  const plain: AuditFact = { ...fact, because: JSON.parse(JSON.stringify(fact.because)) }
-  const seq = head.seq + 1
-  const hash = hashOf(plain, seq, head.hash)
-  await tx
-    .insertInto('audit_entry')
-    .values({ ...unsealedRow(plain), seq, hash, prev: head.hash })
-    .execute()
-  await moveHead(tx, fact.community, seq, hash)
+  await appendAllChained(tx, fact.community, [fact])
+}
+
+/** Appends facts of one community at the end of its chain, in their order: one statement, however many. */
+export async function appendAllChained(tx: Tx, community: string, facts: readonly AuditFact[]): Promise<void> {
+  if (facts.length === 0) return
+  const head = await lockHead(tx, community)
+  let { seq, hash } = head
+  const places = facts.map((fact) => {
+    const because = JSON.stringify(fact.because)
+    const prev = hash
+    seq += 1
+    hash = hashOf({ ...fact, because: JSON.parse(because) }, seq, prev)
+    return { fact, because, seq, hash, prev }
+  })
+  const of = <T>(value: (fact: AuditFact) => T) => places.map((place) => value(place.fact))
+  await sql`insert into audit_entry (community, at_ms, actor, action, target, subject, because, seq, hash, prev)
+    select ${community}, at_ms, actor, action, target, subject, because::jsonb, seq, hash, prev
+    from unnest(${of(({ atMs }) => atMs)}::bigint[], ${of(({ actor }) => actor)}::text[],
+      ${of(({ action }) => action)}::text[], ${of(({ target }) => target)}::text[],
+      ${of(({ subject }) => subject)}::text[], ${places.map(({ because }) => because)}::text[],
+      ${places.map((place) => place.seq)}::bigint[], ${places.map((place) => place.hash)}::bytea[],
+      ${places.map(({ prev }) => prev)}::bytea[])
+      as entry (at_ms, actor, action, target, subject, because, seq, hash, prev) order by seq`.execute(tx)
+  await moveHead(tx, community, seq, hash)
 }
 
 /** Gives up to `max` waiting rows of one community their places. Returns how many it sealed. */

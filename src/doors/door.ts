@@ -26,12 +26,20 @@ type InputOf<M extends AnyProcedure> = l.InferMethodInputBody<M>
 type ParamsOf<M extends AnyQuery> = l.InferMethodParams<M>
 type OutputOf<M extends AnyMethod> = l.InferMethodOutputBody<M>
 
+type Change<M extends AnyProcedure> = (
+  house: House,
+  caller: Did,
+  input: InputOf<M>,
+  call: ProcedureCall,
+) => Promise<OutputOf<M>>
+
 /** A change by somebody who proves who they are by service auth. The token is judged before the body is read. */
 export const procedure = <M extends AnyProcedure>(
   method: M,
   bodyMaxBytes: number,
   bucket: DoorBucket,
-  action: (house: House, caller: Did, input: InputOf<M>, call: ProcedureCall) => Promise<OutputOf<M>>,
+  action: Change<M>,
+  reading: { linesIn?: string } = {},
 ): Door => ({
   method,
   knock: 'serviceAuth',
@@ -40,11 +48,19 @@ export const procedure = <M extends AnyProcedure>(
   async enter(house, knocking, text) {
     const caller = await requireServiceAuth(house, knocking, { nsid: method.nsid, isProcedure: true, bucket })
     parseParams(method, readQuery(text))
-    const body = await readJsonBody(knocking.incoming, bodyMaxBytes)
+    const body = await readJsonBody(knocking.incoming, bodyMaxBytes, reading)
     const input = parseInput(method, body) as InputOf<M>
     return action(house, caller, input, callOf(caller, method.nsid, body))
   },
 })
+
+/** The same with a text of several lines in `lines`. Everywhere else a line break is a way to forge a line of a log. */
+export const procedureOfLines = <M extends AnyProcedure>(
+  method: M,
+  bodyMaxBytes: number,
+  bucket: DoorBucket,
+  action: Change<M>,
+): Door => procedure(method, bodyMaxBytes, bucket, action, { linesIn: 'lines' })
 
 /** A question by somebody who proves who they are by service auth. */
 export const query = <M extends AnyQuery>(

@@ -24,20 +24,28 @@ export function targetOf(incoming: IncomingMessage): { path: string; query: stri
 
 /**
  * The JSON object in the body. Order of checks: encoding and media type, announced size, real size, UTF-8, one strict object.
+ * `linesIn` names the one field, if any, whose text has several lines.
  * @throws Refusal UnsupportedMediaType, InvalidRequest, PayloadTooLarge
  */
-export async function readJsonBody(incoming: IncomingMessage, maxBytes: number): Promise<Record<string, unknown>> {
+export async function readJsonBody(
+  incoming: IncomingMessage,
+  maxBytes: number,
+  { linesIn }: { linesIn?: string } = {},
+): Promise<Record<string, unknown>> {
   if (headerLines(incoming, 'content-encoding').some((line) => line.trim().toLowerCase() !== 'identity')) {
     throw new Refusal('UnsupportedMediaType', 'send the body without a content encoding')
   }
-  const [contentType = '', ...others] = headerLines(incoming, 'content-type')
+  const [contentType = '', ...more] = headerLines(incoming, 'content-type')
   const [mediaType = ''] = contentType.split(';', 1)
-  const isJson = mediaType.trim().toLowerCase() === 'application/json' && others.length === 0
+  const isJson = mediaType.trim().toLowerCase() === 'application/json' && more.length === 0
   if (!isJson) throw new Refusal('InvalidRequest', 'the content type must be application/json')
   const text = fromUtf8(await readBytes(incoming, maxBytes))
   const object = text === null ? null : parseStrictJson(text, { maxDepth: JSON_MAX_DEPTH })
   if (!object) throw new Refusal('InvalidRequest', 'the body is not one JSON object without repeated keys')
-  requireShownText(object)
+  for (const [name, value] of Object.entries(object)) {
+    requireShownText(name)
+    requireShownText(name === linesIn && typeof value === 'string' ? value.replace(LINE_ENDS, '') : value)
+  }
   return object
 }
 
@@ -77,6 +85,8 @@ export function readQuery(query: string): URLSearchParams {
 
 /** Controls, and marks that turn the direction of text: nothing that we take has a use for them, and a log line would. */
 const UNSHOWN = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u
+
+const LINE_ENDS = /[\n\r\t]/g
 
 function requireShownText(value: unknown): void {
   if (typeof value === 'string' && UNSHOWN.test(value)) {

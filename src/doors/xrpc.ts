@@ -8,6 +8,7 @@ import { memberExplain } from '../access/memberExplain.ts'
 import { memberPreview } from '../access/memberPreview.ts'
 import { auditList } from '../community/auditList.ts'
 import { communityDelete } from '../community/communityDelete.ts'
+import { communityExportRoll } from '../community/communityExportRoll.ts'
 import { communityFreeze } from '../community/communityFreeze.ts'
 import { communityGet } from '../community/communityGet.ts'
 import { communityList } from '../community/communityList.ts'
@@ -25,9 +26,13 @@ import * as com from '../lexicons/com.ts'
 import * as community from '../lexicons/community.ts'
 import { memberAcceptInvite } from '../membership/memberAcceptInvite.ts'
 import { memberAcceptOwnership } from '../membership/memberAcceptOwnership.ts'
+import { memberApplyImport } from '../membership/memberApplyImport.ts'
 import { memberBan } from '../membership/memberBan.ts'
+import { memberCancelImport } from '../membership/memberCancelImport.ts'
 import { memberCreateInvite } from '../membership/memberCreateInvite.ts'
 import { memberDecideRequest } from '../membership/memberDecideRequest.ts'
+import { memberGetImport } from '../membership/memberGetImport.ts'
+import { memberImport } from '../membership/memberImport.ts'
 import { memberLeave } from '../membership/memberLeave.ts'
 import { memberList } from '../membership/memberList.ts'
 import { memberListBans } from '../membership/memberListBans.ts'
@@ -50,7 +55,7 @@ import { spaceDescribe } from '../space/spaceDescribe.ts'
 import { spaceGet } from '../space/spaceGet.ts'
 import { spaceList } from '../space/spaceList.ts'
 import { spaceUpdate } from '../space/spaceUpdate.ts'
-import { type Door, exchange, open, procedure, query } from './door.ts'
+import { type Door, exchange, open, procedure, procedureOfLines, query } from './door.ts'
 import { serviceDescribe } from './serviceDescribe.ts'
 
 const { reeve } = community
@@ -69,6 +74,7 @@ export const DOORS: readonly Door[] = [
   procedure(reeve.proposal.approve.main, 16 * KIB, 'governance', proposalApprove),
   procedure(reeve.proposal.cancel.main, 16 * KIB, 'governance', proposalCancel),
   query(reeve.proposal.list.main, 'governance', proposalList),
+  query(reeve.community.exportRoll.main, 'governance', communityExportRoll),
   procedure(reeve.space.create.main, 64 * KIB, 'governance', spaceCreate),
   procedure(reeve.space.update.main, 64 * KIB, 'governance', spaceUpdate),
   procedure(reeve.space.delete.main, 16 * KIB, 'governance', spaceDelete),
@@ -96,6 +102,11 @@ export const DOORS: readonly Door[] = [
   procedure(reeve.member.decideRequest.main, 16 * KIB, 'governance', memberDecideRequest),
   procedure(reeve.member.transferOwnership.main, 16 * KIB, 'governance', memberTransferOwnership),
   procedure(reeve.member.acceptOwnership.main, 16 * KIB, 'governance', memberAcceptOwnership),
+  // Quotation marks in the lines are escaped once more on their way.
+  procedureOfLines(reeve.member.import.main, 2048 * KIB, 'governance', memberImport),
+  procedure(reeve.member.applyImport.main, 16 * KIB, 'governance', memberApplyImport),
+  query(reeve.member.getImport.main, 'governance', memberGetImport),
+  procedure(reeve.member.cancelImport.main, 16 * KIB, 'governance', memberCancelImport),
   procedure(reeve.role.put.main, 16 * KIB, 'governance', rolePut),
   procedure(reeve.role.delete.main, 16 * KIB, 'governance', roleDelete),
   query(reeve.role.list.main, 'governance', roleList),

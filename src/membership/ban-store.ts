@@ -1,4 +1,5 @@
 /** The tables of who is kept out of a space or a community, and of who left a space by their own will. */
+import { sql } from 'kysely'
 import type { Did, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { Permit } from '../policy/verdict.ts'
@@ -108,4 +109,14 @@ export async function deleteDeparture(
   did: Did,
 ): Promise<void> {
   await tx.deleteFrom('departure').where('space', '=', space).where('did', '=', did).execute()
+}
+
+/** The same for several people at once, each of whom may come back. */
+export async function deleteDepartures(
+  tx: Tx,
+  back: readonly { readonly permit: Permit<'members.add'>; readonly after: { readonly from: Did } }[],
+  space: SpaceUri,
+): Promise<void> {
+  const dids = back.map(({ after }) => after.from)
+  await sql`delete from departure where space = ${space} and did = any(${dids}::text[])`.execute(tx)
 }

@@ -5,7 +5,8 @@
  * actor stands, let the action decide and write, raise the revision, append to the chain. So whoever decides on the community's
  * facts meanwhile either finished before, or sees the change; and a change without its record cannot be.
  */
-import { appendChained, appendUnsealed } from '../audit/store.ts'
+import type { AuditFact } from '../audit/chain.ts'
+import { appendAllChained, appendUnsealed } from '../audit/store.ts'
 import type * as defs from '../lexicons/community/reeve/defs.ts'
 import { type Did, rosterOf, type SpaceUri } from '../names.ts'
 import { type Db, type Tx, withTransaction } from '../platform/database.ts'
@@ -49,7 +50,20 @@ export interface Changed<T> {
   /** How the audit names it, when not as the call. */
   readonly recordedAs?: string
   /** Particulars for the audit: codes, identifiers and numbers, never free text. */
-  readonly details?: Readonly<Record<string, string | number | null>>
+  readonly details?: Details
+  /** Entries of their own in the audit, after that of the call, where one call is about many people. */
+  readonly each?: readonly Entry[]
+}
+
+type Details = Readonly<Record<string, string | number | null>>
+
+/** What became of one of many people: why they were put, or why not. */
+export interface Entry {
+  readonly action: string
+  readonly subject: Did
+  readonly because: readonly Reason[]
+  readonly refused?: Refusal['code']
+  readonly details: Details
 }
 
 /** The answer of a change: the community's revision after it, and for a dry run who would gain and who would lose. */
@@ -86,19 +100,34 @@ export async function changeCommunity<T extends object>(
   work: (tx: Tx, actor: Facts, nowMs: number) => Promise<Changed<T>>,
 ): Promise<T & Outcome> {
   try {
-    return await withTransaction(ctx.db, (tx) => changeOnce(ctx, tx, call, work))
+    return await keepingRefusals(ctx, call, () => withTransaction(ctx.db, (tx) => changeIn(ctx, tx, call, work)))
   } catch (error) {
-    if (error instanceof Tried) {
-      const { answer, actor, trial } = error as Tried<T & { revision: number }>
-      return { ...answer, preview: await previewOf(ctx, call.community, actor, trial) }
-    }
-    const isKept = error instanceof Refusal && KEPT_REFUSALS.has(error.code) && call.isFor !== 'anybody'
+    if (!(error instanceof Tried)) throw error
+    const { answer, actor, trial } = error as Tried<T & { revision: number }>
+    return { ...answer, preview: await previewOf(ctx, call.community, actor, trial) }
+  }
+}
+
+/** Does what may be refused, and keeps a refusal by a verdict in the log of the community. */
+export async function keepingRefusals<T>(
+  ctx: GovernanceCtx,
+  call: Omit<ChangeCall, 'ifRevision' | 'idempotency'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    const isKept = error instanceof Refusal && isKeptRefusal(error.code) && call.isFor !== 'anybody'
     if (isKept) await recordRefusal(ctx, call, error)
     throw error
   }
 }
 
-async function changeOnce<T extends object>(
+/** Whether a refusal of somebody who stands in the community belongs in its log. */
+export const isKeptRefusal = (code: Refusal['code']): boolean => KEPT_REFUSALS.has(code)
+
+/** The same within a transaction that has written nothing yet. What else it holds, it held before the community. */
+export async function changeIn<T extends object>(
   ctx: GovernanceCtx,
   tx: Tx,
   call: ChangeCall,
@@ -129,18 +158,32 @@ async function changeOnce<T extends object>(
     throw new Tried({ ...done.answer, revision: numbers.revision }, actor, trial)
   }
   const done = await work(tx, actor, nowMs)
-  let revision = numbers.revision
-  if (done.changed !== 'nothing') {
-    revision = await raiseRevisions(tx, call.community, { graph: done.changed === 'graph' })
-    const because = { reasons: done.because, revision, ...done.details }
-    await appendChained(tx, { ...factOf(call), action: done.recordedAs ?? call.action, atMs: nowMs, because })
-  }
+  const isChanged = done.changed !== 'nothing'
+  const revision = isChanged
+    ? await raiseRevisions(tx, call.community, { graph: done.changed === 'graph' })
+    : numbers.revision
+  await appendAllChained(tx, call.community, factsOf(call, done, { isChanged, revision, nowMs }))
   const answer = { ...done.answer, revision }
   if (idempotency) await remember(tx, idempotency, answer, nowMs)
   return answer
 }
 
-const factOf = (call: ChangeCall) => ({
+function factsOf(
+  call: ChangeCall,
+  { because, details, recordedAs, each = [] }: Changed<object>,
+  { isChanged, revision, nowMs }: { isChanged: boolean; revision: number; nowMs: number },
+): readonly AuditFact[] {
+  const fact = { ...factOf(call), atMs: nowMs }
+  const ofCall = { ...fact, action: recordedAs ?? call.action, because: { reasons: because, revision, ...details } }
+  const ofEach = each.map((one) => {
+    const refused = one.refused === undefined ? {} : { refused: one.refused }
+    const { action, subject } = one
+    return { ...fact, action, subject, because: { ...refused, reasons: one.because, revision, ...one.details } }
+  })
+  return isChanged ? [ofCall, ...ofEach] : ofEach
+}
+
+const factOf = (call: Omit<ChangeCall, 'ifRevision' | 'idempotency'>) => ({
   community: call.community,
   actor: call.actor,
   action: call.action,
@@ -148,7 +191,7 @@ const factOf = (call: ChangeCall) => ({
   subject: call.subject,
 })
 
-async function recordRefusal(ctx: GovernanceCtx, call: ChangeCall, refusal: Refusal): Promise<void> {
+async function recordRefusal(ctx: GovernanceCtx, call: Parameters<typeof factOf>[0], refusal: Refusal): Promise<void> {
   // What `required` wrote down; a refusal that came of no verdict has no reasons.
   const because = { refused: refusal.code, reasons: JSON.parse(refusal.because ?? '[]') }
   await appendUnsealed(ctx.db, { ...factOf(call), atMs: ctx.clock.nowMs(), because })

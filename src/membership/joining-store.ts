@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import type { Did, SpaceUri } from '../names.ts'
 import type { Db, Tables, Tx } from '../platform/database.ts'
 import type { Asking } from '../policy/decide-joining.ts'
+import type { Edge } from '../policy/roster-graph.ts'
 import type { Permit } from '../policy/verdict.ts'
 
 export type Joining = 'closed' | 'byRequest' | 'open'
@@ -117,6 +118,25 @@ export async function settleRequest(
     .where('space', '=', space)
     .where('did', '=', did)
     .where('state', '=', 'open')
+    .execute()
+}
+
+/** Notes of many people at once that they were put where some of them had asked to be. */
+export async function settleRequests(
+  tx: Tx,
+  puts: readonly { readonly permit: Permit<'members.add'>; readonly after: Edge }[],
+  space: SpaceUri,
+  nowMs: number,
+): Promise<void> {
+  const [first] = puts
+  if (!first) return
+  const people = puts.map(({ after }) => after.from)
+  await tx
+    .updateTable('join_request')
+    .set({ state: 'approved', reason: null, decided_by: first.permit.actor, decided_at_ms: nowMs })
+    .where('space', '=', space)
+    .where('state', '=', 'open')
+    .where(sql<boolean>`did = any(${people}::text[])`)
     .execute()
 }
 

@@ -28,6 +28,9 @@ const INVITES_MAX = 1_000
 const REQUESTS_MAX = 10_000
 /** Requests of one person that wait, wherever they are. */
 const REQUESTS_OF_PERSON_MAX = 50
+/** Lines of one import, and imports of one community that are neither applied nor given up. */
+const IMPORT_LINES_MAX = 200_000
+const IMPORTS_UNDER_WAY_MAX = 5
 
 const exceeded = (says: string): Refusal => new Refusal('LimitExceeded', says)
 
@@ -88,4 +91,16 @@ export async function requireRoomForRequest(tx: Tx, community: Did, did: Did): P
   }
   const here = await countOpenRequests(tx, { column: 'community', is: community }, REQUESTS_MAX)
   if (here >= REQUESTS_MAX) throw exceeded(`${REQUESTS_MAX} requests at most wait in a community`)
+}
+
+/** @throws Refusal('LimitExceeded') when an import would have more lines than it may */
+export function requireRoomForLines(given: number, more: number): void {
+  if (given + more > IMPORT_LINES_MAX) throw exceeded(`an import has ${IMPORT_LINES_MAX} lines at most`)
+}
+
+/** @throws Refusal('LimitExceeded') when more imports of a community are under way than may be */
+export function requireFewImports(underWay: number): void {
+  if (underWay > IMPORTS_UNDER_WAY_MAX) {
+    throw exceeded(`a community has ${IMPORTS_UNDER_WAY_MAX} imports at most that are not applied or cancelled`)
+  }
 }

@@ -11,7 +11,8 @@ import { type Changed, changeCommunity, type GovernanceCtx, notFound, required }
 import { requireReason, requireSpace } from './input.ts'
 import { deleteRequest, type JoinRequest, loadJoining, loadRequest, saveRequest } from './joining-store.ts'
 import { requireRoomForRequest } from './limits.ts'
-import { enter, entryIn, isOnRoster, requireNotItself } from './person-entry.ts'
+import { enter, isOnRoster } from './person-entry.ts'
+import { entryIn, requireNotItself } from './put-verdict.ts'
 import type { Facts } from './standing-facts.ts'
 
 /** How long whoever was declined waits before they ask again. */

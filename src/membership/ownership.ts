@@ -9,8 +9,8 @@ import { Refusal } from '../refusals.ts'
 import { required, rosterUri } from './governance.ts'
 import { requireDid, requireExpiry } from './input.ts'
 import { saveOwnershipOffer } from './ownership-store.ts'
-import { requireNotItself } from './person-entry.ts'
 import type { Act } from './proposals.ts'
+import { requireNotItself } from './put-verdict.ts'
 import { type Facts, type FactsCtx, loadGroundedFacts } from './standing-facts.ts'
 
 /** What an owner who hands on is afterwards, when nothing else is said. */

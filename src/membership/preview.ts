@@ -21,7 +21,7 @@ export interface Touched {
 }
 
 /** People looked at for one preview. Beyond that it says that it isn't complete: nobody's requests shall wait for a curious admin. */
-const PEOPLE_MAX = 10_000
+export const PEOPLE_MAX = 10_000
 /** Changes that are listed one by one; the others are counted. */
 const LISTED_MAX = 200
 /** As long as other requests may wait for a preview. */
@@ -33,7 +33,8 @@ export interface Trial {
   readonly after: AtOneRevision<PeopleIn>
   readonly people: readonly Did[]
   readonly isComplete: boolean
-  readonly fromMs: number | null
+  /** When what is done to a person begins to count, where that is later than now. */
+  readonly fromMsOf: (did: Did) => number | null
 }
 
 /**
@@ -59,7 +60,8 @@ export async function tryOut<D extends { readonly touches?: Touched }>(
     return lookAt(ctx, tx, community, people)
   })
   const isComplete = people.length === all.size
-  return { done: first.done, trial: { before, after, people, isComplete, fromMs: touches.fromMs ?? null } }
+  const fromMsOf = () => touches.fromMs ?? null
+  return { done: first.done, trial: { before, after, people, isComplete, fromMsOf } }
 }
 
 async function peopleTouched(ctx: FactsCtx, tx: Tx, community: Did, touches: Touched): Promise<readonly Did[]> {
@@ -113,7 +115,7 @@ type May = ReadonlyMap<SpaceUri, ReadonlySet<Action>>
 /** What somebody may do where, on one side of the trial. In a space that rests nobody reads or writes. */
 function mayAt(ctx: FactsCtx, community: Did, did: Did, trial: Trial, side: 'before' | 'after'): May {
   const facts = factsAbout(ctx, community, did, trial[side])
-  const standing = standingOf({ ...facts, nowMs: Math.max(facts.nowMs, trial.fromMs ?? facts.nowMs) })
+  const standing = standingOf({ ...facts, nowMs: Math.max(facts.nowMs, trial.fromMsOf(did) ?? facts.nowMs) })
   return new Map(
     [...standing].map(([space, { actions }]) => [
       space,

@@ -24,7 +24,6 @@ const OF_PEOPLE = [
   'invite',
   'join_request',
   'ownership_offer',
-  'import',
   'role',
 ] as const
 
@@ -37,5 +36,17 @@ export async function clearEndedRolls(db: Db, limit: number): Promise<number> {
       where ended.roll_ended limit ${limit}))`.execute(db)
     most = Math.max(most, Number(numAffectedRows ?? 0))
   }
-  return most
+  return Math.max(most, await clearImports(db, limit))
+}
+
+/** The lines first: an import stays as long as it has some. */
+async function clearImports(db: Db, limit: number): Promise<number> {
+  const ofEnded = sql`community_revision ended join import on import.community = ended.community`
+  const { numAffectedRows: lines } = await sql`delete from import_row where ctid = any(array(
+    select row.ctid from ${ofEnded} join import_row row on row.import = import.id
+    where ended.roll_ended limit ${limit}))`.execute(db)
+  const { numAffectedRows: imports } = await sql`delete from import where ctid = any(array(
+    select import.ctid from ${ofEnded} where ended.roll_ended
+      and not exists (select from import_row row where row.import = import.id) limit ${limit}))`.execute(db)
+  return Math.max(Number(lines ?? 0), Number(imports ?? 0))
 }

@@ -102,18 +102,29 @@ export async function startRevisions(tx: Tx, community: Did): Promise<void> {
   await tx.insertInto('community_revision').values({ community, revision: 0, graph_revision: 0 }).execute()
 }
 
-/**
- * How many owners a community has now besides one person: directly on its roster, without a term, and not banned. An entry with
- * a term would leave the community without an owner when it ends.
- */
+/** How many owners a community has now besides one person. */
 export async function countOtherOwners(tx: Tx, roster: SpaceUri, besides: Did, nowMs: number): Promise<number> {
-  const row = await tx
+  const row = await ownersOf(tx, roster, nowMs)
+    .where('did', '<>', besides)
+    .select((where) => where.fn.countAll<number>().as('owners'))
+    .executeTakeFirstOrThrow()
+  return Number(row.owners)
+}
+
+/** Who owns a community now. */
+export async function listOwners(tx: Tx, roster: SpaceUri, nowMs: number): Promise<readonly Did[]> {
+  const rows = await ownersOf(tx, roster, nowMs).select('did').execute()
+  return rows.map(({ did }) => did as Did)
+}
+
+/** Directly on the roster, without a term, and not banned: an entry with a term would leave the community without an owner. */
+const ownersOf = (tx: Tx, roster: SpaceUri, nowMs: number) =>
+  tx
     .selectFrom('person_edge')
     .where('into_space', '=', roster)
     .where('role', '=', OWNER)
     .where('since_ms', 'is', null)
     .where('until_ms', 'is', null)
-    .where('did', '<>', besides)
     .where((where) =>
       where.not(
         where.exists(
@@ -126,10 +137,6 @@ export async function countOtherOwners(tx: Tx, roster: SpaceUri, besides: Did, n
         ),
       ),
     )
-    .select((where) => where.fn.countAll<number>().as('owners'))
-    .executeTakeFirstOrThrow()
-  return Number(row.owners)
-}
 
 /** The state of a space, or null when there never was one. */
 export async function loadSpaceState(db: Db | Tx, space: SpaceUri): Promise<'live' | 'deleted' | null> {
@@ -305,6 +312,24 @@ export async function savePersonEdge(
     .values({ into_space: edge.into, did: edge.from, community, ...entry })
     .onConflict((conflict) => conflict.columns(['into_space', 'did']).doUpdateSet(entry))
     .execute()
+}
+
+/** The same for many people at once, each of whom may be put there. */
+export async function savePersonEdges(
+  tx: Tx,
+  puts: readonly { readonly permit: Permit<'members.add'>; readonly after: Edge }[],
+  community: Did,
+  nowMs: number,
+): Promise<void> {
+  const of = <T>(value: (put: (typeof puts)[number]) => T) => puts.map(value)
+  await sql`insert into person_edge (into_space, did, community, role, since_ms, until_ms, added_by, added_at_ms)
+    select into_space, did, ${community}, role, since_ms, until_ms, added_by, ${nowMs}::bigint
+    from unnest(${of(({ after }) => after.into)}::text[], ${of(({ after }) => after.from)}::text[],
+      ${of(({ after }) => after.role)}::text[], ${of(({ after }) => after.sinceMs)}::bigint[],
+      ${of(({ after }) => after.untilMs)}::bigint[], ${of(({ permit }) => permit.actor)}::text[])
+      as put (into_space, did, role, since_ms, until_ms, added_by)
+    on conflict (into_space, did) do update set role = excluded.role, since_ms = excluded.since_ms,
+      until_ms = excluded.until_ms, added_by = excluded.added_by, added_at_ms = excluded.added_at_ms`.execute(tx)
 }
 
 /** Takes a person off a roster. */

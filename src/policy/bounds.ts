@@ -45,7 +45,7 @@ export function firstExcess(
 ): Power | null {
   const given = firstGivenBeyond(actor, person, after, before)
   if (given) return given
-  if (isSelf) return null
+  if (isSelf || before === null) return null
   const taken = new Set([...givenBeyond(person, actor.nowMs, before, after)].map((power) => power.space))
   return firstAbove(standing, person, actor.nowMs, taken)
 }
@@ -57,11 +57,22 @@ export function firstGivenBeyond(
   after: Edge | null,
   before: Edge | null,
 ): Power | null {
-  const lasting = groundedStanding(actor, asLastingUntil(actor.nowMs, after?.untilMs ?? null))
   for (const power of givenBeyond(person, actor.nowMs, after, before)) {
-    if (isManaging(power.action) && !holds(lasting, power.space, power.action)) return power
+    if (!isManaging(power.action)) continue
+    if (!holds(standingUntil(actor, after?.untilMs ?? null), power.space, power.action)) return power
   }
   return null
+}
+
+/** Facts never change, and of one actor's many changes each asks for what they go on holding. */
+const lasting = new WeakMap<StandingFacts, Map<number | null, Standing>>()
+
+function standingUntil(actor: StandingFacts, untilMs: number | null): Standing {
+  const known = lasting.get(actor) ?? new Map<number | null, Standing>()
+  lasting.set(actor, known)
+  const standing = known.get(untilMs) ?? groundedStanding(actor, asLastingUntil(actor.nowMs, untilMs))
+  known.set(untilMs, standing)
+  return standing
 }
 
 /** The first managing action that a person has in one of the spaces, now or later, and the actor doesn't hold there now. */

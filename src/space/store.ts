@@ -100,6 +100,36 @@ export async function listSpaces(
   return rows.map(rowOf)
 }
 
+/** A space of a community as it is exported, those that were deleted too: their names stay taken. */
+export interface ExportedSpace {
+  readonly space: string
+  readonly state: 'live' | 'deleted'
+  readonly name: string | null
+  readonly description: string | null
+  readonly readPolicy: UserPolicy | null
+  readonly writePolicy: UserPolicy | null
+  readonly joining: string
+  readonly joiningRole: string | null
+  readonly frozenAt: number | null
+  readonly createdBy: string
+  readonly createdAt: number
+}
+
+/** All spaces of a community in the order of their URIs, after `after`. */
+export async function exportSpaces(
+  tx: Tx,
+  community: Did,
+  after: string,
+  limit: number,
+): Promise<readonly ExportedSpace[]> {
+  const { rows } = await sql<ExportedSpace>`select space.uri as space, state, name, description,
+      read_policy as "readPolicy", write_policy as "writePolicy", joining, joining_role as "joiningRole",
+      frozen_at_ms as "frozenAt", created_by as "createdBy", created_at_ms as "createdAt"
+    from space left join space_settings on space_settings.uri = space.uri
+    where space.community = ${community} and space.uri > ${after} order by space.uri limit ${limit}`.execute(tx)
+  return rows
+}
+
 interface StoredSpace {
   readonly uri: string
   readonly community: string

@@ -74,6 +74,7 @@ export const goodInputs = (
   'community.reeve.proposal.approve': () => ({ proposal: doomed().proposals.shift() ?? '' }),
   'community.reeve.proposal.cancel': () => ({ proposal: doomed().proposals.shift() ?? '' }),
   'community.reeve.proposal.list': () => ({ community: stage().community }),
+  'community.reeve.community.exportRoll': () => ({ community: stage().community }),
   'community.reeve.space.create': () => ({ community: stage().community, spaceType: 'com.atmoboards.forum' }),
   'community.reeve.space.update': () => ({ space: stage().forum, name: 'Forum' }),
   'community.reeve.space.delete': () => ({ space: doomed().spaces.shift() ?? '' }),
@@ -104,6 +105,13 @@ export const goodInputs = (
   'community.reeve.member.transferOwnership': () => ({ community: stage().community, to: stage().bob.did }),
   // An owner has it already.
   'community.reeve.member.acceptOwnership': () => ({ community: stage().community }),
+  'community.reeve.member.import': () => ({
+    ...{ space: stage().forum, import: stage().openImport },
+    lines: JSON.stringify({ did: stage().eve.did, role: 'member' }),
+  }),
+  'community.reeve.member.applyImport': () => ({ import: stage().openImport, dryRun: true }),
+  'community.reeve.member.getImport': () => ({ import: stage().openImport }),
+  'community.reeve.member.cancelImport': () => ({ import: stage().cancelledImport }),
   'community.reeve.role.put': () => ({ community: stage().community, name: 'gardener', actions: ['read'] }),
   'community.reeve.role.delete': () => ({ community: stage().community, name: 'reader' }),
   'community.reeve.role.list': () => ({ community: stage().community }),

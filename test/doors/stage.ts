@@ -14,6 +14,9 @@ export interface Stage {
   readonly eve: Person
   readonly community: Did
   readonly forum: string
+  /** Imports into `forum`, begun by alice. */
+  readonly openImport: string
+  readonly cancelledImport: string
   readonly elsewhere: Did
   readonly elsewhereForum: string
   close(): Promise<void>
@@ -26,10 +29,15 @@ export async function openStage(options: WorldOptions = {}): Promise<Stage> {
   const community = await world.found(alice)
   const forum = await world.makeSpace(alice, community, { skey: 'main' })
   await alice.call('community.reeve.member.put', { space: forum, did: bob.did, role: 'member' })
+  const lines = JSON.stringify({ did: bob.did, role: 'member' })
+  const [openImport, cancelledImport] = await Promise.all(
+    [1, 2].map(async () => (await alice.call('community.reeve.member.import', { space: forum, lines })).body.import),
+  )
+  await alice.call('community.reeve.member.cancelImport', { import: cancelledImport })
   const elsewhere = await world.found(eve, { name: 'Fishers' })
   const elsewhereForum = await world.makeSpace(eve, elsewhere, { skey: 'main' })
   const close = () => world.close()
-  return { world, alice, bob, eve, community, forum, elsewhere, elsewhereForum, close }
+  return { world, alice, bob, eve, community, forum, openImport, cancelledImport, elsewhere, elsewhereForum, close }
 }
 
 /** Tables that a refused call may touch: what was used up, what is kept about refusals, and what workers do meanwhile. */

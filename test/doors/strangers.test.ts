@@ -19,6 +19,8 @@ describe('the admin of one community', () => {
   })
   afterAll(() => stage.close())
 
+  const importIn = (community: string) => ({ import: community === stage.community ? stage.openImport : 'none' })
+
   /** What of another community, or of one that doesn't exist, each door is asked for. */
   const ASKS: Readonly<Record<string, (of: { community: string; space: string }) => object>> = {
     [`${R}.community.get`]: ({ community }) => ({ community }),
@@ -51,6 +53,11 @@ describe('the admin of one community', () => {
     [`${R}.member.decideRequest`]: ({ space }) => ({ space, did: stage.eve.did, verdict: 'approve' }),
     [`${R}.member.transferOwnership`]: ({ community }) => ({ community, to: stage.eve.did }),
     [`${R}.member.acceptOwnership`]: ({ community }) => ({ community }),
+    [`${R}.member.import`]: ({ space }) => ({ space, lines: '{}' }),
+    [`${R}.member.applyImport`]: ({ community }) => importIn(community),
+    [`${R}.member.getImport`]: ({ community }) => importIn(community),
+    [`${R}.member.cancelImport`]: ({ community }) => importIn(community),
+    [`${R}.community.exportRoll`]: ({ community }) => ({ community }),
     [`${R}.role.put`]: ({ community }) => ({ community, name: 'mine', actions: ['read'] }),
     [`${R}.role.delete`]: ({ community }) => ({ community, name: 'member' }),
     [`${R}.role.list`]: ({ community }) => ({ community }),

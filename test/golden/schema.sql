@@ -38,7 +38,7 @@ table ban
   banned_at_ms bigint not null
   constraint ban_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint ban_pkey PRIMARY KEY (scope, did)
-  CREATE INDEX ban_by_person ON public.ban USING btree (did, community)
+  CREATE INDEX ban_by_person ON public.ban USING btree (community, did, scope)
 
 table community
   did text collate "C" not null
@@ -91,7 +91,7 @@ table departure
   constraint departure_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint departure_pkey PRIMARY KEY (space, did)
   constraint departure_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
-  CREATE INDEX departure_by_person ON public.departure USING btree (did, community)
+  CREATE INDEX departure_by_person ON public.departure USING btree (community, did, space)
 
 table idempotency
   actor text collate "C" not null
@@ -114,15 +114,19 @@ table import
   rows_put integer not null default 0
   rows_same integer not null default 0
   rows_refused integer not null default 0
+  applied_line integer not null default 0
+  stopped_by text
   begun_by text collate "C" not null
   begun_at_ms bigint not null
   touched_at_ms bigint not null
+  constraint import_check CHECK (((state = 'stopped'::text) = (stopped_by IS NOT NULL)))
   constraint import_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint import_pkey PRIMARY KEY (id)
   constraint import_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
-  constraint import_state_check CHECK ((state = ANY (ARRAY['open'::text, 'running'::text, 'done'::text, 'cancelled'::text])))
-  CREATE INDEX import_by_community ON public.import USING btree (community, id)
+  constraint import_state_check CHECK ((state = ANY (ARRAY['open'::text, 'running'::text, 'done'::text, 'stopped'::text, 'cancelled'::text])))
+  CREATE INDEX import_by_age ON public.import USING btree (touched_at_ms) WHERE (state <> 'running'::text)
   CREATE INDEX import_running ON public.import USING btree (touched_at_ms) WHERE (state = 'running'::text)
+  CREATE INDEX import_under_way ON public.import USING btree (community) WHERE (state = ANY (ARRAY['open'::text, 'running'::text]))
 
 table import_row
   import text collate "C" not null
@@ -133,11 +137,11 @@ table import_row
   until_ms bigint
   fault text
   says text
-  is_done boolean not null
-  constraint import_row_import_fkey FOREIGN KEY (import) REFERENCES import(id) ON DELETE CASCADE
+  constraint import_row_check CHECK (((fault IS NOT NULL) OR ((did IS NOT NULL) AND (role IS NOT NULL))))
+  constraint import_row_check1 CHECK (((fault IS NULL) = (says IS NULL)))
+  constraint import_row_import_fkey FOREIGN KEY (import) REFERENCES import(id)
   constraint import_row_line_check CHECK ((line > 0))
   constraint import_row_pkey PRIMARY KEY (import, line)
-  CREATE INDEX import_row_due ON public.import_row USING btree (import, line) WHERE (NOT is_done)
   CREATE INDEX import_row_fault ON public.import_row USING btree (import, line) WHERE (fault IS NOT NULL)
   CREATE UNIQUE INDEX import_row_person ON public.import_row USING btree (import, did) WHERE ((did IS NOT NULL) AND (fault IS NULL))
 

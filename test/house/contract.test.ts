@@ -79,6 +79,9 @@ describe('refusals', () => {
     'community.reeve.member.acceptOwnership': ['Forbidden'],
     // Which apps may read is not among what it changes.
     'community.reeve.space.update': ['UnsupportedAppAccess'],
+    // What is said of one line is noted with the line.
+    'community.reeve.member.import': ['UnknownRole'],
+    'community.reeve.member.applyImport': ['UnknownRole', 'EscalationDenied', 'LastOwner'],
   }
 
   it('every row of the table is read', () => {

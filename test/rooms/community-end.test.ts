@@ -35,8 +35,20 @@ describeOnEachEngine('the end of a community', (open) => {
   const rowsOf = async (table: 'person_edge' | 'space_edge') =>
     (await world.database.db.selectFrom(table).select('role').where('community', '=', community).execute()).length
 
+  const linesOfImports = async () =>
+    (
+      await world.database.db
+        .selectFrom('import_row')
+        .innerJoin('import', 'import.id', 'import_row.import')
+        .select('line')
+        .where('community', '=', community)
+        .execute()
+    ).length
+
   it('is announced for a week, during which everything goes on', async () => {
     await start()
+    const lines = `{"did":"${olga.did}","role":"member"}\n{"did":"nobody"}\n`
+    await alice.call(`${R}.member.import`, { space: forum, lines })
     const answer = await alice.call(`${R}.community.delete`, { community })
     expect(answer.body.proposal).toMatchObject({ act: 'community.delete', state: 'approved' })
     expect((await get(bob)).body.deletion).toEqual(answer.body.proposal)
@@ -53,8 +65,9 @@ describeOnEachEngine('the end of a community', (open) => {
     expect(await bob.exchange(forum)).toMatchObject({ status: 400, body: { error: 'SpaceDeleted' } })
     expect((await alice.call(`${R}.member.put`, { space: forum, did: bob.did, role: 'member' })).status).toBe(404)
     expect(await rowsOf('person_edge')).toBe(2)
+    expect(await linesOfImports()).toBe(2)
     while ((await clearEndedRolls(world.database.db, 1)) > 0);
-    expect([await rowsOf('person_edge'), await rowsOf('space_edge')]).toEqual([0, 0])
+    expect([await rowsOf('person_edge'), await rowsOf('space_edge'), await linesOfImports()]).toEqual([0, 0, 0])
     const again = await alice.call(`${R}.community.mint`, {
       ...{ name: 'Again', handle: `town${founded}.towns.test` },
       custody: { $type: `${R}.community.mint#custodial` },

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Did } from '../../src/names.ts'
 import { describeOnEachEngine, type TestDatabase } from '../kit/databases.ts'
 import { everythingIn, freshDid } from '../kit/roll.ts'
+import { eventually } from '../kit/waiting.ts'
 import { type Answer, openWorld, type Person, type World } from '../kit/world.ts'
 
 const REEVE = 'community.reeve'
@@ -311,5 +312,42 @@ describeOnEachEngine('the roll over HTTP', (open) => {
     }
     const body = { space: forum, did: freshDid(), role: 'reader', idempotencyKey: 'log-full' }
     expect((await alice.call(PUT, body)).status).toBe(200)
+  })
+
+  it('takes several lines where an import has them, and nowhere else, and nothing else that does not show', async () => {
+    const bring = (lines: string, more: object = {}) =>
+      alice.call(`${REEVE}.member.import`, { space: forum, lines, ...more })
+    const row = () => JSON.stringify({ did: freshDid(), role: 'member' })
+    const answer = await bring(`${row()}\r\n\t${row()}\n`)
+    expect(answer.body).toMatchObject({ given: 2, refused: 0 })
+    const before = await kept()
+    for (const hidden of ['\u0000', '\u0007', '\u001b', '\u202e', '\u2028']) {
+      expect(told(await bring(`${row()}${hidden}\n`))).toBe('400 InvalidRequest')
+    }
+    expect(told(await bring(row(), { idempotencyKey: 'a\nb' }))).toBe('400 InvalidRequest')
+    expect(told(await alice.call(PUT, { space: forum, did: freshDid(), role: 'member\n' }))).toBe('400 InvalidRequest')
+    expect(told(await bring('x'.repeat(1_000_001)))).toBe('400 InvalidRequest')
+    expect(told(await bring('x'.repeat(3_000_000)))).toBe('413 PayloadTooLarge')
+    expect(await kept()).toEqual(before)
+  })
+
+  it('applies an import to its end by itself', async () => {
+    const rows = Array.from({ length: 700 }, () => ({ did: freshDid(), role: 'member' }))
+    const lines = rows.map((row) => JSON.stringify(row)).join('\n')
+    const { import: id } = (await admin.call(`${REEVE}.member.import`, { space: forum, lines })).body
+    expect((await admin.call(`${REEVE}.member.applyImport`, { import: id })).body).toMatchObject({ state: 'running' })
+    const seen = await eventually('it is done', async () => {
+      const { body } = await admin.ask(`${REEVE}.member.getImport`, { import: id })
+      return body.state === 'done' && body
+    })
+    expect(seen).toMatchObject({ given: 700, put: 700, same: 0, refused: 0, left: 0, begunBy: admin.did, space: forum })
+  })
+
+  it('hands the whole roll out, line by line', async () => {
+    const { body } = await alice.ask(`${REEVE}.community.exportRoll`, { community, limit: '2' })
+    expect(body.lines.split('\n').map((line: string) => line && JSON.parse(line).kind)).toEqual(['roll', 'space', ''])
+    const next = await alice.ask(`${REEVE}.community.exportRoll`, { community, limit: '2', cursor: body.cursor })
+    expect(next.body.lines).toContain('"kind":"space"')
+    expect(told(await admin.ask(`${REEVE}.community.exportRoll`, { community }))).toBe('403 Forbidden')
   })
 })

@@ -19,7 +19,7 @@ function reeve(
   const cli = new URL('../../src/cli.ts', import.meta.url).pathname
   return new Promise((resolve) => {
     const env = { PATH: process.env['PATH'] ?? '', ...environment }
-    execFile(process.execPath, [cli, ...args], { env }, (error, out, err) => {
+    execFile(process.execPath, [cli, ...args], { env, maxBuffer: 64 * 1024 * 1024 }, (error, out, err) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err })
     })
   })
@@ -74,11 +74,50 @@ describe('reeve audit verify', () => {
     expect(out).toContain(`BROKEN ${did} at row 2: wrong-hash`)
   })
 
+  it('has no roll of a community that is not here, and takes no name that is no DID', async () => {
+    const nobody = ['roll', 'export', 'did:web:nobody.example.com']
+    expect(await reeve(nobody, { REEVE_DATA_DIR: folder })).toEqual({
+      ...{ code: 1, out: '', err: 'reeve: there is no such community\n' },
+    })
+    expect((await reeve(['roll', 'export', 'gardeners'])).code).toBe(64)
+    expect((await reeve(['roll', 'export'])).code).toBe(64)
+  })
+
   it('explains itself, and tells wrong words from a wrong environment', async () => {
     expect(await reeve(['help'])).toMatchObject({ code: 0, err: '' })
     expect((await reeve([])).code).toBe(64)
     expect((await reeve(['audit', 'mend'])).code).toBe(64)
     const misspelt = await reeve(['audit', 'verify'], { REEVE_DATA_DRI: folder })
     expect(misspelt).toMatchObject({ code: 78, err: 'reeve: REEVE_DATA_DRI is not a setting of Reeve\n' })
+  })
+})
+
+describe('reeve roll export', () => {
+  it('writes the whole roll of one community, more than a page of it, as lines of one moment', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'reeve-cli-'))
+    const where = { url: null, dataDir: folder, allowUnsafe: false, log: silentLog, clock: systemClock }
+    try {
+      const opened = await openDatabase(where)
+      await migrate(opened.db, systemClock)
+      const roll = rollOn(opened.db)
+      const { did, roster, founder } = await openCommunity(roll)
+      const other = await openCommunity(roll)
+      await sql`insert into person_edge (into_space, did, community, role, added_by, added_at_ms)
+        select ${roster}, 'did:web:p' || lpad(n::text, 5, '0') || '.example.com', ${did}, 'member', ${founder}, 0
+        from generate_series(1, 4500) n`.execute(opened.db)
+      await opened.close()
+      const { code, out, err } = await reeve(['roll', 'export', did], { REEVE_DATA_DIR: folder })
+      expect([code, err]).toEqual([0, ''])
+      const lines = out
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line))
+      expect(lines[0]).toMatchObject({ kind: 'roll', community: did, revision: 1 })
+      expect(lines.at(-1)).toMatchObject({ kind: 'end', firstRevision: 1, lastRevision: 1, lines: lines.length })
+      expect(new Set(lines.filter(({ kind }) => kind === 'member').map((line) => line.did)).size).toBe(4501)
+      expect(out).not.toContain(other.did)
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
   })
 })

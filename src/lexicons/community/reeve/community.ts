@@ -3,6 +3,7 @@
  */
 
 export * as "delete" from "./community/delete.ts";
+export * as exportRoll from "./community/exportRoll.ts";
 export * as freeze from "./community/freeze.ts";
 export * as "get" from "./community/get.ts";
 export * as list from "./community/list.ts";

@@ -4,11 +4,15 @@
 
 export * as acceptInvite from "./member/acceptInvite.ts";
 export * as acceptOwnership from "./member/acceptOwnership.ts";
+export * as applyImport from "./member/applyImport.ts";
 export * as ban from "./member/ban.ts";
+export * as cancelImport from "./member/cancelImport.ts";
 export * as check from "./member/check.ts";
 export * as createInvite from "./member/createInvite.ts";
 export * as decideRequest from "./member/decideRequest.ts";
 export * as explain from "./member/explain.ts";
+export * as getImport from "./member/getImport.ts";
+export * as "import" from "./member/import.ts";
 export * as leave from "./member/leave.ts";
 export * as list from "./member/list.ts";
 export * as listBans from "./member/listBans.ts";
