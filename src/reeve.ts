@@ -24,6 +24,7 @@ import { openVault } from './keys/vault.ts'
 import { Graphs } from './membership/graph.ts'
 import { Hosted } from './membership/hosted.ts'
 import { forgetImports } from './membership/import-store.ts'
+import { openPaces } from './membership/pace.ts'
 import { resumeImports } from './membership/resume-imports.ts'
 import { clearEndedRolls } from './membership/roll-end-store.ts'
 import { type Clock, repeat, sleep, systemClock } from './platform/clock.ts'
@@ -138,6 +139,7 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     directory: openPlcDirectory({ plcUrl, outbound }),
     handleProofs: openHandleProofs({ outbound, lookupTxt: openTxtLookup(nameServers) }),
     graphs: new Graphs(),
+    paces: openPaces(),
     hosted: new Hosted(),
     issuing: openIssuing(db),
     words: new SealedWords(instanceId),

@@ -14,12 +14,14 @@ import { type IdempotentCall, remember, remembered } from '../platform/idempoten
 import { standingOf } from '../policy/standing.ts'
 import type { Decision, Reason } from '../policy/verdict.ts'
 import { Refusal } from '../refusals.ts'
+import type { Paces } from './pace.ts'
 import { previewOf, type Touched, type Trial, tryOut } from './preview.ts'
 import { type Facts, type FactsCtx, loadGroundedFacts, loadStandingFacts } from './standing-facts.ts'
-import { lockRevisions, raiseRevisions } from './store.ts'
+import { loadRevisions, lockRevisions, raiseRevisions } from './store.ts'
 
 export interface GovernanceCtx extends FactsCtx {
   readonly db: Db
+  readonly paces: Paces
 }
 
 /** One call for a change. `action` is how the audit names it; `target` is the space or the community it is done to. */
@@ -97,16 +99,31 @@ const KEPT_REFUSALS: ReadonlySet<string> = new Set(['Forbidden', 'EscalationDeni
 export async function changeCommunity<T extends object>(
   ctx: GovernanceCtx,
   call: ChangeCall,
-  work: (tx: Tx, actor: Facts, nowMs: number) => Promise<Changed<T>>,
+  work: Work<T>,
 ): Promise<T & Outcome> {
+  const { community } = call
+  if (call.isDryRun) return ctx.paces.previews.inTurn(community, () => preview(ctx, call, work))
+  return ctx.paces.changes.inTurn(community, () =>
+    keepingRefusals(ctx, call, () => withTransaction(ctx.db, (tx) => changeIn(ctx, tx, call, work))),
+  )
+}
+
+/**
+ * Carries a change out and undoes it, in one snapshot and without holding the community: nobody's exchange waits for somebody who
+ * is only looking. What it writes meanwhile is seen by nobody.
+ */
+async function preview<T extends object>(ctx: GovernanceCtx, call: ChangeCall, work: Work<T>): Promise<T & Outcome> {
+  const look = () => withTransaction(ctx.db, (tx) => changeIn(ctx, tx, call, work), { isolation: 'repeatable read' })
   try {
-    return await keepingRefusals(ctx, call, () => withTransaction(ctx.db, (tx) => changeIn(ctx, tx, call, work)))
+    return await keepingRefusals(ctx, call, look)
   } catch (error) {
     if (!(error instanceof Tried)) throw error
     const { answer, actor, trial } = error as Tried<T & { revision: number }>
     return { ...answer, preview: await previewOf(ctx, call.community, actor, trial) }
   }
 }
+
+type Work<T extends object> = (tx: Tx, actor: Facts, nowMs: number) => Promise<Changed<T>>
 
 /** Does what may be refused, and keeps a refusal by a verdict in the log of the community. */
 export async function keepingRefusals<T>(
@@ -131,9 +148,9 @@ export async function changeIn<T extends object>(
   ctx: GovernanceCtx,
   tx: Tx,
   call: ChangeCall,
-  work: (tx: Tx, actor: Facts, nowMs: number) => Promise<Changed<T>>,
+  work: Work<T>,
 ): Promise<T & { revision: number }> {
-  const numbers = await lockRevisions(tx, call.community)
+  const numbers = await (call.isDryRun ? loadRevisions(tx, call.community) : lockRevisions(tx, call.community))
   if (!numbers) throw notFound()
   const nowMs = ctx.clock.nowMs()
   const idempotency = call.isDryRun ? null : call.idempotency
@@ -141,7 +158,7 @@ export async function changeIn<T extends object>(
     const earlier = await remembered(tx, idempotency, nowMs)
     if (earlier) return earlier.answer as T & { revision: number }
   }
-  // The community's row is held and nothing is written yet: what is read of it here can't be rolled back.
+  // The community's row is held, or this is a snapshot, and nothing is written yet: what is read here can't be rolled back.
   const load = call.isFor === undefined ? loadGroundedFacts : loadStandingFacts
   const actor = await load(ctx, tx, call.community, call.actor, { isSettled: true })
   if (!actor || (standingOf(actor).size === 0 && call.isFor !== 'anybody')) throw notFound()
@@ -150,11 +167,7 @@ export async function changeIn<T extends object>(
   }
 
   if (call.isDryRun) {
-    const { done, trial } = await tryOut(ctx, tx, call.community, async () => {
-      const tried = await work(tx, actor, nowMs)
-      await raiseRevisions(tx, call.community, { graph: true })
-      return tried
-    })
+    const { done, trial } = await tryOut(ctx, tx, call.community, () => work(tx, actor, nowMs))
     throw new Tried({ ...done.answer, revision: numbers.revision }, actor, trial)
   }
   const done = await work(tx, actor, nowMs)

@@ -51,10 +51,11 @@ export class Graphs {
     db: Db | Tx,
     community: Did,
     read: (communities: readonly Did[], known: KnownGraphs) => Promise<ReadonlyMap<Did, R>>,
-    { feedersOf = allFeeders, isSettled = !db.isTransaction }: LookOptions = {},
+    { feedersOf = allFeeders, isSettled = !db.isTransaction, isTried = false }: LookOptions = {},
   ): Promise<AtOneRevision<R> | null> {
     const fresh = new Map<Did, Kept>()
-    const newest = (did: Did): Kept | undefined => fresh.get(did) ?? this.#kept.get(did)
+    const newest = (did: Did): Kept | undefined =>
+      fresh.get(did) ?? (isTried && did === community ? undefined : this.#kept.get(did))
     for (let look = 0; look < LOOKS_MAX; look++) {
       // What is known is fixed for this look: somebody else may keep a newer graph before the facts are read, and facts that
       // were chosen by the older one would pass for facts of the newer.
@@ -102,6 +103,8 @@ export class Graphs {
 export interface LookOptions {
   readonly feedersOf?: ((graph: RosterGraph) => readonly Did[]) | undefined
   readonly isSettled?: boolean | undefined
+  /** The community's edges were changed in this transaction under their old number, and the change will be undone. */
+  readonly isTried?: boolean | undefined
 }
 
 const allFeeders = (graph: RosterGraph): readonly Did[] => graph.feeders

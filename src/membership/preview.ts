@@ -10,7 +10,7 @@ import { ACTIONS, type Action } from '../policy/roles.ts'
 import { holds, standingOf } from '../policy/standing.ts'
 import { listPeopleIn, loadPeople, type PeopleIn } from './facts-store.ts'
 import type { AtOneRevision, KnownGraphs } from './graph.ts'
-import { type Facts, type FactsCtx, factsAbout, spacesThatLeadTo } from './standing-facts.ts'
+import { type Facts, type FactsCtx, factsAbout, spacesThatLeadToAny } from './standing-facts.ts'
 
 /** Whom a change may concern: people, or everybody who may come to stand in some spaces. */
 export interface Touched {
@@ -26,6 +26,8 @@ export const PEOPLE_MAX = 10_000
 const LISTED_MAX = 200
 /** As long as other requests may wait for a preview. */
 const REST_EVERY_MS = 10
+/** Time for comparing. Somebody who stands in thousands of spaces takes milliseconds, and then fewer people are looked at. */
+const COMPARING_MAX_MS = 1_000
 
 /** The facts on both sides of a change, read while its transaction held the community. */
 export interface Trial {
@@ -41,7 +43,7 @@ export interface Trial {
  * Carries `work` out twice, undoing it each time: once to learn whom it may concern, and once to see where they stand after it.
  * Answers what `work` did, and the facts to compare.
  */
-export async function tryOut<D extends { readonly touches?: Touched }>(
+export async function tryOut<D extends { readonly touches?: Touched; readonly changed: string }>(
   ctx: FactsCtx,
   tx: Tx,
   community: Did,
@@ -49,65 +51,85 @@ export async function tryOut<D extends { readonly touches?: Touched }>(
 ): Promise<{ readonly done: D; readonly trial: Trial }> {
   const first = await undone(tx, async () => {
     const done = await work()
-    return { done, people: await peopleTouched(ctx, tx, community, done.touches ?? {}) }
+    const moved = done.changed === 'graph'
+    return { done, moved, people: await peopleTouched(ctx, tx, community, done.touches ?? {}, moved) }
   })
   const touches = first.done.touches ?? {}
-  const all = new Set([...first.people, ...(await peopleTouched(ctx, tx, community, touches))])
+  const all = new Set([...first.people, ...(await peopleTouched(ctx, tx, community, touches, false))])
   const people = [...all].slice(0, PEOPLE_MAX)
-  const before = await lookAt(ctx, tx, community, people)
+  const before = await lookAt(ctx, tx, community, people, false)
   const after = await undone(tx, async () => {
     await work()
-    return lookAt(ctx, tx, community, people)
+    return lookAt(ctx, tx, community, people, first.moved)
   })
   const isComplete = people.length === all.size
   const fromMsOf = () => touches.fromMs ?? null
   return { done: first.done, trial: { before, after, people, isComplete, fromMsOf } }
 }
 
-async function peopleTouched(ctx: FactsCtx, tx: Tx, community: Did, touches: Touched): Promise<readonly Did[]> {
-  const { people = [], spaces = [] } = touches
+async function peopleTouched(
+  ctx: FactsCtx,
+  tx: Tx,
+  community: Did,
+  { people = [], spaces = [] }: Touched,
+  isTried: boolean,
+): Promise<readonly Did[]> {
   if (spaces.length === 0) return people
   let found: readonly Did[] = []
   const read = async (communities: readonly Did[], known: KnownGraphs) => {
-    const ways = new Set(spaces.flatMap((space) => [...spacesThatLeadTo(community, space, known)]))
+    const ways = spacesThatLeadToAny(community, spaces, known)
     found = await listPeopleIn(tx, [...ways], '', PEOPLE_MAX + 1)
     return loadPeople(tx, communities, [], null)
   }
-  await ctx.graphs.atOneRevision(tx, community, read)
+  await ctx.graphs.atOneRevision(tx, community, read, { isTried })
   return [...people, ...found]
 }
 
-async function lookAt(ctx: FactsCtx, tx: Tx, community: Did, people: readonly Did[]): Promise<AtOneRevision<PeopleIn>> {
+async function lookAt(
+  ctx: FactsCtx,
+  tx: Tx,
+  community: Did,
+  people: readonly Did[],
+  isTried: boolean,
+): Promise<AtOneRevision<PeopleIn>> {
   const read = (communities: readonly Did[]) => loadPeople(tx, communities, people, null)
-  const found = await ctx.graphs.atOneRevision(tx, community, read)
-  if (!found) throw new TypeError('a community that is held is there')
+  const found = await ctx.graphs.atOneRevision(tx, community, read, { isTried })
+  if (!found) throw new TypeError('a community that was there is there')
   return found
 }
 
 /**
- * What the trial shows. Everybody is counted; what happens to whom in a space is listed for a caller who may see who is there,
- * or who it is.
+ * What the trial shows: what happens to whom in spaces where the caller may see who is there, and to the caller everywhere. Of
+ * other spaces not even a number is told, since it would say who is in them.
  */
 export async function previewOf(ctx: FactsCtx, community: Did, caller: Facts, trial: Trial): Promise<defs.Preview> {
   const callers = standingOf(caller)
   const changes: defs.PreviewChange[] = []
   let gaining = 0
   let losing = 0
-  let restedMs = ctx.clock.monotonicMs()
+  let examined = 0
+  const beganMs = ctx.clock.monotonicMs()
+  let restedMs = beganMs
   for (const did of trial.people) {
-    if (ctx.clock.monotonicMs() - restedMs > REST_EVERY_MS) {
+    const nowMs = ctx.clock.monotonicMs()
+    if (nowMs - beganMs > COMPARING_MAX_MS) break
+    if (nowMs - restedMs > REST_EVERY_MS) {
       await giveWay()
       restedMs = ctx.clock.monotonicMs()
     }
-    const moved = differences(mayAt(ctx, community, did, trial, 'before'), mayAt(ctx, community, did, trial, 'after'))
+    examined += 1
+    const moved = differences(
+      mayAt(ctx, community, did, trial, 'before'),
+      mayAt(ctx, community, did, trial, 'after'),
+    ).filter(({ space }) => did === caller.did || holds(callers, space, 'members.read'))
     if (moved.some(({ gains }) => gains.length > 0)) gaining += 1
     if (moved.some(({ loses }) => loses.length > 0)) losing += 1
     for (const { space, gains, loses } of moved) {
-      const isShown = did === caller.did || holds(callers, space, 'members.read')
-      if (isShown && changes.length < LISTED_MAX) changes.push({ did, space, gains, loses })
+      if (changes.length < LISTED_MAX) changes.push({ did, space, gains, loses })
     }
   }
-  return { examined: trial.people.length, isComplete: trial.isComplete, gaining, losing, changes }
+  const isComplete = trial.isComplete && examined === trial.people.length
+  return { examined, isComplete, gaining, losing, changes }
 }
 
 type May = ReadonlyMap<SpaceUri, ReadonlySet<Action>>

@@ -74,13 +74,18 @@ export async function deleteRole(
   await tx.deleteFrom('role').where('community', '=', community).where('name', '=', name).execute()
 }
 
-/** Which roles people have on each roster of a community, by entries that count, will count or have counted. */
+/**
+ * Which roles people have on each roster of a community, by entries that count, will count or have counted. Not in spaces that
+ * have ended: nobody holds anything there, so nobody could ever change such a role again.
+ */
 export async function loadRolesHeld(tx: Tx, community: Did): Promise<RolesHeld> {
   const { rows } = await sql<{
     space: string
     roles: string[]
   }>`select into_space as space, array_agg(distinct role) as roles
-    from person_edge where community = ${community} group by into_space`.execute(tx)
+    from person_edge where community = ${community}
+      and into_space in (select uri from space where space.community = ${community} and state = 'live')
+    group by into_space`.execute(tx)
   return new Map(rows.map(({ space, roles }) => [space as SpaceUri, new Set(roles)]))
 }
 

@@ -87,6 +87,21 @@ export function spacesThatLeadTo(community: Did, space: SpaceUri, known: KnownGr
   return spaces
 }
 
+/** The same of several spaces together. */
+export function spacesThatLeadToAny(
+  community: Did,
+  spaces: readonly SpaceUri[],
+  known: KnownGraphs,
+): ReadonlySet<SpaceUri> {
+  const ways = known(community)?.sourcesOf(spaces)
+  if (!ways) return new Set(spaces)
+  const all = new Set(ways.local)
+  for (const [feeder, sources] of ways.foreign) {
+    for (const one of known(feeder)?.sourcesOf(sources).local ?? []) all.add(one)
+  }
+  return all
+}
+
 /** Spaces beyond which it is cheaper to read all of a person's entries than to name those that matter. */
 const NAMED_SPACES_MAX = 256
 

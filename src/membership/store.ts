@@ -73,6 +73,16 @@ export async function lockRevisions(tx: Tx, community: Did): Promise<Revisions |
   return row ? { revision: row.revision, graphRevision: row.graph_revision } : null
 }
 
+/** The numbers of a community, as they are in this snapshot. Null: unknown. */
+export async function loadRevisions(tx: Tx, community: Did): Promise<Revisions | null> {
+  const row = await tx
+    .selectFrom('community_revision')
+    .select(['revision', 'graph_revision'])
+    .where('community', '=', community)
+    .executeTakeFirst()
+  return row ? { revision: row.revision, graphRevision: row.graph_revision } : null
+}
+
 /** Raises the numbers of a community whose row is locked, and answers the new revision. */
 export async function raiseRevisions(tx: Tx, community: Did, what: { graph: boolean }): Promise<number> {
   const row = await tx

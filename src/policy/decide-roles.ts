@@ -19,12 +19,17 @@ export interface RoleChange {
 /** Which roles people have on each roster by entries of their own, whether these count now or not. */
 export type RolesHeld = ReadonlyMap<SpaceUri, ReadonlySet<string>>
 
+/** May the actor change roles at all? Asked before what it takes long to know. */
+export const decideConfiguringRoles = (actor: StandingFacts, did: Did): Decision<Permit<'role.configure'>> =>
+  judgeAct(standingOf(actor), did, 'role.configure', rosterOf(actor.graph.community).uri)
+
 /**
  * May the actor change what a role allows?
  *
- * Order of checks: role.configure in the roster; what is added, the actor must hold for good in every space where somebody has
- * the role, and wherever it leads from there; where something is taken, nobody may have a power there that the actor lacks; and
- * no power comes to whoever asks, where a space takes everybody.
+ * Order of checks: role.configure in the roster; what is added, the actor must hold for good in the roster, in every space where
+ * somebody has the role, and wherever it leads from there: a role that nobody has yet will be given in good faith by somebody with
+ * more. Where something is taken, nobody may have a power there that the actor lacks; and no power comes to whoever asks, where a
+ * space takes everybody.
  */
 export function decideRole(
   actor: StandingFacts,
@@ -32,9 +37,7 @@ export function decideRole(
   change: RoleChange,
   held: RolesHeld,
 ): Decision<Permit<'role.configure'>> {
-  const standing = standingOf(actor)
-  const community = actor.graph.community
-  const ordinary = judgeAct(standing, did, 'role.configure', rosterOf(community).uri)
+  const ordinary = decideConfiguringRoles(actor, did)
   if (!ordinary.ok) return ordinary
   const roles = rolesAfter(actor.roles, change)
   const over = firstAdded(actor, change, { roles, held }) ?? firstUnreachable(actor, change, held)
@@ -69,7 +72,7 @@ function firstAdded(
   if (added.length === 0) return null
   const lasting = groundedStanding(actor, asLastingUntil(actor.nowMs, null))
   const spaces = spacesUsing(name, actor, held)
-  for (const space of spaces) {
+  for (const space of new Set([rosterOf(actor.graph.community).uri, ...spaces])) {
     for (const action of added) if (isManaging(action) && !holds(lasting, space, action)) return { space, action }
   }
   const opened = onwardFrom(spaces, actor, (holding) => (holding === null ? before === null : added.includes(holding)))

@@ -165,6 +165,20 @@ export class RosterGraph {
     return this.#keep(space, { local, foreign, edges })
   }
 
+  /** The same of several spaces together, by one walk, and without the edges: nothing of it is kept. */
+  sourcesOf(spaces: Iterable<SpaceUri>): Pick<Ways, 'local' | 'foreign'> {
+    const local = new Set<SpaceUri>(spaces)
+    const foreign = new Map<Did, Set<SpaceUri>>()
+    for (const at of local) {
+      for (const { from } of this.edgesInto(at)) {
+        if (!isSpaceUri(from)) continue
+        if (from.startsWith(this.#prefix)) local.add(from)
+        else foreign.set(authorityOf(from), (foreign.get(authorityOf(from)) ?? new Set()).add(from))
+      }
+    }
+    return { local, foreign }
+  }
+
   #keep(space: SpaceUri, ways: Ways): Ways {
     let kept = ways.local.size
     for (const onward of ways.edges.values()) for (const edges of onward.values()) kept += edges.length

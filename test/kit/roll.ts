@@ -9,6 +9,7 @@ import { appendChained } from '../../src/audit/store.ts'
 import { Graphs } from '../../src/membership/graph.ts'
 import { memberPut } from '../../src/membership/memberPut.ts'
 import { memberRemove } from '../../src/membership/memberRemove.ts'
+import { openPaces, type Paces } from '../../src/membership/pace.ts'
 import {
   insertSpace,
   lockRevisions,
@@ -35,6 +36,7 @@ export interface Roll {
   readonly db: Db
   readonly clock: Clock & { moveMs(ms: number): void }
   readonly graphs: Graphs
+  readonly paces: Paces
   readonly words: SealedWords
   readonly random: Random
 }
@@ -47,6 +49,7 @@ export const rollOn = (db: Db, startMs = systemClock.nowMs()): Roll => ({
   db,
   clock: settableClock(startMs),
   graphs: new Graphs(),
+  paces: openPaces(),
   words: WORDS,
   random: systemRandom,
 })

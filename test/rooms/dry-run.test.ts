@@ -8,9 +8,10 @@ import { memberReach } from '../../src/membership/memberReach.ts'
 import { memberRemove } from '../../src/membership/memberRemove.ts'
 import { memberUnban } from '../../src/membership/memberUnban.ts'
 import { rolePut } from '../../src/membership/rolePut.ts'
-import { type Did, isSpaceUri, type SpaceUri } from '../../src/names.ts'
+import { lockRevisions, raiseRevisions } from '../../src/membership/store.ts'
+import { type Did, isSpaceUri, type SpaceUri, spaceUriOf } from '../../src/names.ts'
 import { isoOf } from '../../src/platform/clock.ts'
-import type { Db } from '../../src/platform/database.ts'
+import { type Db, withTransaction } from '../../src/platform/database.ts'
 import type { ProcedureCall } from '../../src/platform/idempotency.ts'
 import { Refusal } from '../../src/refusals.ts'
 import { spaceDelete } from '../../src/space/spaceDelete.ts'
@@ -18,6 +19,7 @@ import { describeOnEachEngine } from '../kit/databases.ts'
 import {
   type Community,
   everythingIn,
+  FORUM,
   freshDid,
   keyed,
   makeForum,
@@ -235,6 +237,61 @@ describeOnEachEngine('a dry run', (open) => {
     expect(preview?.changes).toHaveLength(200)
     expect(preview?.changes.every(({ space, did }) => space === forum && !isSpaceUri(did as Did))).toBe(true)
   }, 60_000)
+
+  it('of everything at once goes over each edge once, however many spaces lead to each other', async () => {
+    const own = await openCommunity(roll)
+    const ring = Array.from({ length: 400 }, (_, at) => spaceUriOf(own.did, FORUM, `ring${at}`).uri)
+    const of = {
+      community: own.did,
+      space_type: FORUM,
+      state: 'live' as const,
+      created_by: own.founder,
+      created_at_ms: 0,
+    }
+    const edge = { role: 'reader', community: own.did, is_system: false, added_by: own.founder, added_at_ms: 0 }
+    await withTransaction(db, async (tx) => {
+      await lockRevisions(tx, own.did)
+      await tx
+        .insertInto('space')
+        .values(ring.map((uri, at) => ({ ...of, uri, skey: `ring${at}` })))
+        .execute()
+      const nested = ring.map((uri, at) => ({
+        into_space: uri,
+        from_space: ring[(at + 1) % ring.length] ?? uri,
+        ...edge,
+      }))
+      await tx.insertInto('space_edge').values(nested).execute()
+      await raiseRevisions(tx, own.did, { graph: true })
+    })
+    const bob = freshDid()
+    await db
+      .insertInto('person_edge')
+      .values({
+        into_space: ring[0] ?? '',
+        did: bob,
+        community: own.did,
+        role: 'reader',
+        added_by: own.founder,
+        added_at_ms: 0,
+      })
+      .execute()
+    const { preview } = await communityFreeze(
+      roll,
+      own.founder,
+      { community: own.did, isFrozen: true, dryRun: true } as never,
+      once(),
+    )
+    expect(preview).toMatchObject({ isComplete: true, losing: 1 })
+  })
+
+  it('holds nobody up: a change goes on while one is being looked at', async () => {
+    const own = await openCommunity(roll)
+    const forum = await makeForum(roll, own, 'main')
+    const looked = put(roll, own.founder, forum, freshDid(), 'reader', { dryRun: true })
+    const changed = put(roll, own.founder, forum, freshDid(), 'reader')
+    expect((await looked).preview).toMatchObject({ gaining: 1 })
+    expect((await changed).revision).toBeGreaterThan(0)
+  })
 
   it('is refused as the change is, and leaves the refusal in the audit', async () => {
     const stranger = freshDid()

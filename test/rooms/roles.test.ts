@@ -7,6 +7,7 @@ import { roleList } from '../../src/membership/roleList.ts'
 import { rolePut } from '../../src/membership/rolePut.ts'
 import { type Did, rosterOf, type SpaceUri } from '../../src/names.ts'
 import type { Db } from '../../src/platform/database.ts'
+import { spaceDelete } from '../../src/space/spaceDelete.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
 import {
   type Community,
@@ -117,6 +118,29 @@ describeOnEachEngine('roles of a community’s own', (open) => {
       await memberPut(roll, community.founder, edge, once())
       expect(await refusalOf(() => name(admin, 'novice', ['read', 'write']))).toBe('EscalationDenied')
       expect(await may(bob, 'members.ban', vault)).toBe(false)
+    })
+  })
+
+  describe('that nobody has yet', () => {
+    beforeAll(start)
+
+    it('are not filled with what their maker lacks, for somebody with more to give them in good faith', async () => {
+      expect(await refusalOf(() => name(admin, 'reader', ['read', 'keys.ceremony']))).toBe('EscalationDenied')
+      expect(await refusalOf(() => name(admin, 'trap', ['community.export']))).toBe('EscalationDenied')
+      await name(community.founder, 'keykeeper', ['keys.ceremony'])
+    })
+  })
+
+  describe('that somebody had in a space that has ended', () => {
+    beforeAll(start)
+
+    it('are changed and dropped as if nobody had them', async () => {
+      await name(admin, 'helper', ['read', 'members.ban'])
+      await put(roll, community.founder, forum, bob, 'helper')
+      await spaceDelete(roll, community.founder, { space: forum }, once())
+      await name(admin, 'helper', ['read'])
+      await name(admin, 'helper', ['read', 'invite'])
+      await drop(admin, 'helper')
     })
   })
 
