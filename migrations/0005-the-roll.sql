@@ -103,6 +103,15 @@ create index proposal_due on proposal (due_at_ms) where state = 'approved';
 -- Of one act on one thing there is one proposal at a time.
 create unique index proposal_one_open on proposal (community, act, target) where state in ('open', 'approved');
 
+-- Somebody took ownership from an owner, or keeps one out. For some days after that nobody who is left acts alone in what can't be
+-- taken back, and whoever was put out can still stop it.
+create table owner_gone (
+  community text collate "C" not null references community_revision (community),
+  did text collate "C" not null,
+  gone_at_ms bigint not null,
+  primary key (community, did)
+);
+
 -- A roster that is brought in: its rows as they were sent, and what became of those that were not put. The rows are applied in
 -- batches, in the order of their lines; `applied_line` is raised in the transaction that puts them, so that a process that dies
 -- goes on where it stood.

@@ -53,6 +53,7 @@ export type RefusalCode =
   | 'RoleInUse'
   | 'InviteNotValid'
   | 'ProposalNotOpen'
+  | 'ProposalWaits'
   | 'ImportNotOpen'
   | 'LimitExceeded'
   | 'StaleRevision'

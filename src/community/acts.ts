@@ -3,7 +3,7 @@ import { changeCommunity } from '../membership/governance.ts'
 import { TRANSFER } from '../membership/ownership.ts'
 import { endProposal, listDueProposals, loadProposal, type Proposal } from '../membership/proposal-store.ts'
 import type { Act, ActCtx } from '../membership/proposals.ts'
-import { endUnattended } from '../membership/proposals.ts'
+import { endUnattended, requireStillDue } from '../membership/proposals.ts'
 import { errorName, type Log } from '../platform/log.ts'
 import { Refusal } from '../refusals.ts'
 import { ENDING, OPENING } from '../space/irreversible.ts'
@@ -40,11 +40,12 @@ async function carryOutOne(ctx: ActCtx, proposal: Proposal): Promise<void> {
   const { id, community, target, proposedBy, input } = proposal
   const call = { community, actor: proposedBy, action: act.name, target, subject: null, ifRevision: undefined }
   try {
-    await changeCommunity(ctx, { ...call, idempotency: null }, async (tx, actor, nowMs) => {
+    await changeCommunity(ctx, { ...call, idempotency: null }, async (tx, _proposer, nowMs) => {
       const now = await loadProposal(tx, id)
       // Another process was quicker, or an owner stopped it in the last moment.
       if (now?.state !== 'approved') return { answer: {}, changed: 'nothing', because: [] }
-      const done = await act.carryOut(ctx, tx, actor, input, nowMs)
+      const proposer = await requireStillDue(ctx, tx, act, now, nowMs)
+      const done = await act.carryOut(ctx, tx, proposer, input, nowMs)
       await endProposal(tx, id, 'done', { by: proposedBy, nowMs })
       const { approvedBy } = now
       return { ...done, details: { ...done.details, proposal: id, approvedBy } }

@@ -1,8 +1,8 @@
 /** `community.reeve.proposal.cancel`: what was proposed is not done. */
 import type * as lexicon from '../lexicons/community/reeve/proposal/cancel.ts'
 import { changeCommunity, type GovernanceCtx, notFound, rosterUri } from '../membership/governance.ts'
-import { endProposal, loadProposal } from '../membership/proposal-store.ts'
-import { isExpired, notOpen } from '../membership/proposals.ts'
+import { endProposal, listOwnersGone, loadProposal } from '../membership/proposal-store.ts'
+import { isExpired, notOpen, SEASON_MS } from '../membership/proposals.ts'
 import type { Did } from '../names.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
 import { OWNER_MARK } from '../policy/roles.ts'
@@ -10,7 +10,8 @@ import { holds, standingOf } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
 
 /**
- * Who proposed it may stop it, and every owner: to stop something takes one. Order of checks: there is such a proposal, in a
+ * Who proposed it may stop it, and every owner: to stop something takes one. So may those from whom ownership was taken in the last
+ * days: perhaps it was taken for this. Order of checks: there is such a proposal, in a
  * community where the caller stands (NotFound); Forbidden; it waits still (ProposalNotOpen).
  */
 export async function proposalCancel(
@@ -30,10 +31,16 @@ export async function proposalCancel(
     subject: proposal.proposedBy,
     ifRevision: input.ifRevision,
     idempotency,
+    isFor: 'anybody' as const,
   }
   return changeCommunity(ctx, call, async (tx, actorFacts, nowMs) => {
-    const isOwner = holds(standingOf(actorFacts), rosterUri(community), OWNER_MARK)
-    if (!isOwner && proposal.proposedBy !== actor) throw new Refusal('Forbidden', 'it is not yours to stop')
+    const standing = standingOf(actorFacts)
+    const isOwner = holds(standing, rosterUri(community), OWNER_MARK)
+    const isGone = (await listOwnersGone(tx, community, nowMs - SEASON_MS)).includes(actor)
+    if (!isOwner && !isGone && standing.size === 0) throw notFound()
+    if (!isOwner && !isGone && proposal.proposedBy !== actor) {
+      throw new Refusal('Forbidden', 'it is not yours to stop')
+    }
     const now = await loadProposal(tx, id)
     if (!now || isExpired(now, nowMs) || (now.state !== 'open' && now.state !== 'approved')) throw notOpen()
     await endProposal(tx, id, 'cancelled', { by: actor, nowMs })

@@ -46,6 +46,7 @@ export const STATUS_OF_REFUSAL: Readonly<
   RoleInUse: 409,
   InviteNotValid: 400,
   ProposalNotOpen: 409,
+  ProposalWaits: 409,
   ImportNotOpen: 409,
   LimitExceeded: 400,
   StaleRevision: 409,

@@ -16,6 +16,7 @@ import type { AtOneRevision } from './graph.ts'
 import { type Counts, countsOf } from './import-counts.ts'
 import { type Import, type ImportRow, listRows, noteApplied, type RowFault } from './import-store.ts'
 import { settleRequests } from './joining-store.ts'
+import { noteOwnerGone } from './proposal-store.ts'
 import { type AllowedPut, judgePut, putDetails } from './put-verdict.ts'
 import { type Facts, type FactsCtx, factsAbout } from './standing-facts.ts'
 import { listOwners, loadSpaceState, savePersonEdges } from './store.ts'
@@ -119,6 +120,10 @@ export async function applyBatch(
   if (puts.length > 0) await savePersonEdges(tx, puts, one.community, nowMs)
   if (back.length > 0) await deleteDepartures(tx, back, space)
   await settleRequests(tx, puts, space, nowMs)
+  for (const { permit, before, after } of puts) {
+    const isTaken = before?.role === OWNER && after.from !== actor.did
+    if (isTaken) await noteOwnerGone(tx, permit, one.community, after.from, nowMs)
+  }
   const refused = judged.flatMap(({ fault }) => fault ?? [])
   const same = judged.length - puts.length - refused.length
   const isLast = judged.length === rows.length && rows.length < BATCH_MAX

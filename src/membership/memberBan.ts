@@ -11,6 +11,7 @@ import { saveBan } from './ban-store.ts'
 import { powersGivenBy } from './fallen-makers.ts'
 import { type Changed, changeCommunity, type GovernanceCtx, notFound, required, rosterUri } from './governance.ts'
 import { parseInstant, requireDid, requireReason, requireScope } from './input.ts'
+import { noteOwnerGone } from './proposal-store.ts'
 import { type Facts, loadGroundedFacts } from './standing-facts.ts'
 import { countOtherOwners, loadSpaceState } from './store.ts'
 
@@ -64,6 +65,7 @@ async function banOnce(ctx: GovernanceCtx, tx: Tx, actor: Facts, ban: NewBan): P
     throw new Refusal('InvalidRequest', 'an owner is banned from the whole community, or from no part of it')
   }
   await saveBan(tx, permit, ban)
+  if (isOwnerIn(personFacts, roster)) await noteOwnerGone(tx, permit, community, person, nowMs)
   const touches = { people: [person] }
   const details = { untilMs, ...(await powersGivenBy(tx, personFacts)) }
   return { answer: {}, changed: 'roster', because: decision.because, touches, details }

@@ -3,6 +3,7 @@ import type * as lexicon from '../lexicons/community/reeve/member/remove.ts'
 import type { Did, SpaceName } from '../names.ts'
 import type { Tx } from '../platform/database.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
+import { isOwnership } from '../policy/bounds.ts'
 import { decideAct, decideRemove } from '../policy/decide.ts'
 import { standingIn } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
@@ -11,6 +12,7 @@ import { type Changed, changeCommunity, type GovernanceCtx, notFound, required, 
 import { requireSpace } from './input.ts'
 import { requireOneMember } from './memberPut.ts'
 import { unnest } from './nesting.ts'
+import { noteOwnerGone } from './proposal-store.ts'
 import { type Facts, loadGroundedFacts } from './standing-facts.ts'
 import { countOtherOwners, deletePersonEdge, loadSpaceState } from './store.ts'
 
@@ -71,7 +73,11 @@ async function removePerson(ctx: GovernanceCtx, tx: Tx, removal: Removal): Promi
   const otherOwners = await countOtherOwners(tx, roster, person, nowMs)
   const facts = { actor: actorFacts, person: personFacts, roster, otherOwners }
   const decision = decideRemove(facts, actor, { space: space.uri, person, before, after: null })
-  await deletePersonEdge(tx, required(decision), space.uri, person)
+  const permit = required(decision)
+  await deletePersonEdge(tx, permit, space.uri, person)
+  if (space.uri === roster && isOwnership(before) && person !== actor) {
+    await noteOwnerGone(tx, permit, space.authority, person, nowMs)
+  }
   const details = { roleBefore: before.role, ...(await powersGivenBy(tx, personFacts)) }
   return { answer: {}, changed: 'roster', because: decision.because, touches: { people: [person] }, details }
 }

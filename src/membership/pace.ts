@@ -5,6 +5,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Did } from '../names.ts'
+import { patience } from '../platform/clock.ts'
 import { openTurns, type Turns } from '../platform/turns.ts'
 import { Unavailable } from '../refusals.ts'
 
@@ -25,7 +26,7 @@ export class Pace {
   async inTurn<T>(community: Did, work: () => Promise<T>): Promise<T> {
     const lane = this.#lanes.get(community) ?? openTurns(this.#limits)
     this.#lanes.set(community, lane)
-    const end = await lane.take(AbortSignal.timeout(PATIENCE_MS)).catch((cause: unknown) => {
+    const end = await lane.take(patience(PATIENCE_MS)).catch((cause: unknown) => {
       throw new Unavailable('NotEnoughResources', 'community', { cause })
     })
     try {

@@ -9,6 +9,7 @@ import { powersGivenBy } from './fallen-makers.ts'
 import { type Changed, notFound, rosterUri } from './governance.ts'
 import { settleRequest } from './joining-store.ts'
 import { requireRoomForOwner } from './limits.ts'
+import { noteOwnerGone } from './proposal-store.ts'
 import { entryIn, judgePut, type PersonEdge, putDetails, requirePuttable } from './put-verdict.ts'
 import { type Facts, type FactsCtx, loadGroundedFacts } from './standing-facts.ts'
 import { countOtherOwners, loadSpaceState, savePersonEdge } from './store.ts'
@@ -38,6 +39,9 @@ export async function putPerson(
   if (after.role === OWNER && before?.role !== OWNER) requireRoomForOwner(otherOwners)
 
   if (!isSame) await enter(tx, permit, personFacts, after, nowMs)
+  if (before?.role === OWNER && after.role !== OWNER && person !== actor.did) {
+    await noteOwnerGone(tx, permit, community, person, nowMs)
+  }
   const made = before === null ? {} : await powersGivenBy(tx, personFacts)
   const details = { ...putDetails(before, after), ...made }
   const touches = { people: [person], fromMs: after.sinceMs }

@@ -1,6 +1,7 @@
 /** The table of acts that can't be taken back, from when somebody proposes one until it is carried out or cancelled. */
 import type { Did, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
+import { OWNER } from '../policy/roles.ts'
 import type { Permit } from '../policy/verdict.ts'
 
 /** `approved` waits for its day only. */
@@ -23,6 +24,7 @@ declare module '../platform/database.ts' {
       ended_by: string | null
       ended_at_ms: number | null
     }
+    owner_gone: { community: string; did: string; gone_at_ms: number }
   }
 }
 
@@ -166,3 +168,35 @@ const proposalOf = (row: {
   endedBy: row.ended_by as Did | null,
   endedAtMs: row.ended_at_ms,
 })
+
+/** Notes that somebody else took ownership from a person, or keeps them out. */
+export async function noteOwnerGone(tx: Tx, _permit: Permit, community: Did, did: Did, nowMs: number): Promise<void> {
+  await tx
+    .insertInto('owner_gone')
+    .values({ community, did, gone_at_ms: nowMs })
+    .onConflict((conflict) => conflict.columns(['community', 'did']).doUpdateSet({ gone_at_ms: nowMs }))
+    .execute()
+}
+
+/** Whom ownership was taken from after an instant. */
+export async function listOwnersGone(db: Db | Tx, community: Did, afterMs: number): Promise<readonly Did[]> {
+  const rows = await db
+    .selectFrom('owner_gone')
+    .select('did')
+    .where('community', '=', community)
+    .where('gone_at_ms', '>', afterMs)
+    .execute()
+  return rows.map(({ did }) => did as Did)
+}
+
+/** Since when a person is an owner, without a break; null: they are none. */
+export async function ownerSince(tx: Tx, roster: SpaceUri, did: Did): Promise<number | null> {
+  const row = await tx
+    .selectFrom('person_edge')
+    .select('added_at_ms')
+    .where('into_space', '=', roster)
+    .where('did', '=', did)
+    .where('role', '=', OWNER)
+    .executeTakeFirst()
+  return row?.added_at_ms ?? null
+}

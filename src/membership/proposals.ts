@@ -1,12 +1,17 @@
 /**
- * Acts that can't be taken back. Where a community has a second owner, one person proposes and another approves; some acts wait
+ * Acts that can't be taken back. Where a community has a second owner, one person proposes and an owner approves; some acts wait
  * for a day besides, on which nothing has to happen for them to be carried out, and until which every owner can stop them. So
  * neither a stolen session nor a bad evening is enough to end what others built.
+ *
+ * Nor is it enough to get rid of the others first, or to bring one's own: whoever became an owner a moment ago approves nothing
+ * yet, and where ownership was just taken from somebody, whoever is left waits as well, and the one who was put out can stop it.
  */
 import { appendChained } from '../audit/store.ts'
+import type * as defs from '../lexicons/community/reeve/defs.ts'
 import type { Did, SpaceUri } from '../names.ts'
 import { isoOf } from '../platform/clock.ts'
 import { type Tx, withTransaction } from '../platform/database.ts'
+import { requestHashOf } from '../platform/idempotency.ts'
 import { freshTid, type Random } from '../platform/random.ts'
 import type { Permit } from '../policy/verdict.ts'
 import { Refusal } from '../refusals.ts'
@@ -15,8 +20,10 @@ import {
   approveProposal,
   endProposal,
   insertProposal,
+  listOwnersGone,
   loadProposal,
   loadWaiting,
+  ownerSince,
   type Proposal,
 } from './proposal-store.ts'
 import { type Facts, loadGroundedFacts } from './standing-facts.ts'
@@ -36,8 +43,11 @@ export interface Act {
   readonly carryOut: (ctx: ActCtx, tx: Tx, actor: Facts, input: unknown, nowMs: number) => Promise<Changed<object>>
 }
 
+const DAY_MS = 24 * 60 * 60 * 1000
 /** How long a proposal may wait for its second person. */
-const OPEN_MAX_MS = 7 * 24 * 60 * 60 * 1000
+const OPEN_MAX_MS = 7 * DAY_MS
+/** How long somebody must have been an owner to approve, and how long one who was put out is still heard. */
+export const SEASON_MS = 3 * DAY_MS
 
 export interface Proposed {
   readonly proposal?: ReturnType<typeof shownProposal>
@@ -55,6 +65,7 @@ interface Asked {
 /**
  * Carries an act out at once when nobody else has to be asked and it has no day to wait for; else it is kept as a proposal. A dry
  * run shows what the act will do, and whether it will wait. Asking for what is proposed already changes nothing.
+ * @throws Refusal by the verdict; ProposalWaits when something else is proposed for the same thing
  */
 export async function carryOutOrPropose(ctx: ActCtx, tx: Tx, act: Act, asked: Asked): Promise<Changed<Proposed>> {
   const { actor, target, input, nowMs } = asked
@@ -65,10 +76,13 @@ export async function carryOutOrPropose(ctx: ActCtx, tx: Tx, act: Act, asked: As
     const done = await act.carryOut(ctx, tx, actor, input, nowMs)
     return { ...done, answer: { ...done.answer, needsApproval } }
   }
-  if (!needsApproval && act.graceMs === 0) return act.carryOut(ctx, tx, actor, input, nowMs)
+  const gone = await listOwnersGone(tx, community, nowMs - SEASON_MS)
+  const graceMs = gone.some((did) => did !== actor.did) ? Math.max(act.graceMs, SEASON_MS) : act.graceMs
+  if (!needsApproval && graceMs === 0) return act.carryOut(ctx, tx, actor, input, nowMs)
 
   const waiting = await loadWaiting(tx, community, act.name, target)
-  if (waiting && !isExpired(waiting, nowMs)) {
+  if (waiting && (await isStillMeant(ctx, tx, act, waiting, nowMs))) {
+    if (!isSameInput(waiting.input, input)) throw waits()
     return { answer: { proposal: shownProposal(waiting) }, changed: 'nothing', because: permit.because }
   }
   if (waiting) await endProposal(tx, waiting.id, 'cancelled', { by: community, nowMs })
@@ -83,7 +97,7 @@ export async function carryOutOrPropose(ctx: ActCtx, tx: Tx, act: Act, asked: As
     proposedAtMs: nowMs,
     expiresAtMs: nowMs + OPEN_MAX_MS,
     approvedBy: null,
-    dueAtMs: needsApproval ? null : nowMs + act.graceMs,
+    dueAtMs: needsApproval ? null : nowMs + graceMs,
     endedBy: null,
     endedAtMs: null,
   }
@@ -97,9 +111,22 @@ export async function carryOutOrPropose(ctx: ActCtx, tx: Tx, act: Act, asked: As
   }
 }
 
+const waits = (): Refusal =>
+  new Refusal('ProposalWaits', 'something else is proposed for it already; have that approved or cancelled first')
+
+/** Whether two calls ask for the same. */
+const isSameInput = (one: unknown, other: unknown): boolean =>
+  Buffer.from(requestHashOf({ of: one })).equals(requestHashOf({ of: other }))
+
+/** Whether a proposal can still come to anything: it hasn't expired, and who made it may do it still. */
+async function isStillMeant(ctx: ActCtx, tx: Tx, act: Act, proposal: Proposal, nowMs: number): Promise<boolean> {
+  return !isExpired(proposal, nowMs) && (await proposerOf(ctx, tx, act, proposal)) !== null
+}
+
 /**
  * A second person approves. Order of checks: they might do it themself (NotFound, Forbidden, EscalationDenied); it is open
- * (ProposalNotOpen); they aren't the one who proposed it (Forbidden); who did may do it still (ProposalNotOpen).
+ * (ProposalNotOpen); they aren't the one who proposed it, and have been an owner for some days (Forbidden); who did may do it
+ * still (ProposalNotOpen).
  */
 export async function approve(ctx: ActCtx, tx: Tx, act: Act, about: { actor: Facts; id: string; nowMs: number }) {
   const { actor, id, nowMs } = about
@@ -109,6 +136,7 @@ export async function approve(ctx: ActCtx, tx: Tx, act: Act, about: { actor: Fac
   if (proposal.state !== 'open' || isExpired(proposal, nowMs)) throw notOpen()
   if (proposal.proposedBy === actor.did)
     throw new Refusal('Forbidden', 'somebody else has to approve what you proposed')
+  await requireSeasonedOwner(tx, actor, nowMs)
   const proposer = await requireStillAllowed(ctx, tx, act, proposal)
   const details = { proposal: id, act: act.name, proposedBy: proposal.proposedBy }
   if (act.graceMs > 0) {
@@ -122,18 +150,59 @@ export async function approve(ctx: ActCtx, tx: Tx, act: Act, about: { actor: Fac
   return { ...done, answer: {}, recordedAs: act.name, details: { ...done.details, ...details } }
 }
 
-/** Whoever proposed it may have lost the power to since. @throws Refusal('ProposalNotOpen') */
-async function requireStillAllowed(ctx: ActCtx, tx: Tx, act: Act, proposal: Proposal): Promise<Facts> {
+/** A puppet that was made an owner for this is none yet. @throws Refusal('Forbidden') */
+async function requireSeasonedOwner(tx: Tx, { did, graph }: Facts, nowMs: number): Promise<void> {
+  const sinceMs = await ownerSince(tx, rosterUri(graph.community), did)
+  if (sinceMs === null) throw new Refusal('Forbidden', 'an owner has to approve it')
+  if (nowMs - sinceMs < SEASON_MS) {
+    throw new Refusal('Forbidden', 'whoever approves must have been an owner for three days')
+  }
+}
+
+/**
+ * That what is due may be carried out on its day: who proposed it may still, whoever approved it is an owner still, and where nobody
+ * did, there is still nobody to be asked. @throws Refusal, of which nobody is told
+ */
+export async function requireStillDue(
+  ctx: ActCtx,
+  tx: Tx,
+  act: Act,
+  proposal: Proposal,
+  nowMs: number,
+): Promise<Facts> {
+  const { community, proposedBy, approvedBy } = proposal
+  const roster = rosterUri(community)
+  const proposer = await requireStillAllowed(ctx, tx, act, proposal)
+  if (approvedBy === null) {
+    if ((await countOtherOwners(tx, roster, proposedBy, nowMs)) > 0) throw notOpen()
+    return proposer
+  }
+  const approver = await loadGroundedFacts(ctx, tx, community, approvedBy)
+  if (!approver) throw notOpen()
+  await act.judge(ctx, tx, approver, proposal.input)
+  if ((await ownerSince(tx, roster, approvedBy)) === null) throw notOpen()
+  return proposer
+}
+
+/** Who proposed it, or null: they may have lost the power to since. */
+async function proposerOf(ctx: ActCtx, tx: Tx, act: Act, proposal: Proposal): Promise<Facts | null> {
   const { community, proposedBy, input } = proposal
   const proposer = await loadGroundedFacts(ctx, tx, community, proposedBy)
+  if (!proposer) return null
   try {
-    if (!proposer) throw notFound()
     await act.judge(ctx, tx, proposer, input)
     return proposer
   } catch (error) {
-    if (error instanceof Refusal) throw notOpen()
+    if (error instanceof Refusal) return null
     throw error
   }
+}
+
+/** The same, and ProposalNotOpen when there is none. */
+async function requireStillAllowed(ctx: ActCtx, tx: Tx, act: Act, proposal: Proposal): Promise<Facts> {
+  const proposer = await proposerOf(ctx, tx, act, proposal)
+  if (!proposer) throw notOpen()
+  return proposer
 }
 
 /** Ends what was due and nobody could do any more: who proposed it may not, or it is not there any more. */
@@ -160,6 +229,8 @@ export const shownProposal = (proposal: Proposal) => ({
   id: proposal.id,
   act: proposal.act,
   target: proposal.target,
+  // It came in as JSON, and is kept as JSON.
+  input: proposal.input as defs.Proposal['input'],
   state: proposal.state,
   proposedBy: proposal.proposedBy,
   proposedAt: isoOf(proposal.proposedAtMs),

@@ -25,6 +25,7 @@ const OF_PEOPLE = [
   'join_request',
   'ownership_offer',
   'role',
+  'owner_gone',
 ] as const
 
 /** Clears away up to `limit` rows of each kind of rolls that have ended. Answers the most that went of one kind. */

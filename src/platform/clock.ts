@@ -59,3 +59,6 @@ export function repeat(work: (signal: AbortSignal) => Promise<void>, pauseMs: nu
     },
   }
 }
+
+/** A signal that aborts when somebody has waited for so long. */
+export const patience = (ms: number): AbortSignal => AbortSignal.timeout(ms)

@@ -31,7 +31,10 @@ export async function makeProposals({ world, alice, community }: Stage, count: n
     ...{ id, community, act: 'community.delete', target: `nothing ${id}`, input: '{}', state: 'open' as const },
     ...{ proposed_by: olga.did, proposed_at_ms: nowMs, expires_at_ms: nowMs + 86_400_000 },
   }))
-  await world.database.db.insertInto('proposal').values(rows).execute()
+  const { db } = world.database
+  await db.insertInto('proposal').values(rows).execute()
+  // As if they had been owners for long.
+  await db.updateTable('person_edge').set({ added_at_ms: 0 }).where('role', '=', 'owner').execute()
   return ids
 }
 

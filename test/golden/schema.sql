@@ -251,6 +251,13 @@ table offer
   CREATE INDEX offer_by_community ON public.offer USING btree (community)
   CREATE INDEX offer_by_receiver ON public.offer USING btree (to_community)
 
+table owner_gone
+  community text collate "C" not null
+  did text collate "C" not null
+  gone_at_ms bigint not null
+  constraint owner_gone_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint owner_gone_pkey PRIMARY KEY (community, did)
+
 table ownership_offer
   community text collate "C" not null
   offered_by text collate "C" not null

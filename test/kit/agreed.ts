@@ -24,6 +24,8 @@ export async function agreed<T extends { readonly proposal?: { id: string; propo
     .where('role', '=', 'owner')
     .where('did', '<>', proposal.proposedBy)
     .execute()
+  // As if they had been owners for long.
+  await roll.db.updateTable('person_edge').set({ added_at_ms: 0 }).where('role', '=', 'owner').execute()
   for (const { did } of owners) {
     const approval = () => proposalApprove(roll, did as Did, { proposal: proposal.id }, once())
     if ((await verdictOf(approval)) === 'accepted') return answer

@@ -226,6 +226,7 @@ export async function everythingIn(db: Db): Promise<Record<string, unknown[]>> {
     'join_request',
     'ownership_offer',
     'proposal',
+    'owner_gone',
     'import',
     'import_row',
     'idempotency',

@@ -89,7 +89,7 @@ describeOnEachEngine('the end of a community', (open) => {
   it('waits for a second owner first, and then for the week', async () => {
     const answer = await alice.call(`${R}.community.delete`, { community })
     expect(answer.body.proposal.state).toBe('open')
-    world.clock.moveSec(3600)
+    world.clock.moveSec(3 * 86_400)
     const { id } = answer.body.proposal
     const approved = await olga.call(`${R}.proposal.approve`, { proposal: id })
     expect(approved.status).toBe(200)

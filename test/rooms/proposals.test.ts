@@ -1,15 +1,19 @@
 /** Acts that can't be taken back, on real databases: who has to agree, for how long one may wait, and who can stop it. */
 import { beforeEach, describe, expect, it } from 'vitest'
+import { carryOutDue } from '../../src/community/acts.ts'
 import { auditList } from '../../src/community/auditList.ts'
 import { proposalApprove } from '../../src/community/proposalApprove.ts'
 import { proposalCancel } from '../../src/community/proposalCancel.ts'
 import { proposalList } from '../../src/community/proposalList.ts'
 import { memberAcceptOwnership } from '../../src/membership/memberAcceptOwnership.ts'
+import { memberBan } from '../../src/membership/memberBan.ts'
 import { memberList } from '../../src/membership/memberList.ts'
 import { memberTransferOwnership } from '../../src/membership/memberTransferOwnership.ts'
 import { loadSpaceState } from '../../src/membership/store.ts'
 import type { Did, SpaceUri } from '../../src/names.ts'
+import { isoOf } from '../../src/platform/clock.ts'
 import type { Db } from '../../src/platform/database.ts'
+import { silentLog } from '../../src/platform/log.ts'
 import { spaceDelete } from '../../src/space/spaceDelete.ts'
 import { spaceUpdate } from '../../src/space/spaceUpdate.ts'
 import { loadSpace } from '../../src/space/store.ts'
@@ -48,7 +52,10 @@ describeOnEachEngine('an act that can’t be taken back', (open) => {
     await put(roll, alice, forum, member, 'member')
   })
 
-  const secondOwner = () => put(roll, alice, community.roster, olga, 'owner')
+  const secondOwner = async (by = alice, who = olga) => {
+    await put(roll, by, community.roster, who, 'owner')
+    roll.clock.moveMs(3 * DAY_MS)
+  }
   const end = (actor: Did, more: object = {}) => spaceDelete(roll, actor, { space: forum, ...more }, once())
   const letIn = (actor: Did, more: object = {}) =>
     spaceUpdate(roll, actor, { space: forum, readPolicy: PUBLIC, ...more } as never, once())
@@ -86,9 +93,14 @@ describeOnEachEngine('an act that can’t be taken back', (open) => {
     expect(JSON.stringify(entries[0]?.because)).toContain(alice)
   })
 
-  it('waits for an owner too when an admin asks for it', async () => {
+  it('waits for an owner when an admin asks for it, and another admin is none', async () => {
     const id = idOf(await end(admin))
+    const puppet = freshDid()
+    await put(roll, admin, forum, puppet, 'admin')
+    roll.clock.moveMs(3 * DAY_MS)
     expect(await refusalOf(() => approve(admin, id))).toBe('Forbidden')
+    expect(await refusalOf(() => approve(puppet, id))).toBe('Forbidden')
+    expect(await isThere()).toBe(true)
     await approve(alice, id)
     expect(await isThere()).toBe(false)
   })
@@ -131,6 +143,68 @@ describeOnEachEngine('an act that can’t be taken back', (open) => {
     expect(await refusalOf(() => cancel(olga, id))).toBe('ProposalNotOpen')
     await cancel(admin, idOf(await end(admin)))
     expect(await isThere()).toBe(true)
+  })
+
+  it('is not approved by somebody who was made an owner for it', async () => {
+    await secondOwner()
+    const puppet = freshDid()
+    await put(roll, alice, community.roster, puppet, 'owner')
+    const id = idOf(await end(alice))
+    roll.clock.moveMs(3 * DAY_MS - 1)
+    expect(await refusalOf(() => approve(puppet, id))).toBe('Forbidden')
+    expect(await isThere()).toBe(true)
+    roll.clock.moveMs(1)
+    await approve(puppet, id)
+    expect(await isThere()).toBe(false)
+  })
+
+  const putOut: readonly (readonly [string, () => Promise<unknown>])[] = [
+    ['banned', () => memberBan(roll, alice, { community: community.did, did: olga } as never, once())],
+    ['demoted', () => put(roll, alice, community.roster, olga, 'member')],
+    ['removed', () => remove(roll, alice, community.roster, olga)],
+  ]
+  it.each(putOut)('waits for three days where the other owner was just %s, who can stop it', async (_how, out) => {
+    await secondOwner()
+    await out()
+    const { proposal } = await end(alice)
+    expect(proposal).toMatchObject({ state: 'approved', dueAt: isoOf(roll.clock.nowMs() + 3 * DAY_MS) })
+    expect(await carryOutDue({ ...roll, log: silentLog })).toBe(0)
+    const { proposals } = await proposalList(roll, olga, { community: community.did, limit: 50 })
+    expect(proposals.map((one) => one.id)).toEqual([proposal?.id])
+    await cancel(olga, proposal?.id ?? '')
+    roll.clock.moveMs(3 * DAY_MS)
+    expect(await carryOutDue({ ...roll, log: silentLog })).toBe(0)
+    expect(await isThere()).toBe(true)
+    // Somebody who was put out for long is heard no more.
+    expect(await refusalOf(() => cancel(olga, idOf({ proposal: { id: 'none' } })))).toBe('NotFound')
+    expect(idOf(await end(alice))).toBe('done at once')
+  })
+
+  it('is carried out on its day where nobody was left to be asked, and not where somebody is there by then', async () => {
+    await secondOwner()
+    await remove(roll, alice, community.roster, olga)
+    await end(alice)
+    await put(roll, alice, community.roster, freshDid(), 'owner')
+    roll.clock.moveMs(3 * DAY_MS)
+    expect(await carryOutDue({ ...roll, log: silentLog })).toBe(1)
+    expect(await isThere()).toBe(true)
+  })
+
+  it('is shown with what it would do, and nothing else is approved under its name', async () => {
+    await secondOwner()
+    const { proposal } = await letIn(alice, { writePolicy: PUBLIC, name: 'Open house' })
+    expect(proposal?.input).toMatchObject({ given: { settings: { writePolicy: 'public', name: 'Open house' } } })
+    expect(await refusalOf(() => letIn(olga))).toBe('ProposalWaits')
+  })
+
+  it('takes the place of a proposal that nobody could carry out any more', async () => {
+    await secondOwner()
+    const doomed = idOf(await end(admin))
+    await remove(roll, alice, forum, admin)
+    const id = idOf(await end(alice))
+    expect(id).not.toBe(doomed)
+    await approve(olga, id)
+    expect(await isThere()).toBe(false)
   })
 
   it('is not done when who proposed it has lost the power to meanwhile', async () => {

@@ -92,6 +92,11 @@ type Proposal = { $type?: "community.reeve.defs#proposal";
   "target":string;
 
   /**
+   * What shall be done exactly: the call as it was made.
+   */
+  "input":l.LexMap;
+
+  /**
    * open: waits for a second person; approved: waits for its day; done; cancelled.
    */
   "state":"open" | "approved" | "done" | "cancelled" | l.UnknownString;
@@ -134,6 +139,6 @@ type Proposal = { $type?: "community.reeve.defs#proposal";
 export type { Proposal };
 
 /** An act that can't be taken back, and how far it is. */
-const proposal = /*#__PURE__*/ l.typedObject<Proposal>($nsid, "proposal", /*#__PURE__*/ l.object({"id":/*#__PURE__*/ l.string({"maxLength":64}),"act":/*#__PURE__*/ l.string<{"knownValues":["space.delete","space.open","community.delete","member.transferOwnership"],"maxLength":64}>({"maxLength":64}),"target":/*#__PURE__*/ l.string({"maxLength":1200}),"state":/*#__PURE__*/ l.string<{"knownValues":["open","approved","done","cancelled"],"maxLength":32}>({"maxLength":32}),"proposedBy":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"proposedAt":/*#__PURE__*/ l.string({"format":"datetime"}),"expiresAt":/*#__PURE__*/ l.string({"format":"datetime"}),"approvedBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"dueAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"endedBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"endedAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"}))}));
+const proposal = /*#__PURE__*/ l.typedObject<Proposal>($nsid, "proposal", /*#__PURE__*/ l.object({"id":/*#__PURE__*/ l.string({"maxLength":64}),"act":/*#__PURE__*/ l.string<{"knownValues":["space.delete","space.open","community.delete","member.transferOwnership"],"maxLength":64}>({"maxLength":64}),"target":/*#__PURE__*/ l.string({"maxLength":1200}),"input":/*#__PURE__*/ l.lexMap(),"state":/*#__PURE__*/ l.string<{"knownValues":["open","approved","done","cancelled"],"maxLength":32}>({"maxLength":32}),"proposedBy":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"proposedAt":/*#__PURE__*/ l.string({"format":"datetime"}),"expiresAt":/*#__PURE__*/ l.string({"format":"datetime"}),"approvedBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"dueAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"endedBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"endedAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"}))}));
 
 export { proposal };

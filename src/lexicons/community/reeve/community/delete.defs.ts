@@ -26,7 +26,7 @@ export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
 /** End a community, seven days from now. Every owner can stop it until then; where there is another owner, one has to approve it first. Its DID stays what it is. */
-const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","IdempotencyConflict","StaleRevision"]);
+const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","ProposalWaits","IdempotencyConflict","StaleRevision"]);
 
 export { main };
 

@@ -26,7 +26,7 @@ export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
 /** Offer a community to somebody. It stays yours until they take it; you have one such offer open at most, and another one takes its place. */
-const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","UnknownRole","IdempotencyConflict","StaleRevision"]);
+const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","UnknownRole","ProposalWaits","IdempotencyConflict","StaleRevision"]);
 
 export { main };
 

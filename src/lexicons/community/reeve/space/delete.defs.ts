@@ -26,7 +26,7 @@ export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
 /** Bring a space to its end. Its name stays taken. */
-const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","EscalationDenied","IdempotencyConflict","StaleRevision"]);
+const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","EscalationDenied","ProposalWaits","IdempotencyConflict","StaleRevision"]);
 
 export { main };
 

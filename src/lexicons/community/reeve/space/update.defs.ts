@@ -27,7 +27,7 @@ export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
 /** Change a space's name, description, policies or way of joining. What is left out stays as it is. */
-const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","UnknownRole","OpenToAnybody","UnsupportedPolicy","IdempotencyConflict","StaleRevision"]);
+const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","UnknownRole","OpenToAnybody","UnsupportedPolicy","ProposalWaits","IdempotencyConflict","StaleRevision"]);
 
 export { main };
 
