@@ -3,10 +3,11 @@ import type * as lexicon from '../lexicons/community/reeve/role/put.ts'
 import type { Did } from '../names.ts'
 import type { Tx } from '../platform/database.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
-import { decideConfiguringRoles, decideRole, isForForeigners, spacesUsing } from '../policy/decide-roles.ts'
+import { decideAct } from '../policy/decide.ts'
+import { decideRole, isForForeigners, spacesUsing } from '../policy/decide-roles.ts'
 import { ACTIONS, type Action, OWNER, OWNER_MARK } from '../policy/roles.ts'
 import { Refusal } from '../refusals.ts'
-import { type Changed, changeCommunity, type GovernanceCtx, required } from './governance.ts'
+import { type Changed, changeCommunity, type GovernanceCtx, required, rosterUri } from './governance.ts'
 import { requireAction, requireDid, requireReason } from './input.ts'
 import { requireRoomForRole } from './limits.ts'
 import { requireForForeigners } from './nesting.ts'
@@ -55,7 +56,7 @@ async function putRole(tx: Tx, actor: Facts, role: NewRole): Promise<Changed<obj
   const before = actor.roles.get(name) ?? null
   const after = new Set(actions)
   // A look at everybody's entries, with the community held, is not for whoever asks.
-  required(decideConfiguringRoles(actor, actor.did))
+  required(decideAct(actor, actor.did, 'role.configure', rosterUri(community)))
   const held = await loadRolesHeld(tx, community)
   const decision = decideRole(actor, actor.did, { name, before, after }, held)
   const permit = required(decision)

@@ -19,10 +19,6 @@ export interface RoleChange {
 /** Which roles people have on each roster by entries of their own, whether these count now or not. */
 export type RolesHeld = ReadonlyMap<SpaceUri, ReadonlySet<string>>
 
-/** May the actor change roles at all? Asked before what it takes long to know. */
-export const decideConfiguringRoles = (actor: StandingFacts, did: Did): Decision<Permit<'role.configure'>> =>
-  judgeAct(standingOf(actor), did, 'role.configure', rosterOf(actor.graph.community).uri)
-
 /**
  * May the actor change what a role allows?
  *
@@ -37,7 +33,7 @@ export function decideRole(
   change: RoleChange,
   held: RolesHeld,
 ): Decision<Permit<'role.configure'>> {
-  const ordinary = decideConfiguringRoles(actor, did)
+  const ordinary = judgeAct(standingOf(actor), did, 'role.configure', rosterOf(actor.graph.community).uri)
   if (!ordinary.ok) return ordinary
   const roles = rolesAfter(actor.roles, change)
   const over = firstAdded(actor, change, { roles, held }) ?? firstUnreachable(actor, change, held)
