@@ -25,7 +25,7 @@ const DAY_MS = 24 * 60 * 60 * 1000
  * waits goes on waiting.
  *
  * Order of checks: the input (InvalidRequest); the space is there and can be joined (NotFound, alike); the person isn't kept out
- * (UserNotAuthorized). Where everybody may join: no power comes with it (OpenToAnybody, EscalationDenied). Where one asks: they
+ * (UserNotAuthorized). Where everybody may join: no power comes with it (EscalationDenied, OpenToAnybody). Where one asks: they
  * weren't declined within a week (RateLimitExceeded); there is room (LimitExceeded). What was asked for can be taken back always.
  */
 export async function memberRequestJoin(

@@ -50,8 +50,8 @@ function judgeInviter(actor: StandingFacts, did: Did, { into, role }: Edge): Dec
 }
 
 /**
- * May a person come in by an invite? UserNotAuthorized when they are kept out, or the space rests. Everything else is a no to its maker: they must be
- * allowed now to put this very person there, with all that comes back with somebody who had left.
+ * May a person come in by an invite? UserNotAuthorized when they are kept out, or the space rests. Everything else is a no to its
+ * maker: they must be allowed now to put this very person there, with all that comes back with somebody who had left.
  */
 export function decideAccept(
   { maker, person }: { readonly maker: StandingFacts; readonly person: StandingFacts },
@@ -91,17 +91,18 @@ export function decideJoining(
 }
 
 /**
- * May a person join a space that takes everybody, by themself? Not when they are kept out, or it rests; not when power would come to them by it,
- * which is looked at here once more; and not when they had left and would get back what somebody else once gave them.
+ * May a person join a space that takes everybody, by themself? Not when they are kept out, or it rests; not when they had left
+ * and would get back what somebody else once gave them; and not when power would come to them by it, which is looked at here once
+ * more.
  */
 export function decideJoin(person: StandingFacts, did: Did, opening: Edge): Decision<Permit<'members.add'>> {
   const { into: space, role } = opening
   const out = keptOut(person, space) ?? atRest(person, space)
   if (out) return out
-  const free = firstWithoutLeave(person, { openings: [opening] })
-  if (free) return openToAnybody(free)
   const back = firstBroughtBack({ actor: person, person }, standingOf(person), { space, after: opening })
   if (back) return beyond(back)
+  const free = firstWithoutLeave(person, { openings: [opening] })
+  if (free) return openToAnybody(free)
   const because: readonly Reason[] = [{ rule: 'openJoining', into: space, from: did, role }]
   return { ok: true, value: permitFor('members.add', did, because), because }
 }

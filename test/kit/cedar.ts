@@ -26,9 +26,9 @@ export interface Ask {
 
 /** The order in which a no is told, where several fit. */
 const ORDER: readonly RefusalCode[] = [
+  'UserNotAuthorized',
   'NotFound',
   'Forbidden',
-  'UserNotAuthorized',
   'EscalationDenied',
   'OpenToAnybody',
   'LastOwner',

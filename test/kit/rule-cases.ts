@@ -4,7 +4,7 @@
  *
  * A combination that no community can be in carries the sentence that says why instead.
  */
-import { type Did, type Nsid, parseDid, rosterOf, type SpaceUri, spaceUriOf } from '../../src/names.ts'
+import type { Did, SpaceUri } from '../../src/names.ts'
 import {
   type AccessFacts,
   decideAct,
@@ -21,135 +21,50 @@ import {
 } from '../../src/policy/decide.ts'
 import { decideRole } from '../../src/policy/decide-roles.ts'
 import { decideDelete, decideFreeze, decideNest, decideOpening, decideUnnest } from '../../src/policy/decide-spaces.ts'
-import { ACTIONS, type Action, isManaging, OWNER, OWNER_MARK, type Roles } from '../../src/policy/roles.ts'
+import { ACTIONS, type Action, isManaging, OWNER, OWNER_MARK } from '../../src/policy/roles.ts'
 import type { Edge } from '../../src/policy/roster-graph.ts'
-import type { Ban } from '../../src/policy/standing.ts'
 import type { Decision } from '../../src/policy/verdict.ts'
 import { type Ask, person as personRef, right, rights } from './cedar.ts'
-import { ACTOR, COMMUNITY, factsOfLists, type Lists, NOW, PERSON, spaceNamed } from './graphs.ts'
-
-/** One community in which a combination is true. */
-export interface Scene {
-  readonly actor: Lists
-  readonly decide: () => Decision<unknown>
-}
-
-/** One combination of facts. */
-export interface Case {
-  readonly family: string
-  readonly ask: Ask
-  /** Whose standing the facts speak of, and what they say of it. */
-  readonly says: { readonly stands: boolean; readonly held: readonly Action[]; readonly isOwner: boolean | null }
-  /** Communities in which it is so; or why there can be none. */
-  readonly scenes: readonly Scene[] | string
-}
-
-// --- the stage ---
-
-const ROSTER = rosterOf(COMMUNITY).uri
-const HERE = spaceNamed('here').uri
-const HOME = spaceNamed('home').uri
-/** Spaces to which those of the space in question go on: by what is given, by what is taken, and by what comes back. */
-const GIVEN = spaceNamed('given').uri
-const TAKEN = spaceNamed('taken').uri
-const BACK = spaceNamed('back').uri
-const CREW = spaceNamed('crew').uri
-const ABROAD = spaceUriOf(parseDid(`did:plc:${'f'.repeat(24)}`) as Did, 'com.example.room' as Nsid, 'abroad').uri
-
-const LATER = { sinceMs: NOW + 1 }
-
-/** Roles as this one community understands them; an owner has everything. */
-const rolesOf = (named: Readonly<Record<string, Iterable<Action>>>): Roles =>
-  new Map([
-    [OWNER, new Set(ACTIONS)],
-    ['reading', new Set<Action>(['read'])],
-    ['guest', new Set<Action>(['read', 'write'])],
-    ['power', new Set<Action>(['audit.read'])],
-    ['mark', new Set([OWNER_MARK])],
-    ...Object.entries(named).map(([name, actions]) => [name, new Set(actions)] as const),
-  ])
-
-const edge = (from: Did | SpaceUri, into: SpaceUri, role: string, more: Partial<Edge> = {}): Edge => ({
-  ...{ into, from, role, holding: null, sinceMs: null, untilMs: null },
-  ...more,
-})
-
-const ban = (scope: SpaceUri | Did, untilMs: number | null = null): Ban => ({ scope, untilMs })
-
-const lists = (roles: Roles, own: readonly Edge[], more: Partial<Lists> = {}): Lists => ({
-  ...{ own, nested: [], roles, nowMs: NOW },
-  ...more,
-})
-
-// --- combinations ---
-
-type Choices = Readonly<Record<string, readonly unknown[]>>
-type Chosen<C extends Choices> = { readonly [K in keyof C]: C[K][number] }
-
-/** One of each, in every combination. */
-function every<C extends Choices>(choices: C): Chosen<C>[] {
-  let made: Record<string, unknown>[] = [{}]
-  for (const [name, values] of Object.entries(choices)) {
-    made = made.flatMap((chosen) => values.map((value) => ({ ...chosen, [name]: value })))
-  }
-  return made as Chosen<C>[]
-}
-
-const BOTH = [false, true] as const
-const POLICIES = ['public', 'memberList'] as const satisfies readonly UserPolicy[]
-
-interface Held {
-  readonly stands: boolean
-  readonly held: readonly Action[]
-  /** Whether all the rights are among them that the rules don't name here. */
-  readonly hasOthers: boolean
-}
-
-const OUTSIDE: Held = { stands: false, held: [], hasOthers: false }
-
-/** No standing; or any of the rights that matter, with none or with all of the rights that must not. */
-function standings(matter: readonly Action[], others: readonly Action[]): readonly Held[] {
-  const subsets = matter.reduce<Action[][]>((sets, one) => sets.flatMap((set) => [set, [...set, one]]), [[]])
-  const inside = subsets.flatMap((set) =>
-    BOTH.map((hasOthers) => ({ stands: true, held: hasOthers ? [...set, ...others] : set, hasOthers })),
-  )
-  return [OUTSIDE, ...inside]
-}
-
-const without = (...matter: readonly Action[]): readonly Action[] => ACTIONS.filter((one) => !matter.includes(one))
-
-/** Rights of a governing kind. The ordinary ones open the ways on which something is given or taken. */
-const governing = (...matter: readonly Action[]): readonly Held[] =>
-  standings(matter, without(...matter).filter(isManaging))
-
-const holdsAllPower = ({ held }: Held): boolean => ACTIONS.every((one) => !isManaging(one) || held.includes(one))
-
-const askOf = (
-  action: string,
-  context: Ask['context'],
-  { principal = ACTOR as string, ...space }: Partial<Omit<Ask, 'action' | 'context'>> = {},
-): Ask => ({
-  ...{ action, principal, context },
-  ...{ isRoster: false, isFrozen: false, readPolicy: 'memberList', writePolicy: 'memberList', ...space },
-})
-
-/** How somebody stands who has their rights by an entry of their own. */
-const entered = ({ stands }: Held, space: SpaceUri): readonly Edge[] => (stands ? [edge(ACTOR, space, 'held')] : [])
-const marked = (isOwner: boolean): readonly Edge[] => (isOwner ? [edge(ACTOR, ROSTER, 'mark')] : [])
+import { ACTOR, COMMUNITY, factsOfLists, type Lists, PERSON, spaceNamed } from './graphs.ts'
+import { joiningCases } from './joining-cases.ts'
+import {
+  ABROAD,
+  askOf,
+  BACK,
+  BOTH,
+  ban,
+  bansThat,
+  type Case,
+  type Chosen,
+  CREW,
+  edge,
+  entered,
+  every,
+  GIVEN,
+  governing,
+  HERE,
+  type Held,
+  HOME,
+  holdsAllPower,
+  KEPT_OUT,
+  LATER,
+  LEFT,
+  LEFT_AS_OWNER,
+  lists,
+  marked,
+  NEW_POWER,
+  opening,
+  POLICIES,
+  ROSTER,
+  restsThat,
+  rolesOf,
+  standingIn,
+  standings,
+  TAKEN,
+  without,
+} from './rule-stage.ts'
 
 // --- may this person? ---
-
-const KEPT_OUT = 'whoever is kept out holds nothing'
-
-/** Bans that keep out of the space, and bans that don't. */
-const bansThat = (keepOut: boolean): readonly (readonly Ban[])[] =>
-  keepOut
-    ? [[ban(HERE)], [ban(COMMUNITY)], [ban(HERE, NOW + 1)]]
-    : [[], [ban(HERE, NOW)], [ban(COMMUNITY, NOW)], [ban(GIVEN)]]
-
-/** What may rest so that the space does; and so that it doesn't. */
-const restsThat = (isFrozen: boolean): readonly Partial<Lists>[] =>
-  isFrozen ? [{ frozen: [HERE] }, { isAllFrozen: true }] : [{}, { frozen: [HOME] }]
 
 interface Reader extends Held {
   readonly isAuthority: boolean
@@ -296,9 +211,8 @@ function impossiblePut(put: Put): string | null {
   if (owns && gives) return 'an owner is given nothing that they have not'
   if (takes && !replaces) return 'nothing is taken where nothing is replaced'
   if (takes && staysOwner) return 'an owner lacks nothing of what there was before'
-  if (brings && (replaces || owns)) return 'whoever left has no entry'
-  if (brings && isSelf && held.stands)
-    return 'whoever left stands there as an owner only, from whom leaving takes nothing'
+  if (brings && (replaces || owns)) return LEFT
+  if (brings && isSelf && held.stands) return LEFT_AS_OWNER
   if (owns && isSelf && held.stands && !holdsAllPower(held)) return ALL_OF_AN_OWNER
   if (owns && replaces && !takes && !holdsAllPower(held)) return BELOW_OWNERS
   if (gives || owns) return null
@@ -307,7 +221,7 @@ function impossiblePut(put: Put): string | null {
   // What was there before gives nothing new; but of oneself one has it, and would hold it as well.
   const isAllNew = (!replaces && staysOwner) || brings || (isSelf && held.stands)
   if (staysOwner && isAllNew && !holdsAllPower(held)) return 'who makes an owner of somebody new has to hold everything'
-  if (carriesPower && isAllNew && !held.held.some(isManaging)) return 'new power is beyond those who have none'
+  if (carriesPower && isAllNew && !held.held.some(isManaging)) return NEW_POWER
   return null
 }
 
@@ -375,8 +289,6 @@ function putCases(): Case[] {
     }
   })
 }
-
-const standingIn = ({ stands, held }: Held) => ({ stands, held: rights(held) })
 
 const REMOVE = {
   held: governing('members.remove'),
@@ -528,9 +440,6 @@ function nestings(
   return isNewPower ? [again] : [again, { before: null, after: nested }]
 }
 
-/** The entry that anybody gets who asks. */
-const opening = (into: SpaceUri, role = 'guest'): Edge => edge(COMMUNITY, into, role)
-
 /** Where a space takes everybody, so that power comes to them, by the entry or without it; and so that none does. */
 function openingsThat(opens: boolean, isForeign: boolean): readonly Partial<Lists>[] {
   if (!opens) return [{}, { openings: [opening(HOME)] }]
@@ -650,10 +559,5 @@ export const everyCase = (): readonly Case[] => [
   ...nestCases(),
   ...unnestCases(),
   ...roleCases(),
+  ...joiningCases(),
 ]
-
-/** The space and the roster of a case, for who wants to look at the standing there. */
-export const placesOf = ({ ask }: Case): { readonly space: SpaceUri; readonly roster: SpaceUri } => ({
-  space: ask.isRoster ? ROSTER : HERE,
-  roster: ROSTER,
-})

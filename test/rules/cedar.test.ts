@@ -19,7 +19,8 @@ import {
   type Verdict,
 } from '../kit/cedar.ts'
 import { standingByDefinition } from '../kit/graphs.ts'
-import { type Case, everyCase, placesOf } from '../kit/rule-cases.ts'
+import { everyCase } from '../kit/rule-cases.ts'
+import { type Case, placesOf } from '../kit/rule-stage.ts'
 import { filesUnder } from '../kit/source.ts'
 
 /** On a machine that is busy with other things. */
@@ -90,11 +91,16 @@ describe('the combinations of facts', () => {
   it('are all there, by what is asked of the engine', () => {
     expect(countBy(cases, ({ family }) => family)).toMatchInlineSnapshot(`
       {
+        "decideAccept": 576,
         "decideAct": 105,
+        "decideAsking": 8,
         "decideBan": 160,
         "decideDelete": 10,
         "decideFor": 576,
         "decideFreeze": 20,
+        "decideInvite": 36,
+        "decideJoin": 32,
+        "decideJoining": 10,
         "decideLeave": 16,
         "decideListBans": 20,
         "decideNest": 320,
@@ -106,8 +112,10 @@ describe('the combinations of facts', () => {
         "decideRead": 320,
         "decideRemove": 160,
         "decideRole": 40,
+        "decideTakingOver": 20,
         "decideUnban": 40,
         "decideUnnest": 20,
+        "decideWithdrawal": 8,
       }
     `)
   })
@@ -116,9 +124,15 @@ describe('the combinations of facts', () => {
     const left = cases.flatMap(({ family, scenes }) => (typeof scenes === 'string' ? [`${family}: ${scenes}`] : []))
     expect(countBy(left, (why) => why)).toMatchInlineSnapshot(`
       {
+        "decideAccept: new power is beyond those who have none": 8,
+        "decideAccept: whoever left has no entry": 144,
+        "decideAsking: whoever is kept out holds nothing": 2,
         "decideBan: a ban from the whole community is judged in its roster": 40,
         "decideBan: what is taken from an owner is taken from above, but for those who hold everything": 16,
         "decideFor: whoever is kept out holds nothing": 256,
+        "decideInvite: new power is beyond those who have none": 2,
+        "decideJoin: whoever is kept out holds nothing": 8,
+        "decideJoin: whoever left stands there as an owner only, from whom leaving takes nothing": 4,
         "decideListBans: in the roster, an owner is who holds community.transfer": 5,
         "decidePerson anything else: whoever is kept out holds nothing": 1216,
         "decidePerson read: whoever is kept out holds nothing": 64,
@@ -139,11 +153,12 @@ describe('the combinations of facts', () => {
         "decideRemove: an owner holds everything where they are one": 24,
         "decideRemove: what is taken from an owner is taken from above, but for those who hold everything": 20,
         "decideUnban: in the roster, an owner is who holds community.transfer": 10,
+        "decideWithdrawal: whoever is kept out holds nothing": 2,
       }
     `)
   })
 
-  it('are what they say of the standing of who asks', () => {
+  it('are what they say of the standing that is judged', () => {
     for (const one of possible) {
       const { space, roster } = placesOf(one)
       for (const { actor } of scenesOf(one)) {
@@ -176,9 +191,16 @@ describe('the page and the engine', () => {
     expect(differences.slice(0, 5)).toEqual([])
     expect(seen).toMatchInlineSnapshot(`
       {
+        "decideAccept EscalationDenied": 30,
+        "decideAccept Forbidden": 59,
+        "decideAccept NotFound": 11,
+        "decideAccept UserNotAuthorized": 318,
+        "decideAccept ok": 6,
         "decideAct Forbidden": 42,
         "decideAct NotFound": 21,
         "decideAct ok": 42,
+        "decideAsking UserNotAuthorized": 4,
+        "decideAsking ok": 2,
         "decideBan EscalationDenied": 24,
         "decideBan Forbidden": 40,
         "decideBan LastOwner": 1,
@@ -194,6 +216,18 @@ describe('the page and the engine', () => {
         "decideFreeze Forbidden": 8,
         "decideFreeze NotFound": 4,
         "decideFreeze ok": 4,
+        "decideInvite EscalationDenied": 6,
+        "decideInvite Forbidden": 19,
+        "decideInvite NotFound": 3,
+        "decideInvite ok": 6,
+        "decideJoin EscalationDenied": 2,
+        "decideJoin OpenToAnybody": 2,
+        "decideJoin UserNotAuthorized": 14,
+        "decideJoin ok": 2,
+        "decideJoining Forbidden": 4,
+        "decideJoining NotFound": 2,
+        "decideJoining OpenToAnybody": 2,
+        "decideJoining ok": 2,
         "decideLeave LastOwner": 1,
         "decideLeave NotFound": 8,
         "decideLeave ok": 7,
@@ -231,6 +265,10 @@ describe('the page and the engine', () => {
         "decideRole NotFound": 8,
         "decideRole OpenToAnybody": 2,
         "decideRole ok": 2,
+        "decideTakingOver Forbidden": 4,
+        "decideTakingOver NotFound": 2,
+        "decideTakingOver UserNotAuthorized": 10,
+        "decideTakingOver ok": 4,
         "decideUnban EscalationDenied": 3,
         "decideUnban Forbidden": 6,
         "decideUnban NotFound": 4,
@@ -239,6 +277,7 @@ describe('the page and the engine', () => {
         "decideUnnest Forbidden": 8,
         "decideUnnest NotFound": 4,
         "decideUnnest ok": 6,
+        "decideWithdrawal ok": 6,
       }
     `)
   })
