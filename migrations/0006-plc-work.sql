@@ -19,11 +19,14 @@ create table plc_work (
 create index plc_work_unfinished on plc_work (created_at_ms) where step in ('prepared', 'submitted');
 
 -- Handles under the domains of this service: in use, or kept for a community that is on its way to one. A community that changes
--- from one to another has both, until the old one is no longer in its document.
+-- from one to another has both, until the old one is no longer in its document. One that was given up is held for the community that
+-- had it last: people who know it by that name must not meet somebody else there the next minute.
 create table served_handle (
   handle text collate "C" primary key,
   -- A founding takes its handle before it has its row.
-  community text collate "C" not null references community (did) deferrable initially deferred
+  community text collate "C" not null references community (did) deferrable initially deferred,
+  -- Null: not given up. What was held until a time that has passed is there for the next who takes it.
+  held_until_ms bigint
 );
 create index served_handle_by_community on served_handle (community);
 insert into served_handle (handle, community) select handle, did from community where handle is not null;

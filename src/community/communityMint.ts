@@ -12,7 +12,7 @@ import { errorName } from '../platform/log.ts'
 import { Refusal, Unavailable } from '../refusals.ts'
 import { statusOf } from './communityGet.ts'
 import { type Custody, requireCustody } from './custody.ts'
-import { loadDidOfHandle } from './handle-store.ts'
+import { loadHolderOfHandle } from './handle-store.ts'
 import { requireServedHandle } from './handles.ts'
 import { type MintCtx, walkMint } from './mint-walk.ts'
 import { genesisOperation } from './plc-builder.ts'
@@ -91,10 +91,11 @@ async function begin(
   return begun
 }
 
-const handleTaken = (): Refusal => new Refusal('HandleNotAvailable', 'the handle is taken')
+const handleTaken = (): Refusal =>
+  new Refusal('HandleNotAvailable', 'the handle is taken, or held for the community that had it')
 
 async function hindranceTo(ctx: FoundingCtx, founder: Did, handle: Handle | null): Promise<Refusal | null> {
-  if (handle && (await loadDidOfHandle(ctx.db, handle))) return handleTaken()
+  if (handle && (await loadHolderOfHandle(ctx.db, handle, ctx.clock.nowMs()))) return handleTaken()
   const isFull = (await countUnfinishedOf(ctx.db, founder)) >= UNFINISHED_PER_FOUNDER_MAX
   return isFull ? new Refusal('RateLimitExceeded', 'let your other foundings come to their end first') : null
 }

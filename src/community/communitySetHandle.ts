@@ -21,7 +21,7 @@ import { errorName } from '../platform/log.ts'
 import { decideAct } from '../policy/decide.ts'
 import { Refusal, Unavailable } from '../refusals.ts'
 import { missingProof, requireDocument } from './handle-change.ts'
-import { freeServedHandles, loadHolderOfHandle, takeServedHandle } from './handle-store.ts'
+import { giveUpServedHandles, loadHolderOfHandle, takeServedHandle } from './handle-store.ts'
 import { requireHandle } from './handles.ts'
 import { handleOperation, requireLiving } from './plc-builder.ts'
 import { type PlcWalkCtx, walkPlcWork } from './plc-walk.ts'
@@ -74,7 +74,9 @@ export async function communitySetHandle(
   const earlier = idempotency && (await recall(ctx.db, idempotency, ctx.clock.nowMs()))
   if (earlier) return answerOf(ctx, wish, earlier.answer as Begun)
 
-  const judged = await changeCommunity(ctx, { ...call, idempotency: null }, (tx, facts) => judge(tx, facts, wish))
+  const judged = await changeCommunity(ctx, { ...call, idempotency: null }, (tx, facts, nowMs) =>
+    judge(tx, facts, wish, nowMs),
+  )
   const missing = judged.underWay || wish.isServed ? null : await proofMissing(ctx, wish)
   if (missing) return { status: 'waitsForDomain', ...shown(wish), ...missing, revision: judged.revision }
   const next = judged.underWay ? null : await composed(ctx, wish)
@@ -108,13 +110,13 @@ interface Judged {
 }
 
 /** Whether the actor may, and nothing stands in the way here. Changes nothing. */
-async function judge(tx: Tx, facts: Facts, wish: Wish): Promise<Changed<Judged>> {
+async function judge(tx: Tx, facts: Facts, wish: Wish, nowMs: number): Promise<Changed<Judged>> {
   const decision = decideAct(facts, facts.did, 'community.configure', rosterUri(wish.community))
   required(decision)
   const last = await loadPlcWork(tx, wish.community)
   const underWay = last && stepFor(last, wish)
   if (wish.handle !== null && wish.isServed) {
-    const holder = await loadHolderOfHandle(tx, wish.handle)
+    const holder = await loadHolderOfHandle(tx, wish.handle, nowMs)
     if (holder && holder !== wish.community) throw taken()
   }
   const answer = { last: last?.operationCid ?? null, underWay }
@@ -128,7 +130,8 @@ function stepFor(work: PlcWork, wish: Wish): PlcStep | null {
   throw new Refusal('PlcConflict', 'another change of the identity is under way; let it come to its end')
 }
 
-const taken = (): Refusal => new Refusal('HandleNotAvailable', 'the handle is taken')
+const taken = (): Refusal =>
+  new Refusal('HandleNotAvailable', 'the handle is taken, or held for the community that had it')
 
 /** What the owner of a domain has to write, and where, as long as it isn't there. */
 async function proofMissing(ctx: SetHandleCtx, { community, handle }: Wish) {
@@ -201,11 +204,11 @@ async function begin(
   if ((last?.operationCid ?? null) !== judged.last) {
     throw new Refusal('PlcConflict', 'another change of the identity came first')
   }
-  if (handle !== null && wish.isServed && !(await takeServedHandle(tx, handle, community))) throw taken()
+  if (handle !== null && wish.isServed && !(await takeServedHandle(tx, handle, community, nowMs))) throw taken()
   const before = (await loadFounding(tx, community))?.handle ?? null
   const details = { handle, before }
   if (!operation) {
-    await freeServedHandles(tx, community, handle)
+    await giveUpServedHandles(tx, community, handle, nowMs)
     if (before !== handle) await saveHandle(tx, community, handle)
     const changed = before === handle ? 'nothing' : 'roster'
     return { answer: { operationCid: null }, changed, because, details: { ...details, status: 'confirmed' } }

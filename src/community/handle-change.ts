@@ -12,7 +12,7 @@ import type { Clock } from '../platform/clock.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { Log } from '../platform/log.ts'
 import { Refusal, Unavailable } from '../refusals.ts'
-import { freeServedHandles, loadHolderOfHandle } from './handle-store.ts'
+import { giveUpServedHandles, loadHolderOfHandle } from './handle-store.ts'
 import { isUnderServed } from './handles.ts'
 import { namesHandle, requireLiving } from './plc-builder.ts'
 import { movePlcWork, type PlcFault, type PlcWork } from './plc-work-store.ts'
@@ -63,7 +63,8 @@ export async function missingProof(ctx: HandleCtx, community: Did, handle: Handl
 export async function isStillSaid(ctx: HandleCtx, { community, about, createdAtMs }: PlcWork): Promise<boolean> {
   const { handle } = about
   if (handle === null) return true
-  if (isUnderServed(handle, ctx.handleDomains)) return (await loadHolderOfHandle(ctx.db, handle)) === community
+  if (isUnderServed(handle, ctx.handleDomains))
+    return (await loadHolderOfHandle(ctx.db, handle, ctx.clock.nowMs())) === community
   const word = await ctx.handleProofs.ask(handle)
   const named = didNamedBy(word)
   if (!named && isUncertain(word) && ctx.clock.nowMs() - createdAtMs <= SILENCE_MAX_MS) {
@@ -72,7 +73,7 @@ export async function isStillSaid(ctx: HandleCtx, { community, about, createdAtM
   return named === community
 }
 
-/** Writes that the operation is in force: the handle, if both sides say it, and that the one before is free. */
+/** Writes that the operation is in force: the handle, if both sides say it, and that the one before is given up. */
 export async function confirmHandle(ctx: HandleCtx, tx: Tx, work: PlcWork, isVerified: boolean): Promise<void> {
   const { community, about } = work
   const numbers = await lockRevisions(tx, community)
@@ -84,17 +85,20 @@ export async function confirmHandle(ctx: HandleCtx, tx: Tx, work: PlcWork, isVer
   })
   if (!isMine) return
   await saveHandle(tx, community, isVerified ? about.handle : null)
-  await freeServedHandles(tx, community, about.handle)
+  await giveUpServedHandles(tx, community, about.handle, ctx.clock.nowMs())
   await raiseRevisions(tx, community, { graph: false })
   await tell(ctx, tx, work, { status: isVerified ? 'confirmed' : 'domainNoLongerSays', revision })
 }
 
-/** Writes that the operation came to nothing: the handle stays what it was, and the one that was kept for it is free. */
+/**
+ * Writes that the operation came to nothing: the handle stays what it was, and the one that was kept for it is given up. It was
+ * answered for meanwhile, and may have been in force for a moment, or be one that the community had before.
+ */
 export async function refuseHandle(ctx: HandleCtx, tx: Tx, work: PlcWork, fault: PlcFault): Promise<void> {
   const { community, about } = work
   await lockRevisions(tx, community)
   if (!(await movePlcWork(tx, work, 'submitted', { step: 'refused', fault }))) return
-  await freeServedHandles(tx, community, about.before)
+  await giveUpServedHandles(tx, community, about.before, ctx.clock.nowMs())
   await tell(ctx, tx, work, { refused: fault })
 }
 

@@ -20,11 +20,11 @@ export const DELETION: Act = {
   graceMs: NOTICE_MS,
   judge: async (_ctx, _tx, actor) =>
     required(decideAct(actor, actor.did, OWNER_MARK, rosterUri(actor.graph.community))),
-  async carryOut(_ctx, tx, actor) {
+  async carryOut(_ctx, tx, actor, _input, nowMs) {
     const { community } = actor.graph
     const permit = required(decideAct(actor, actor.did, OWNER_MARK, rosterUri(community)))
     await endRoll(tx, permit, community)
-    await endCommunity(tx, permit, community)
+    await endCommunity(tx, permit, community, nowMs)
     const touches = { spaces: [...new Set(actor.graph.edges.map(({ into }) => into)), rosterUri(community)] }
     return { answer: {}, changed: 'graph', because: permit.because, touches }
   },

@@ -4,7 +4,7 @@ import type { PlcOperation } from '../identity/plc-operation.ts'
 import type { Did, DidKey, Handle } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { Permit } from '../policy/verdict.ts'
-import { freeServedHandles, takeServedHandle } from './handle-store.ts'
+import { freeServedHandles, giveUpServedHandles, takeServedHandle } from './handle-store.ts'
 
 /**
  * How far a founding is known to be. `refused` is an end: the directory will never take this operation. `deleted` is the end of a
@@ -73,7 +73,7 @@ const COLUMNS = [
 /** Keeps a founding that has not left the house yet. False: its idempotency key or its handle is taken; nothing was kept. */
 export async function insertFounding(tx: Tx, founding: Founding): Promise<boolean> {
   const { did, handle } = founding
-  if (handle !== null && !(await takeServedHandle(tx, handle, did))) return false
+  if (handle !== null && !(await takeServedHandle(tx, handle, did, founding.createdAtMs))) return false
   const made = await tx
     .insertInto('community')
     .values({
@@ -94,7 +94,7 @@ export async function insertFounding(tx: Tx, founding: Founding): Promise<boolea
     .onConflict((conflict) => conflict.doNothing())
     .returning('did')
     .executeTakeFirst()
-  if (!made) await freeServedHandles(tx, did, null)
+  if (!made) await freeServedHandles(tx, did)
   return made !== undefined
 }
 
@@ -141,7 +141,7 @@ export async function refuseFounding(tx: Tx, did: Did, fault: MintFault): Promis
     .where('step', '=', 'submitted')
     .executeTakeFirst()
   if (result.numUpdatedRows !== 1n) return false
-  await freeServedHandles(tx, did, null)
+  await freeServedHandles(tx, did)
   return true
 }
 
@@ -157,10 +157,15 @@ export async function renameCommunity(
   await tx.updateTable('community').set({ name }).where('did', '=', did).execute()
 }
 
-/** Notes that a community came to its end. Its handle is free for others. */
-export async function endCommunity(tx: Tx, _permit: Permit<'community.transfer'>, did: Did): Promise<void> {
+/** Notes that a community came to its end. Its handle is given up. */
+export async function endCommunity(
+  tx: Tx,
+  _permit: Permit<'community.transfer'>,
+  did: Did,
+  nowMs: number,
+): Promise<void> {
   await tx.updateTable('community').set({ step: 'deleted', handle: null }).where('did', '=', did).execute()
-  await freeServedHandles(tx, did, null)
+  await giveUpServedHandles(tx, did, null, nowMs)
 }
 
 /** Some of the foundings under way, others each time: those that can't go on must not stand before those that can. */

@@ -337,6 +337,7 @@ table role
 table served_handle
   handle text collate "C" not null
   community text collate "C" not null
+  held_until_ms bigint
   constraint served_handle_community_fkey FOREIGN KEY (community) REFERENCES community(did) DEFERRABLE INITIALLY DEFERRED
   constraint served_handle_pkey PRIMARY KEY (handle)
   CREATE INDEX served_handle_by_community ON public.served_handle USING btree (community)

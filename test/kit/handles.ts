@@ -91,7 +91,12 @@ export async function handleRows(database: TestDatabase, community: Did) {
   return {
     community: await all(sql`select handle from community where did = ${community}`),
     work: await all(sql`select step, fault, about from plc_work where community = ${community}`),
-    served: await all(sql`select handle from served_handle where community = ${community} order by handle`),
+    served: await all(
+      sql`select handle from served_handle where community = ${community} and held_until_ms is null order by handle`,
+    ),
+    held: await all(
+      sql`select handle from served_handle where community = ${community} and held_until_ms is not null order by handle`,
+    ),
     revision: await all(sql`select revision from community_revision where community = ${community}`),
     audit: await all(
       sql`select because from audit_entry where community = ${community} and action = 'community.setHandle' order by id`,

@@ -57,7 +57,7 @@ describeOnEachEngine('the end of a community', (open) => {
     expect((await bob.exchange(forum)).status).toBe(200)
   })
 
-  it('then comes: nobody stands there, nobody is let in, the handle is free, and the rolls are cleared away', async () => {
+  it('then comes: nobody stands there, nobody is let in, and the rolls are cleared away', async () => {
     world.clock.moveSec(61)
     expect(await due()).toBe(1)
     expect((await get(alice)).status).toBe(404)
@@ -68,11 +68,21 @@ describeOnEachEngine('the end of a community', (open) => {
     expect(await linesOfImports()).toBe(2)
     while ((await clearEndedRolls(world.database.db, 1)) > 0);
     expect([await rowsOf('person_edge'), await rowsOf('space_edge'), await linesOfImports()]).toEqual([0, 0, 0])
-    const again = await alice.call(`${R}.community.mint`, {
-      ...{ name: 'Again', handle: `town${founded}.towns.test` },
-      custody: { $type: `${R}.community.mint#custodial` },
-    })
-    expect(again.body.status).toBe('active')
+  })
+
+  it('leaves its handle to nobody for thirty days, and then to whoever takes it', async () => {
+    const handle = `town${founded}.towns.test`
+    const again = () =>
+      alice.call(`${R}.community.mint`, {
+        ...{ name: 'Again', handle, custody: { $type: `${R}.community.mint#custodial` } },
+      })
+    const whoIs = () => world.send({ path: '/.well-known/atproto-did', headers: [['host', handle]] })
+    expect(await again()).toMatchObject({ status: 400, body: { error: 'HandleNotAvailable' } })
+    expect(await whoIs()).toMatchObject({ status: 404 })
+    world.clock.moveSec(30 * 86_400)
+    const { body } = await again()
+    expect(body.status).toBe('active')
+    expect(await whoIs()).toMatchObject({ body: body.did })
   })
 
   it('is stopped by any owner in time', async () => {

@@ -1,7 +1,7 @@
 /** Handles that change: which can be had, who has to say so, what it does to the DID, and who is refused. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { communitySetHandle } from '../../src/community/communitySetHandle.ts'
-import type { Did } from '../../src/names.ts'
+import { type Did, rosterOf } from '../../src/names.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import { openReeve } from '../../src/reeve.ts'
 import { describeOnEachEngine, hasPostgres, openTestDatabase } from '../kit/databases.ts'
@@ -21,6 +21,7 @@ import { freePort } from '../kit/ports.ts'
 import { freshJti, makeKey, type TestKey } from '../kit/tokens.ts'
 import { memberHeld } from '../kit/world.ts'
 
+const MONTH_SEC = 30 * 86_400
 const ELSEWHERE = `did:plc:${'e'.repeat(24)}`
 const refused = (status: number, error: string) => ({ status, body: { error } })
 
@@ -71,12 +72,13 @@ describeOnEachEngine('a community’s handle', (open) => {
       ])
     })
 
-    it('takes the place of the one before, which is free for others then', async () => {
+    it('takes the place of the one before, which is free for others after thirty days', async () => {
       const [first, second] = [hers.served(), hers.served()]
       const did = await found({ handle: first })
       expect(await hers.set(did, { handle: second })).toMatchObject({ body: { status: 'confirmed' } })
       expect((await inForce(hers.plc, did)).alsoKnownAs).toEqual([`at://${second}`])
       expect(await hers.whoIs(first)).toMatchObject({ status: 404 })
+      hers.world.clock.moveSec(MONTH_SEC)
       const next = await found({ handle: first })
       expect(await hers.whoIs(first)).toMatchObject({ body: next })
     })
@@ -98,7 +100,7 @@ describeOnEachEngine('a community’s handle', (open) => {
       expect(await hers.shownHandle(did)).toBe(first)
       hers.plc.misbehave(null)
       expect(await hers.set(did, { handle: second })).toMatchObject({ body: { status: 'confirmed' } })
-      expect(await hers.set(other, { handle: first })).toMatchObject({ body: { status: 'confirmed' } })
+      expect(await hers.whoIs(first)).toMatchObject({ status: 404 })
     })
 
     it('that the community has already costs no operation and raises nothing', async () => {
@@ -111,7 +113,7 @@ describeOnEachEngine('a community’s handle', (open) => {
   })
 
   describe('given up', () => {
-    it('is gone from the document, no longer answered for, not shown, and free', async () => {
+    it('is gone from the document, no longer answered for, and not shown', async () => {
       const handle = hers.served()
       const did = await found({ handle })
       const answer = await hers.set(did, { remove: true })
@@ -120,7 +122,82 @@ describeOnEachEngine('a community’s handle', (open) => {
       expect((await inForce(hers.plc, did)).alsoKnownAs).toEqual([])
       expect(await hers.whoIs(handle)).toMatchObject({ status: 404 })
       expect(await hers.shownHandle(did)).toBeUndefined()
-      expect(await hers.set(await found(), { handle })).toMatchObject({ body: { status: 'confirmed' } })
+    })
+
+    it('is held for thirty days: nobody else can take it or found with it, also who gave it up, and nobody is told a DID', async () => {
+      const handle = hers.served()
+      const did = await found({ handle })
+      const roster = rosterOf(did).uri
+      await hers.alice.call('community.reeve.member.put', { space: roster, did: hers.bob.did, role: 'admin' })
+      expect(await hers.set(did, { remove: true }, hers.bob)).toMatchObject({ body: { status: 'confirmed' } })
+      const other = await hers.world.found(hers.bob)
+      const isRefused = async () => {
+        const mint = { name: 'Thieves', handle, custody: { $type: 'community.reeve.community.mint#custodial' } }
+        const minted = await hers.bob.call('community.reeve.community.mint', mint)
+        expect(minted).toMatchObject(refused(400, 'HandleNotAvailable'))
+        for (const more of [{}, { dryRun: true }]) {
+          expect(await hers.set(other, { handle, ...more }, hers.bob)).toMatchObject(refused(400, 'HandleNotAvailable'))
+        }
+        expect(await hers.whoIs(handle)).toMatchObject({ status: 404 })
+      }
+      await isRefused()
+      hers.world.clock.moveSec(MONTH_SEC - 60)
+      await isRefused()
+      hers.world.clock.moveSec(60)
+      expect(await hers.set(other, { handle }, hers.bob)).toMatchObject({ body: { status: 'confirmed' } })
+      expect(await hers.whoIs(handle)).toMatchObject({ body: other })
+      expect(await hers.set(did, { handle })).toMatchObject(refused(400, 'HandleNotAvailable'))
+    })
+
+    it('can be taken again by its community meanwhile, and is held anew when it is given up again', async () => {
+      const handle = hers.served()
+      const did = await found({ handle })
+      await hers.set(did, { remove: true })
+      hers.world.clock.moveSec(MONTH_SEC - 60)
+      expect(await hers.set(did, { handle })).toMatchObject({ body: { status: 'confirmed' } })
+      expect(await hers.whoIs(handle)).toMatchObject({ body: did })
+      hers.world.clock.moveSec(120)
+      const other = await found()
+      expect(await hers.set(other, { handle })).toMatchObject(refused(400, 'HandleNotAvailable'))
+      await hers.set(did, { remove: true })
+      hers.world.clock.moveSec(MONTH_SEC - 60)
+      expect(await hers.set(other, { handle })).toMatchObject(refused(400, 'HandleNotAvailable'))
+    })
+
+    it('is not held for longer because another is given up after it', async () => {
+      const [first, second] = [hers.served(), hers.served()]
+      const did = await found({ handle: first })
+      await hers.set(did, { handle: second })
+      hers.world.clock.moveSec(MONTH_SEC - 60)
+      await hers.set(did, { remove: true })
+      hers.world.clock.moveSec(60)
+      expect(await hers.set(await found(), { handle: first })).toMatchObject({ body: { status: 'confirmed' } })
+      expect(await hers.set(await found(), { handle: second })).toMatchObject(refused(400, 'HandleNotAvailable'))
+    })
+
+    it('stays held when its community asks for it again and the directory refuses', async () => {
+      const handle = hers.served()
+      const did = await found({ handle })
+      const other = await found()
+      await hers.set(did, { remove: true })
+      hers.plc.misbehave(({ kind }) => (kind === 'post' ? json(400) : undefined))
+      await hers.set(did, { handle })
+      hers.world.clock.moveSec(11 * 60)
+      expect(await hers.set(did, { handle })).toMatchObject({ body: { error: 'PlcRejected' } })
+      hers.plc.misbehave(null)
+      expect(await hers.whoIs(handle)).toMatchObject({ status: 404 })
+      expect(await hers.set(other, { handle })).toMatchObject(refused(400, 'HandleNotAvailable'))
+    })
+
+    it('and free again goes to one of four who ask for it at once', async () => {
+      const handle = hers.served()
+      await hers.set(await found({ handle }), { remove: true })
+      hers.world.clock.moveSec(MONTH_SEC)
+      const dids = await Promise.all(Array.from({ length: 4 }, () => found()))
+      const answers = await Promise.all(dids.map((did) => hers.set(did, { handle })))
+      const ends = answers.map(({ status, body }) => (status === 200 ? body.status : body.error))
+      expect(ends.toSorted()).toEqual([...Array(3).fill('HandleNotAvailable'), 'confirmed'])
+      expect(await hers.whoIs(handle)).toMatchObject({ body: dids[ends.indexOf('confirmed')] })
     })
 
     it('leaves no other name that would pass for the handle, and all other names', async () => {
@@ -177,7 +254,7 @@ describeOnEachEngine('a community’s handle', (open) => {
       expect(await hers.shownHandle(did)).toBeUndefined()
     })
 
-    it('frees the served one that it had', async () => {
+    it('gives up the served one that it had', async () => {
       const first = hers.served()
       const did = await found({ handle: first })
       const handle = hers.own()
@@ -185,7 +262,7 @@ describeOnEachEngine('a community’s handle', (open) => {
       expect(await hers.set(did, { handle })).toMatchObject({ body: { status: 'confirmed' } })
       expect((await inForce(hers.plc, did)).alsoKnownAs).toEqual([`at://${handle}`])
       expect(await hers.whoIs(first)).toMatchObject({ status: 404 })
-      expect((await handleRows(hers.database, did)).served).toEqual([])
+      expect(await handleRows(hers.database, did)).toMatchObject({ served: [], held: [{ handle: first }] })
     })
 
     it('passes to another community when the domain does, and is shown for one alone', async () => {
