@@ -16,7 +16,7 @@ import { giveUpServedHandles, loadHolderOfHandle } from './handle-store.ts'
 import { isUnderServed } from './handles.ts'
 import { namesHandle, requireLiving } from './plc-builder.ts'
 import { movePlcWork, type PlcFault, type PlcWork } from './plc-work-store.ts'
-import { saveHandle } from './store.ts'
+import { hasCommunityEnded, saveHandle } from './store.ts'
 
 export interface HandleCtx {
   readonly db: Db
@@ -73,17 +73,22 @@ export async function isStillSaid(ctx: HandleCtx, { community, about, createdAtM
   return named === community
 }
 
-/** Writes that the operation is in force: the handle, if both sides say it, and that the one before is given up. */
+/**
+ * Writes that the operation is in force: the handle, if both sides say it, and that the one before is given up. A community that came to
+ * its end meanwhile gave up all of them then, and its numbers stand still.
+ */
 export async function confirmHandle(ctx: HandleCtx, tx: Tx, work: PlcWork, isVerified: boolean): Promise<void> {
   const { community, about } = work
   const numbers = await lockRevisions(tx, community)
   if (!numbers) throw new Error('work for a community that was never opened')
-  const revision = numbers.revision + 1
+  const isEnded = await hasCommunityEnded(tx, community)
+  const revision = isEnded ? numbers.revision : numbers.revision + 1
   const isMine = await movePlcWork(tx, work, 'submitted', {
     step: 'confirmed',
-    about: { ...about, revision, isVerified },
+    about: { ...about, revision, isVerified: isVerified && !isEnded },
   })
   if (!isMine) return
+  if (isEnded) return tell(ctx, tx, work, { status: 'communityEnded', revision })
   await saveHandle(tx, community, isVerified ? about.handle : null)
   await giveUpServedHandles(tx, community, about.handle, ctx.clock.nowMs())
   await raiseRevisions(tx, community, { graph: false })

@@ -4,6 +4,7 @@ import type { Act } from '../membership/proposals.ts'
 import { endRoll } from '../membership/roll-end-store.ts'
 import { decideAct } from '../policy/decide.ts'
 import { OWNER_MARK } from '../policy/roles.ts'
+import { callOffPlcWork } from './plc-work-store.ts'
 import { endCommunity } from './store.ts'
 
 /** As the proposal and the audit name it. */
@@ -13,7 +14,8 @@ const NOTICE_MS = 7 * 24 * 60 * 60 * 1000
 
 /**
  * Every space comes to its end in one transaction, and with them everybody's standing; the rows of the rosters are cleared away
- * afterwards. The keys stay sealed as they are, and the DID is not touched: whoever holds the recovery key has it still.
+ * afterwards. The keys stay sealed as they are, and the DID is not touched: whoever holds the recovery key has it still, and a change
+ * of handle that was signed and not sent is called off.
  */
 export const DELETION: Act = {
   name: COMMUNITY_DELETE,
@@ -23,9 +25,11 @@ export const DELETION: Act = {
   async carryOut(_ctx, tx, actor, _input, nowMs) {
     const { community } = actor.graph
     const permit = required(decideAct(actor, actor.did, OWNER_MARK, rosterUri(community)))
+    const calledOff = await callOffPlcWork(tx, permit, community)
     await endRoll(tx, permit, community)
     await endCommunity(tx, permit, community, nowMs)
     const touches = { spaces: [...new Set(actor.graph.edges.map(({ into }) => into)), rosterUri(community)] }
-    return { answer: {}, changed: 'graph', because: permit.because, touches }
+    const details = calledOff === null ? {} : { details: { calledOff } }
+    return { answer: {}, changed: 'graph', because: permit.because, touches, ...details }
   },
 }

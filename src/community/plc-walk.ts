@@ -4,7 +4,7 @@
  *   prepared    signed and stored; nothing has left the house
  *   submitted   the operation may have reached the directory; only its log tells
  *   confirmed   an end: the log has it, and what follows from it here is written
- *   refused     an end: the directory answered no for good, or the DID went another way
+ *   refused     an end: the directory answered no for good, the DID went another way, or the community ended before it was sent
  *
  * Every step may be taken again after a crash, by any process. As at a founding, what became of the operation is never guessed from
  * the answer to a POST. It differs from a founding in that others may write to the same DID: whoever holds a mightier key.
@@ -24,6 +24,7 @@ import {
 } from './handle-change.ts'
 import { DIRECTORY_LAG_MAX_MS } from './mint-walk.ts'
 import { loadPlcWork, movePlcWork, type PlcFault, type PlcWork } from './plc-work-store.ts'
+import { hasCommunityEnded } from './store.ts'
 
 export interface PlcWalkCtx extends HandleCtx {
   readonly directory: PlcDirectory
@@ -49,15 +50,25 @@ async function walkAlone(ctx: PlcWalkCtx, community: Did): Promise<PlcWork> {
     const work = await loadPlcWork(ctx.db, community)
     if (!work) throw new Error('no such work')
     if (work.step === 'confirmed' || work.step === 'refused') return work
-    if (work.step === 'prepared') await movePlcWork(ctx.db, work, 'prepared', { step: 'submitted' })
+    if (work.step === 'prepared') await send(ctx, work)
     else await submit(ctx, work)
   }
+}
+
+/** The end of a community gives up what is prepared, so that what is read here can't be older than the step that is taken on it. */
+async function send(ctx: PlcWalkCtx, work: PlcWork): Promise<void> {
+  const to = (await hasCommunityEnded(ctx.db, work.community))
+    ? ({ step: 'refused', fault: 'PlcConflict' } as const)
+    : ({ step: 'submitted' } as const)
+  await movePlcWork(ctx.db, work, 'prepared', to)
 }
 
 async function submit(ctx: PlcWalkCtx, work: PlcWork): Promise<void> {
   let log = await readLog(ctx, work)
   let fault: PlcFault | null = null
   if (fateOf(work, log) === 'open') {
+    // It may be on its way to the directory already, where it can't be called back; it isn't sent again.
+    if (await hasCommunityEnded(ctx.db, work.community)) return giveUpInTime(ctx, work, 'PlcConflict')
     const answer = await ctx.directory.submit(work.community, work.operation)
     if (answer !== 'accepted') fault = answer.refused === 'conflict' ? 'PlcConflict' : 'PlcRejected'
     log = await readLog(ctx, work)
@@ -67,11 +78,19 @@ async function submit(ctx: PlcWalkCtx, work: PlcWork): Promise<void> {
     await refuse(ctx, work, 'PlcConflict')
   } else if (fate === 'inForce') {
     await confirm(ctx, work, log)
-  } else if (fate === 'open' && fault && ctx.clock.nowMs() - work.createdAtMs > DIRECTORY_LAG_MAX_MS) {
-    await refuse(ctx, work, fault)
+  } else if (fate === 'open' && fault) {
+    await giveUpInTime(ctx, work, fault)
   } else {
     throw new Unavailable('UpstreamFailure', 'plc-directory')
   }
+}
+
+/** Gives work up when the directory had time to show it. @throws Unavailable before that */
+async function giveUpInTime(ctx: PlcWalkCtx, work: PlcWork, fault: PlcFault): Promise<void> {
+  if (ctx.clock.nowMs() - work.createdAtMs <= DIRECTORY_LAG_MAX_MS) {
+    throw new Unavailable('UpstreamFailure', 'plc-directory')
+  }
+  await refuse(ctx, work, fault)
 }
 
 /** The log of a DID that we founded: that there is none is no answer of a directory that can be believed. */
@@ -97,6 +116,10 @@ function fateOf(work: PlcWork, { head, ops }: VerifiedPlcLog): 'inForce' | 'lost
 }
 
 async function confirm(ctx: PlcWalkCtx, work: PlcWork, log: VerifiedPlcLog): Promise<void> {
+  // Nothing here follows from it any more, so nobody has to say that it is so.
+  if (await hasCommunityEnded(ctx.db, work.community)) {
+    return withTransaction(ctx.db, (tx) => confirmHandle(ctx, tx, work, false))
+  }
   // A mightier key may have written over it since.
   if (!headNames(log.head, work.about.handle)) return refuse(ctx, work, 'PlcConflict')
   await requireDocument(ctx, work.community, log.head)

@@ -111,6 +111,22 @@ export async function movePlcWork(
   return result.numUpdatedRows === 1n
 }
 
+/** Gives up a community's work that has not left the house. Answers its CID, or null where there is none. */
+export async function callOffPlcWork(
+  tx: Tx,
+  _permit: Permit<'community.transfer'>,
+  community: Did,
+): Promise<string | null> {
+  const row = await tx
+    .updateTable('plc_work')
+    .set({ step: 'refused', fault: 'PlcConflict' })
+    .where('community', '=', community)
+    .where('step', '=', 'prepared')
+    .returning('operation_cid')
+    .executeTakeFirst()
+  return row?.operation_cid ?? null
+}
+
 /** Some of the work under way, other each time: what can't go on must not stand before what can. */
 export async function listUnfinishedPlcWork(db: Db, limit: number): Promise<Did[]> {
   const rows = await db

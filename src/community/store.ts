@@ -104,6 +104,12 @@ export async function loadFounding(db: Db | Tx, did: Did): Promise<Founding | nu
   return row ? foundingOf(row) : null
 }
 
+/** Whether a community that was opened has come to its end. */
+export async function hasCommunityEnded(db: Db | Tx, did: Did): Promise<boolean> {
+  const row = await db.selectFrom('community').select('step').where('did', '=', did).executeTakeFirst()
+  return row?.step === 'deleted'
+}
+
 /** One founding, held until the transaction ends. */
 export async function lockFounding(tx: Tx, did: Did): Promise<Founding | null> {
   const row = await tx.selectFrom('community').select(COLUMNS).where('did', '=', did).forUpdate().executeTakeFirst()

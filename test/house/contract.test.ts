@@ -82,6 +82,9 @@ describe('refusals', () => {
     // What is said of one line is noted with the line.
     'community.reeve.member.import': ['UnknownRole'],
     'community.reeve.member.applyImport': ['UnknownRole', 'EscalationDenied', 'LastOwner'],
+    // So a change of handle ends that is called off with its community: noted, and told to nobody.
+    'community.reeve.community.delete': ['PlcConflict'],
+    'community.reeve.proposal.approve': ['PlcConflict'],
   }
 
   it('every row of the table is read', () => {

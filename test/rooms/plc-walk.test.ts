@@ -5,6 +5,7 @@
  */
 import { sql } from 'kysely'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { carryOutDue } from '../../src/community/acts.ts'
 import { type PlcWalkCtx, walkPlcWork } from '../../src/community/plc-walk.ts'
 import { resumePlcWork } from '../../src/community/resume-plc-work.ts'
 import type { Did } from '../../src/names.ts'
@@ -32,6 +33,14 @@ function contextThatBreaks(ctx: PlcWalkCtx, at: number, when: 'before' | 'after'
     handleProofs: wrap(ctx.handleProofs, ['ask']),
   }
   return { ctx: broken, isBroken }
+}
+
+/** The stored operation reaches the directory, and nobody here hears of it. */
+async function postHonestly({ database, plc }: HandleWorld, did: Did): Promise<void> {
+  const { rows } = await sql<{
+    operation: object
+  }>`select operation from plc_work where community = ${did}`.execute(database.db)
+  await submitOperation(plc.honestUrl, did, rows[0]?.operation ?? {})
 }
 
 describeOnEachEngine('the walk of a change of handle', (open) => {
@@ -324,7 +333,7 @@ describeOnEachEngine('the walk of a change of handle', (open) => {
 
     it('that undid the operation before we saw it ends as PlcConflict', async () => {
       const change = await begun()
-      await postHonestly(change)
+      await postHonestly(hers, change.did)
       await sign(change, -2, { alsoKnownAs: ['https://gardeners.org'] })
       expect((await honestLog(hers.plc, change.did))?.map((row) => 'nullified' in row && row.nullified)).toContain(true)
       expect(await change.again()).toMatchObject({ status: 409, body: { error: 'PlcConflict' } })
@@ -333,7 +342,7 @@ describeOnEachEngine('the walk of a change of handle', (open) => {
 
     it('that undid the operation and named the handle itself ends as PlcConflict, and the next call finds it there', async () => {
       const change = await begun()
-      await postHonestly(change)
+      await postHonestly(hers, change.did)
       await sign(change, -2, { alsoKnownAs: [`at://${change.handle}`] })
       expect(await change.again()).toMatchObject({ status: 409, body: { error: 'PlcConflict' } })
       await expectGivenUp(change, 'PlcConflict')
@@ -345,25 +354,17 @@ describeOnEachEngine('the walk of a change of handle', (open) => {
 
     it('that wrote other names over it ends as PlcConflict, and one that kept the names does it no harm', async () => {
       const over = await begun()
-      await postHonestly(over)
+      await postHonestly(hers, over.did)
       await sign(over, -1, { alsoKnownAs: [] })
       expect(await over.again()).toMatchObject({ status: 409, body: { error: 'PlcConflict' } })
       await expectGivenUp(over, 'PlcConflict')
 
       const beside = await begun()
-      await postHonestly(beside)
+      await postHonestly(hers, beside.did)
       await sign(beside, -1, { services: {} })
       expect(await beside.again()).toMatchObject({ body: { status: 'confirmed' } })
       await expectDone(beside, 3)
     })
-
-    /** The stored operation reaches the directory, and nobody here hears of it. */
-    async function postHonestly({ did }: Begun): Promise<void> {
-      const { rows } = await sql<{
-        operation: object
-      }>`select operation from plc_work where community = ${did}`.execute(hers.database.db)
-      await submitOperation(hers.plc.honestUrl, did, rows[0]?.operation ?? {})
-    }
   })
 
   describe('in one process', () => {
@@ -382,6 +383,91 @@ describeOnEachEngine('the walk of a change of handle', (open) => {
       expect(new Set(failed.map(({ status }) => status))).toEqual(new Set(['rejected']))
       hers.plc.misbehave(null)
       expect((await walkPlcWork(ctx, change.did)).step).toBe('confirmed')
+    })
+  })
+
+  describe('of a community that came to its end meanwhile', () => {
+    const end = async ({ did }: Begun) => {
+      await hers.alice.call('community.reeve.community.delete', { community: did })
+      hers.world.clock.moveSec(7 * 86_400 + 1)
+      expect(await carryOutDue(hers.world.reeve.house)).toBe(1)
+      return endedRows(did)
+    }
+    const endedRows = async (did: Did) => {
+      const { work: _, audit: _audit, ...rows } = await handleRows(hers.database, did)
+      return rows
+    }
+    const expectEnded = async ({ did, first, handle }: Begun, before: object) => {
+      expect(await endedRows(did)).toEqual(before)
+      expect(before).toMatchObject({ community: [{ handle: null }], served: [] })
+      for (const host of [first, handle]) expect(await hers.whoIs(host)).toMatchObject({ status: 404 })
+      expect(await resumePlcWork(ctx)).toBe(0)
+    }
+
+    it('is given up by the end when it was not sent, which the audit tells, and is never sent', async () => {
+      const change = await begun({ step: 'prepared' })
+      const before = await end(change)
+      const [work] = (await handleRows(hers.database, change.did)).work
+      expect(work).toMatchObject({ step: 'refused', fault: 'PlcConflict' })
+      const { rows } = await sql`select because from audit_entry
+        where community = ${change.did} and action = 'community.delete' order by id desc limit 1`.execute(
+        hers.database.db,
+      )
+      expect(rows).toMatchObject([{ because: { calledOff: expect.stringMatching(/^bafy/) } }])
+      expect((await walkPlcWork(ctx, change.did)).step).toBe('refused')
+      expect(hers.plc.count('post')).toBe(0)
+      await expectEnded(change, before)
+    })
+
+    it('is not sent either when the end knew nothing of it', async () => {
+      const change = await begun({ step: 'prepared' })
+      const before = await end(change)
+      await sql`update plc_work set step = 'prepared', fault = null where community = ${change.did}`.execute(
+        hers.database.db,
+      )
+      expect(await walkPlcWork(ctx, change.did)).toMatchObject({ step: 'refused', fault: 'PlcConflict' })
+      expect(hers.plc.count('post')).toBe(0)
+      await expectEnded(change, before)
+    })
+
+    it('is not sent again when it was on its way, and given up once the directory had time to show it', async () => {
+      const change = await begun()
+      const before = await end(change)
+      await sql`update plc_work set created_at_ms = ${hers.world.clock.nowMs()} where community = ${change.did}`.execute(
+        hers.database.db,
+      )
+      await expect(walkPlcWork(ctx, change.did)).rejects.toThrow('UpstreamFailure')
+      hers.world.clock.moveSec(11 * 60)
+      expect(await walkPlcWork(ctx, change.did)).toMatchObject({ step: 'refused', fault: 'PlcConflict' })
+      expect(hers.plc.count('post')).toBe(0)
+      expect(await honestLog(hers.plc, change.did)).toHaveLength(1)
+      await expectEnded(change, before)
+    })
+
+    it.each([false, true])(
+      'ends with what the directory has, and gives nobody a handle (a domain of its own: %s)',
+      async (isOwn) => {
+        const change = await begun({ isOwn })
+        await postHonestly(hers, change.did)
+        const before = await end(change)
+        expect(await walkPlcWork(ctx, change.did)).toMatchObject({ step: 'confirmed', about: { isVerified: false } })
+        const { audit } = await handleRows(hers.database, change.did)
+        expect(audit.at(-1)).toMatchObject({ because: { status: 'communityEnded' } })
+        await expectEnded(change, before)
+      },
+    )
+
+    it('gives nobody a handle, and raises nothing, when the end comes while the document is read', async () => {
+      const change = await begun()
+      let before = {}
+      hers.plc.misbehave(async ({ kind, did }, forward) => {
+        if (kind !== 'document' || did !== change.did) return undefined
+        const answer = await forward()
+        before = await end(change)
+        return answer
+      })
+      expect(await walkPlcWork(ctx, change.did)).toMatchObject({ step: 'confirmed', about: { isVerified: false } })
+      await expectEnded(change, before)
     })
   })
 
