@@ -4,13 +4,16 @@ import { requireAtLeast, wordOf } from '../membership/basis.ts'
 import { notFound, required } from '../membership/governance.ts'
 import { requireAction, requireDid, requireSpace } from '../membership/input.ts'
 import { loadStandingFacts } from '../membership/standing-facts.ts'
-import type { Did } from '../names.ts'
+import type { Did, SpaceName } from '../names.ts'
 import { decideAct, decideFor } from '../policy/decide.ts'
+import { type Onlooker, reasonsSeenBy, seesBan } from '../policy/explain.ts'
 import { type AccessCtx, loadReadFacts } from './may-read.ts'
+import { onlookerOf } from './onlooker.ts'
 
 /**
  * Everybody may ask about themself, in any space: the exchange would tell them as much. About others may ask who holds
- * members.read there. `read` is asked of the app and the person together, as at the mint.
+ * members.read there; that another is banned is told to those who may see bans there, or the audit, and reads to others as if the person
+ * had no entry. `read` is asked of the app and the person together, as at the mint.
  * @throws Refusal InvalidRequest for an unknown action; NotFound for strangers; Forbidden
  * @throws Unavailable when the database has not got as far as `atLeast`
  */
@@ -20,15 +23,22 @@ export async function memberCheck(ctx: AccessCtx, caller: Did, params: lexicon.$
   const action = requireAction(params.action)
   const read = await loadReadFacts(ctx, space, person)
   if (read.space !== 'live') throw notFound()
-  const isSelf = person === caller
-  if (!isSelf) {
-    const callerFacts = await loadStandingFacts(ctx, ctx.db, space.authority, caller)
-    if (!callerFacts) throw notFound()
-    required(decideAct(callerFacts, caller, 'members.read', space.uri))
-  }
+  const onlooker = person === caller ? null : await requireOnlooker(ctx, caller, space, person)
   requireAtLeast(ctx, params.atLeast, read.basis)
   const verdict = decideFor(read.facts, { did: person, clientId: params.clientId ?? null }, action)
   // How somebody else stands in other spaces is for those who may see the rosters there.
-  const because = verdict.because.filter(({ into }) => isSelf || into === undefined || into === space.uri)
-  return { allowed: verdict.ok, revision: read.revision, because, at: wordOf(ctx, read.basis) }
+  const because = onlooker
+    ? reasonsSeenBy(verdict, read.facts, (scope) => seesBan(onlooker, scope)).filter(
+        ({ into }) => into === undefined || into === space.uri,
+      )
+    : verdict.because
+  return { allowed: verdict.ok, revision: read.revision, because: [...because], at: wordOf(ctx, read.basis) }
+}
+
+/** Whoever asks about another. @throws Refusal NotFound, Forbidden */
+async function requireOnlooker(ctx: AccessCtx, caller: Did, space: SpaceName, person: Did): Promise<Onlooker> {
+  const facts = await loadStandingFacts(ctx, ctx.db, space.authority, caller)
+  if (!facts) throw notFound()
+  required(decideAct(facts, caller, 'members.read', space.uri))
+  return onlookerOf(facts, person)
 }

@@ -2,23 +2,24 @@
 import type * as checkLexicon from '../lexicons/community/reeve/member/check.ts'
 import type * as lexicon from '../lexicons/community/reeve/member/explain.ts'
 import { requireAtLeast, wordOf } from '../membership/basis.ts'
-import { notFound, required, rosterUri } from '../membership/governance.ts'
+import { notFound, required } from '../membership/governance.ts'
 import { requireAction, requireDid, requireSpace } from '../membership/input.ts'
-import { type Facts, loadStandingFacts } from '../membership/standing-facts.ts'
+import { loadStandingFacts } from '../membership/standing-facts.ts'
 import type { Did, SpaceUri } from '../names.ts'
 import { isoOf } from '../platform/clock.ts'
-import { decideAct, decideListBans } from '../policy/decide.ts'
-import { explain, isTold, type Missing, type Onlooker, type Seen, seenBy } from '../policy/explain.ts'
+import { decideAct } from '../policy/decide.ts'
+import { explain, isTold, type Missing, reasonsSeenBy, type Seen, seenBy, seesBan } from '../policy/explain.ts'
 import type { Edge } from '../policy/roster-graph.ts'
-import { holds, standingOf } from '../policy/standing.ts'
 import { type AccessCtx, loadReadFacts } from './may-read.ts'
+import { onlookerOf } from './onlooker.ts'
 import { edgeKey, loadBanReasons, loadEdgeMakers, type Maker } from './store.ts'
 
 /**
  * Everybody may ask about themself, in any space, and sees all of this community's edges on their own ways; of what is missing
  * they are not told of spaces where they don't stand. About others may ask who holds members.read there, and sees what is on the
- * rosters that they may see. Who holds audit.read in the roster sees all that is the community's. Of other communities nobody is
- * told more than that a space of theirs let somebody in.
+ * rosters that they may see; a ban of another reads to them as if the person had no entry, unless they may see bans there. Who holds
+ * audit.read in the roster sees all that is the community's. Of other communities nobody is told more than that a space of theirs let
+ * somebody in.
  * @throws Refusal InvalidRequest for an unknown action; NotFound for strangers; Forbidden
  * @throws Unavailable when the database has not got as far as `atLeast`
  */
@@ -37,8 +38,9 @@ export async function memberExplain(
   if (person !== caller) required(decideAct(callerFacts, caller, 'members.read', space.uri))
   requireAtLeast(ctx, params.atLeast, read.basis)
 
-  const why = explain(read.facts, { did: person, clientId: params.clientId ?? null }, action)
   const onlooker = onlookerOf(callerFacts, person)
+  const isToldOf = (scope: SpaceUri | Did) => seesBan(onlooker, scope)
+  const why = explain(read.facts, { did: person, clientId: params.clientId ?? null }, action, isToldOf)
   const { isSelf, seesAll, seesRoster, seesBans } = onlooker
   const seen = seenBy(why, space.authority, ({ into }) => isSelf || seesAll || seesRoster(into))
   const missing = why.missing.filter((one) => isTold(one, onlooker))
@@ -46,7 +48,7 @@ export async function memberExplain(
   const scopes = missing.flatMap(({ obstacle }) => (obstacle.kind === 'ban' ? [obstacle.ban.scope] : []))
   const reasons = await loadBanReasons(ctx.db, person, scopes.filter(seesBans))
   // As `member.check`: how somebody else stands in other spaces is for those who may see the rosters there.
-  const because = why.decision.because.filter(
+  const because = reasonsSeenBy(why.decision, read.facts, isToldOf).filter(
     ({ into }) => isSelf || seesAll || into === undefined || into === space.uri,
   )
   return {
@@ -59,17 +61,6 @@ export async function memberExplain(
     missing: missing.map((one) => renderMissing(one, reasons)),
     revision: read.revision,
     at: wordOf(ctx, read.basis),
-  }
-}
-
-function onlookerOf(caller: Facts, person: Did): Onlooker {
-  const standing = standingOf(caller)
-  return {
-    isSelf: person === caller.did,
-    seesAll: holds(standing, rosterUri(caller.graph.community), 'audit.read'),
-    standsIn: (space) => standing.has(space),
-    seesRoster: (space) => holds(standing, space, 'members.read'),
-    seesBans: (scope) => decideListBans(caller, caller.did, scope).ok,
   }
 }
 

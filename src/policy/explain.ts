@@ -10,7 +10,7 @@ import { isBeyondGuests, type ListedEdge, PassedWays } from './paths.ts'
 import { type Action, OWNER } from './roles.ts'
 import { type Edge, isForeign } from './roster-graph.ts'
 import { type Ban, bansInForce, closesByLeaving, hasBegun, hasEnded } from './standing.ts'
-import type { Decision } from './verdict.ts'
+import type { Decision, Reason } from './verdict.ts'
 
 /** One thing that stands in the way. */
 export type Obstacle =
@@ -54,8 +54,16 @@ export interface Explanation {
 /** A longer list would help nobody to see what to do. */
 const MISSING_MAX = 25
 
-/** Why this person may do `action` in the space, or may not; null: why they stand there, or don't. */
-export function explain(facts: AccessFacts, asker: Asker, action: Action | null): Explanation {
+/**
+ * Why this person may do `action` in the space, or may not; null: why they stand there, or don't. Of bans that are not for the one who
+ * asks, what is missing says nothing, and goes on as for somebody without an entry there: where it stopped would tell of them.
+ */
+export function explain(
+  facts: AccessFacts,
+  asker: Asker,
+  action: Action | null,
+  seesBans: (scope: SpaceUri | Did) => boolean = () => true,
+): Explanation {
   const decision = decideFor(facts, asker, action)
   const ways = new PassedWays(facts, facts.space.uri)
   const { paths, areAll } = ways.paths(action)
@@ -67,8 +75,35 @@ export function explain(facts: AccessFacts, asker: Asker, action: Action | null)
     edgesAreAll: listed.areAll,
     paths: paths.map((path) => path.flatMap(({ edge }) => places.get(edge) ?? [])),
     pathsAreAll: areAll,
-    missing: decision.ok ? [] : new Missed(facts, asker.did, ways).find(action),
+    missing: decision.ok ? [] : new Missed(withoutBans(facts, seesBans), asker.did, ways).find(action),
   }
+}
+
+/** The facts without the bans that are not for the one who asks, and without the entries that count for nothing because of them. */
+function withoutBans(facts: AccessFacts, seesBans: (scope: SpaceUri | Did) => boolean): AccessFacts {
+  const hidden = bansInForce(facts.bans, facts.nowMs).filter(({ scope }) => !seesBans(scope))
+  const isClosed = ({ into }: Edge) => hidden.some(({ scope }) => scope === into || scope === facts.space.authority)
+  return {
+    ...facts,
+    bans: facts.bans.filter(({ scope }) => seesBans(scope)),
+    own: facts.own.filter((edge) => !isClosed(edge)),
+  }
+}
+
+/**
+ * The reasons of a verdict as somebody may read them: who is kept out is for those who may ban there, so to others a ban reads as the no
+ * does to a person without any entry.
+ */
+export function reasonsSeenBy(
+  { because }: Decision<unknown>,
+  facts: AccessFacts,
+  seesBans: (scope: SpaceUri | Did) => boolean,
+): readonly Reason[] {
+  const { uri, authority } = facts.space
+  const closing = bansInForce(facts.bans, facts.nowMs).filter(({ scope }) => scope === authority || scope === uri)
+  if (closing.some(({ scope }) => seesBans(scope))) return because
+  const rests = ({ action }: Reason) => (action === 'read' || action === 'write') && facts.graph.isFrozen(uri)
+  return because.map((one) => (one.rule === 'ban' ? { ...one, rule: rests(one) ? 'frozen' : 'noPath' } : one))
 }
 
 /** What would have to be true in a space so that the way goes on. */
@@ -227,7 +262,7 @@ export function isTold({ obstacle, along }: Missing, onlooker: Onlooker): boolea
   if (onlooker.seesAll) return true
   switch (obstacle.kind) {
     case 'ban':
-      return onlooker.isSelf || onlooker.seesBans(obstacle.ban.scope)
+      return seesBan(onlooker, obstacle.ban.scope)
     case 'left':
       return onlooker.isSelf
     case 'frozen':
@@ -236,6 +271,10 @@ export function isTold({ obstacle, along }: Missing, onlooker: Onlooker): boolea
       return onlooker.isSelf ? isOwnAffair(obstacle, onlooker) : isOnRosters(obstacle, along, onlooker)
   }
 }
+
+/** People know what was done to them; of others it is for those who may see bans there, or all that is done in the community. */
+export const seesBan = ({ isSelf, seesAll, seesBans }: Onlooker, scope: SpaceUri | Did): boolean =>
+  isSelf || seesAll || seesBans(scope)
 
 /** That the space asked about rests, or everything does, is the verdict itself. */
 function isRestTold(scope: SpaceUri | Did, along: readonly SpaceUri[], onlooker: Onlooker): boolean {

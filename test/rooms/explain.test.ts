@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { memberCheck } from '../../src/access/memberCheck.ts'
 import { memberExplain } from '../../src/access/memberExplain.ts'
+import { communityFreeze } from '../../src/community/communityFreeze.ts'
 import { federationOffer } from '../../src/federation/federationOffer.ts'
 import type * as banLexicon from '../../src/lexicons/community/reeve/member/ban.ts'
 import type * as lexicon from '../../src/lexicons/community/reeve/member/explain.ts'
@@ -9,6 +10,7 @@ import type * as putLexicon from '../../src/lexicons/community/reeve/member/put.
 import { memberBan } from '../../src/membership/memberBan.ts'
 import { memberLeave } from '../../src/membership/memberLeave.ts'
 import { memberPut } from '../../src/membership/memberPut.ts'
+import { rolePut } from '../../src/membership/rolePut.ts'
 import type { Did, SpaceUri } from '../../src/names.ts'
 import { isoOf } from '../../src/platform/clock.ts'
 import type { Db } from '../../src/platform/database.ts'
@@ -226,9 +228,9 @@ describeOnEachEngine('member.explain', (open) => {
       const about = { kind: 'ban', away: 0, scope: forum, until }
       expect(await missing(moderator, bob, 'read')).toEqual([{ ...about, reason: 'spam' }])
       expect(await missing(admin, bob, 'read')).toEqual([{ ...about, reason: 'spam' }])
-      expect(await missing(member, bob, 'read')).toEqual([])
-      expect((await explain(member, bob, 'read')).because.at(-1)).toMatchObject({ rule: 'ban' })
+      expect((await explain(moderator, bob, 'read')).because.at(-1)).toMatchObject({ rule: 'ban' })
       expect(await missing(bob, bob, 'read')).toEqual([about])
+      expect((await explain(bob, bob, 'read')).because.at(-1)).toMatchObject({ rule: 'ban' })
 
       const gone = freshDid()
       await put(roll, community.founder, inner, gone, 'writer')
@@ -236,6 +238,62 @@ describeOnEachEngine('member.explain', (open) => {
       expect(await kinds(moderator, gone, 'read')).toEqual(['entry'])
       expect(await kinds(admin, gone, 'read')).toEqual(['left', 'entry'])
       expect(await kinds(gone, gone, 'read')).toEqual(['left'])
+    })
+
+    describe('who is banned tells those who may not see bans there the same as of somebody without any entry', () => {
+      const expectAlike = async (caller: Did, banned: Did) => {
+        for (const action of ACTIONS) {
+          const never = freshDid()
+          const other = await explain(caller, never, action)
+          expect(other.allowed).toBe(false)
+          expect(await explain(caller, banned, action)).toEqual(other)
+          const asked = { space: forum, action }
+          expect(await memberCheck(roll, caller, { ...asked, did: banned })).toEqual(
+            await memberCheck(roll, caller, { ...asked, did: never }),
+          )
+        }
+        expect(await explain(caller, banned, null)).toEqual(await explain(caller, freshDid(), null))
+      }
+      const watcher = freshDid()
+
+      beforeAll(async () => {
+        const role = { community: community.did, name: 'watcher', actions: ['read', 'members.read'] }
+        await rolePut(roll, community.founder, role as never, once())
+        for (const space of [forum, crew, inner]) await put(roll, community.founder, space, watcher, 'watcher')
+      })
+
+      it.each([
+        ['from the space', () => ({ space: forum }), () => [forum]],
+        ['from the community', () => ({ community: community.did }), () => [forum, inner]],
+        ['from a space on the way', () => ({ space: crew }), () => [crew]],
+      ])('%s, with entries or without, also while the space rests', async (_says, scope, spaces) => {
+        const [banned, never] = [freshDid(), freshDid()]
+        for (const space of spaces()) await put(roll, community.founder, space, banned, 'reader')
+        const rest = (isFrozen: boolean) =>
+          communityFreeze(roll, community.founder, { space: forum, isFrozen } as never, once())
+        for (const one of [banned, never]) await ban(scope(), one, { reason: 'spam' })
+        for (const isFrozen of [false, true]) {
+          await rest(isFrozen)
+          for (const caller of [member, watcher]) for (const one of [banned, never]) await expectAlike(caller, one)
+        }
+        await rest(false)
+      })
+
+      it('and is told as a ban to those who may see one of two', async () => {
+        const banned = freshDid()
+        await ban({ community: community.did }, banned)
+        const read = { space: forum, did: banned, action: 'read' }
+        const rule = async (caller: Did) => [
+          (await explain(caller, banned, 'read')).because.at(-1)?.rule,
+          (await memberCheck(roll, caller, read)).because.at(-1)?.rule,
+        ]
+        expect(await rule(moderator)).toEqual(['noPath', 'noPath'])
+        await ban({ space: forum }, banned)
+        expect(await rule(moderator)).toEqual(['ban', 'ban'])
+        for (const caller of [admin, community.founder]) expect(await rule(caller)).toEqual(['ban', 'ban'])
+        expect(await rule(member)).toEqual(['noPath', 'noPath'])
+        expect(await rule(banned)).toEqual(['ban', 'ban'])
+      })
     })
 
     it('tells an admin without leave to ban of the ban, and not why', async () => {

@@ -3,6 +3,7 @@ import { beforeAll, expect, it } from 'vitest'
 import { loadReadFacts, mayRead } from '../../src/access/may-read.ts'
 import { memberCheck } from '../../src/access/memberCheck.ts'
 import { wordOf } from '../../src/membership/basis.ts'
+import { memberBan } from '../../src/membership/memberBan.ts'
 import { type Did, parseSpaceUri, type SpaceName, type SpaceUri } from '../../src/names.ts'
 import { ACTIONS, SHIPPED_ROLES } from '../../src/policy/roles.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
@@ -12,6 +13,7 @@ import {
   makeForum,
   makeRoleSpace,
   nest,
+  once,
   openCommunity,
   openToPublic,
   put,
@@ -82,6 +84,19 @@ describeOnEachEngine('member.check', (open) => {
     expect(await isAllowed(member, freshDid(), 'read')).toBe(false)
     expect(await verdictOf(() => check(reader, member, 'read'))).toBe('Forbidden')
     expect(await verdictOf(() => check(freshDid(), member, 'read'))).toBe('NotFound')
+  })
+
+  it('says of a ban to those who may see bans, and to who is banned; to others as if the person had no entry', async () => {
+    const [member, moderator, bob] = [freshDid(), freshDid(), freshDid()]
+    await put(roll, community.founder, forum, member, 'member')
+    await put(roll, community.founder, forum, moderator, 'moderator')
+    await put(roll, community.founder, forum, bob, 'member')
+    await memberBan(roll, community.founder, { space: forum, did: bob } as never, once())
+    const about = { into: forum, action: 'write' }
+    for (const caller of [moderator, community.founder, bob]) {
+      expect((await check(caller, bob, 'write')).because).toEqual([{ rule: 'ban', ...about }])
+    }
+    expect((await check(member, bob, 'write')).because).toEqual([{ rule: 'noPath', ...about }])
   })
 
   it('answers strangers about others as if the space were not there', async () => {

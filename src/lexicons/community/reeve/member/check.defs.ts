@@ -34,7 +34,7 @@ export { $lxm };
 type Reason = { $type?: "community.reeve.member.check#reason";
 
   /**
-   * Which rule decided.
+   * Which rule decided. Of another person, ban is told to those who may see bans there; others read noPath.
    */
   "rule":"authority" | "publicPolicy" | "openToApps" | "edge" | "ban" | "frozen" | "noPath" | l.UnknownString;
 
