@@ -1,4 +1,5 @@
 /** The table of acts that can't be taken back, from when somebody proposes one until it is carried out or cancelled. */
+import { sql } from 'kysely'
 import type { Did, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import { OWNER } from '../policy/roles.ts'
@@ -125,14 +126,14 @@ export async function listProposals(
   return rows.map(proposalOf)
 }
 
-/** Approved proposals whose day has come, the longest due first. */
+/** Some of the approved proposals whose day has come, others each time: those that fail must not stand before those that don't. */
 export async function listDueProposals(db: Db, nowMs: number, limit: number): Promise<readonly Proposal[]> {
   const rows = await db
     .selectFrom('proposal')
     .selectAll()
     .where('state', '=', 'approved')
     .where('due_at_ms', '<=', nowMs)
-    .orderBy('due_at_ms')
+    .orderBy(sql`random()`)
     .limit(limit)
     .execute()
   return rows.map(proposalOf)

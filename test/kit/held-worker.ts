@@ -1,5 +1,5 @@
 /**
- * A database on which Reeve's own worker finds no founding to go on with, so that a test can take the worker's turns itself and
+ * A database on which Reeve's own worker finds nothing to go on with, so that a test can take the worker's turns itself and
  * nothing happens behind its back. Everything else is as on the database itself.
  */
 import type { KyselyPlugin } from 'kysely'
@@ -9,7 +9,7 @@ export function holdWorker(database: TestDatabase): TestDatabase {
   const held = new WeakSet<object>()
   const plugin: KyselyPlugin = {
     transformQuery({ node, queryId }) {
-      // The one query that picks at random is the worker's.
+      // The queries that pick at random are the worker's.
       if (node.kind === 'SelectQueryNode' && JSON.stringify(node.orderBy ?? '').includes('random()')) held.add(queryId)
       return node
     },

@@ -1,4 +1,5 @@
 /** The end of a community, over real sockets: announced, stopped or carried out, and what is left of it. */
+import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { carryOutDue } from '../../src/community/acts.ts'
 import { clearEndedRolls } from '../../src/membership/roll-end-store.ts'
@@ -142,5 +143,22 @@ describeOnEachEngine('the end of a community', (open) => {
     expect((await alice.call(`${R}.community.update`, { community, name: 'Vil\u202elage' })).body.error).toBe(
       'InvalidRequest',
     )
+  })
+
+  it('is not kept waiting by any number of others that can’t be carried out', async () => {
+    await start()
+    const { id } = (await alice.call(`${R}.community.delete`, { community })).body.proposal
+    world.clock.moveSec(WEEK_SEC + 1)
+    const { db } = world.database
+    await sql`insert into proposal (id, community, act, target, input, state, proposed_by, proposed_at_ms, expires_at_ms, due_at_ms)
+      select id || '-' || nth, community, 'of another version ' || nth, target, input, state, proposed_by, 0, 0, 0
+      from proposal, generate_series(1, 25) nth where id = ${id}`.execute(db)
+    let turns = 0
+    while ((await get(alice)).status === 200 && turns < 50) {
+      await due()
+      turns += 1
+    }
+    await sql`delete from proposal where act like 'of another version %'`.execute(db)
+    expect((await get(alice)).status).toBe(404)
   })
 })

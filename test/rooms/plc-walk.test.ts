@@ -390,7 +390,7 @@ describeOnEachEngine('the walk of a change of handle', (open) => {
     const end = async ({ did }: Begun) => {
       await hers.alice.call('community.reeve.community.delete', { community: did })
       hers.world.clock.moveSec(7 * 86_400 + 1)
-      expect(await carryOutDue(hers.world.reeve.house)).toBe(1)
+      expect(await carryOutDue({ ...hers.world.reeve.house, db: hers.database.db })).toBe(1)
       return endedRows(did)
     }
     const endedRows = async (did: Did) => {
