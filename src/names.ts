@@ -1,10 +1,11 @@
 /**
- * The names of things: a DID, a space URI, a did:key. A value of these types exists only because it was parsed here.
+ * The names of things: a DID, a space URI, an app. A value of these types exists only because it was parsed here.
  *
  * One spelling per thing: `did:web:EVIL.com`, `did:web:evil.com.` and `did:web:evil.com` would reach the same host, so a
  * loose parser would let a banned person come back under another spelling. What is not canonical is not a name at all.
  */
 import { isValidHandle, isValidNsid, isValidRecordKey, isValidTid } from '@atproto/syntax'
+import { isPublicHostName, URL_MAX_CHARS } from './platform/addresses.ts'
 
 declare const brand: unique symbol
 type Name<B extends string, T extends string = string> = T & { readonly [brand]: B }
@@ -19,6 +20,8 @@ export type Nsid = Name<'Nsid', `${string}.${string}.${string}`>
 export type Handle = Name<'Handle', `${string}.${string}`>
 /** The public half of a key, as `did:key:z…` over P-256 or secp256k1. */
 export type DidKey = Name<'DidKey'>
+/** An app's OAuth `client_id`: the https URL of its metadata (or, in development, `http://localhost:<port>/<path>`). */
+export type ClientId = Name<'ClientId', `${'https' | 'http'}://${string}`>
 
 /** A space URI and its parts. */
 export interface SpaceName {
@@ -48,6 +51,30 @@ export function isLoopbackDid(did: string): boolean {
   const port = DID_WEB_LOOPBACK.exec(did)?.[1]
   return port !== undefined && Number(port) <= 65535
 }
+
+const LOOPBACK_CLIENT = /^http:\/\/localhost:[1-9][0-9]{0,4}\/[^?]/
+/** What `new URL()` leaves in a path although it says the same otherwise: an escape of a plain character, or in small letters. */
+const OTHER_SPELLING = /%(?![0-9A-F]{2})|%(?:2D|2E|3\d|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])/
+
+/**
+ * The client id in its one canonical spelling, or null: https, a public host name without a port, no user info, no fragment, no
+ * `?` with nothing behind it, at most 2,048 characters, exactly as `new URL()` would write it, nothing escaped that needn't be.
+ * `http://localhost`, which stands for every app that somebody is just writing, is no app's name and never was.
+ */
+export function parseClientId(text: unknown): ClientId | null {
+  if (typeof text !== 'string' || text.length > URL_MAX_CHARS || !URL.canParse(text)) return null
+  const url = new URL(text)
+  if (url.href !== text || text.includes('#') || text.endsWith('?') || OTHER_SPELLING.test(text)) return null
+  if (isLoopbackClientId(text)) return text as ClientId
+  if (url.protocol !== 'https:' || url.username !== '' || url.password !== '' || url.port !== '') return null
+  return isPublicHostName(url.hostname) ? (text as ClientId) : null
+}
+
+/** Whether a client id is `http://localhost:<port>/<path>`: a name for development, which no public Reeve asks about itself. */
+export const isLoopbackClientId = (clientId: string): boolean => LOOPBACK_CLIENT.test(clientId)
+
+/** The host under which an app stands, for rules about all of a host's apps; on this machine with its port. */
+export const hostOf = (clientId: ClientId): string => new URL(clientId).host
 
 /** The NSID in its canonical spelling (lower-case authority part), or null. */
 export function parseNsid(text: unknown): Nsid | null {

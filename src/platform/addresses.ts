@@ -7,7 +7,7 @@
 import ipaddr from 'ipaddr.js'
 
 /** Longest URL that is called at all. */
-const URL_MAX_CHARS = 2_048
+export const URL_MAX_CHARS = 2_048
 const IPV6_GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3')
 /** Inside 2000::/3, yet not a host of the public internet. Listed here so that no update of the library can lose one. */
 const IPV6_NOT_PUBLIC = [
@@ -76,7 +76,7 @@ export function targetOf(text: string, rules: TargetRules): Target | null {
   return { url, kind: 'stranger' }
 }
 
-/** Whether a name may belong to a host of the public internet. Whether it does is for a name server to say. */
+/** Whether text is a host name as `new URL()` writes it, of two labels or more, that can belong to a host of the public internet. */
 export function isPublicHostName(host: string): boolean {
   const lastLabel = PUBLIC_HOST.exec(host)?.[1]
   return lastLabel !== undefined && !SPECIAL_USE.has(lastLabel)

@@ -8,7 +8,10 @@ import { describe, expect, it } from 'vitest'
 import { parseDidDocument } from '../../src/identity/document.ts'
 import {
   type Did,
+  hostOf,
+  isLoopbackClientId,
   isLoopbackDid,
+  parseClientId,
   parseDid,
   parseHandle,
   parseServiceId,
@@ -65,6 +68,50 @@ describe('a spoilt name', () => {
       },
     )
     for (const word of ['none', 'plc', 'web']) expect(words.get(word), word).toBeGreaterThan(50)
+  })
+
+  it(`is a client id only when it is written as every reader would write it (seed ${SEED})`, async () => {
+    const good = ['https://app.example.com/client-metadata.json', 'https://app.org/', 'http://localhost:3000/a.json']
+    const scraps = [
+      ...SCRAPS,
+      'https://',
+      'http://',
+      '/..',
+      '/.',
+      '%2e',
+      '%2E',
+      '%41',
+      '/%2F',
+      '?x=1',
+      '?',
+      ':443',
+      'u@',
+    ]
+    const words = await fuzz(
+      'client id',
+      20_000,
+      (dice) => mutateText(dice, dice.pick(good), scraps),
+      (text, ours) => {
+        const clientId = ours(() => parseClientId(text))
+        if (clientId === null) return 'none'
+        expect(clientId).toBe(text)
+        const url = new URL(text)
+        expect([url.href, url.username, url.password, url.hash]).toEqual([text, '', '', ''])
+        expect(url.host).toBe(hostOf(clientId))
+        expect(text.length).toBeLessThanOrEqual(2_048)
+        // Undoing the escapes of plain characters, and making them anew, changes nothing.
+        const plain = text.replace(/%[0-9a-f]{2}/gi, (code) => {
+          const char = String.fromCharCode(Number.parseInt(code.slice(1), 16))
+          return /[\w.~-]/.test(char) ? char : code.toUpperCase()
+        })
+        expect(plain).toBe(text)
+        if (isLoopbackClientId(text)) return 'of this machine'
+        expect([url.protocol, url.port, url.host]).toEqual(['https:', '', url.hostname])
+        expect(url.hostname).toMatch(/^[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*$/)
+        return 'public'
+      },
+    )
+    for (const word of ['none', 'public', 'of this machine']) expect(words.get(word), word).toBeGreaterThan(200)
   })
 
   it(`is the name of a space only when its parts make it again (seed ${SEED})`, async () => {
