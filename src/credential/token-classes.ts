@@ -12,9 +12,6 @@ export { keepUntilSec } from '../platform/jwt-claims.ts'
 /** What a user's PDS hands an app, so that it may ask us for a credential. `iat` is optional, `exp` and `jti` are not. */
 export const DELEGATION = { typ: 'atproto-space-delegation+jwt', ...ERRAND_TIMES } as const
 
-/** What an app signs about itself. */
-export const ATTESTATION = { typ: 'atproto-client-attestation+jwt', ...ERRAND_TIMES } as const
-
 /** A proof has no `exp`: it is young or it is nothing (RFC 9449 §11.1). */
 export const DPOP_PROOF = { typ: 'dpop+jwt', ageMaxSec: 60, skewSec: 5 } as const
 

@@ -76,8 +76,8 @@ export function compressedPointOf(keyObject: KeyObject): Uint8Array {
 
 /**
  * Whether `signature` (64 bytes r‖s) over `message` is by `key`.
- * `lowS: true` refuses the high-S twin, as atproto does for every signature by a DID's key; `false` is for DPoP proofs,
- * client attestations and HTTP signatures, which browsers make high-S half of the time.
+ * `lowS: true` refuses the high-S twin, as atproto does for every signature by a DID's key; `false` is for DPoP proofs and
+ * HTTP signatures, which browsers make high-S half of the time.
  * Never throws: whatever is not a good signature is false.
  */
 export const verify = (key: PublicKey, message: Uint8Array, signature: Uint8Array, rule: { lowS: boolean }): boolean =>

@@ -38,6 +38,21 @@ export const DID_NEGATIVE_SEC = 30
 export const DID_CACHE_MAX_ENTRIES = 50_000
 export const DID_CACHE_MAX_BYTES = 32 * 1024 * 1024
 
+/** What an app's host serves about the app: metadata, keys, and the time until the last byte of each. */
+export const APP_METADATA_MAX_BYTES = 32 * 1024
+export const APP_KEYS_MAX_BYTES = 64 * 1024
+export const APP_FETCH_TIMEOUT_MS = 3_000
+/**
+ * How long an app's keys are believed, how long while its host can't be asked, and how rarely a caller can make us fetch them anew.
+ * A key that an app takes back can be used against it for as long as the first.
+ */
+export const APP_FRESH_SEC = 600
+export const APP_HARD_SEC = 3_600
+export const APP_REFRESH_FLOOR_SEC = 60
+export const APP_NEGATIVE_SEC = 30
+export const APP_CACHE_MAX_ENTRIES = 5_000
+export const APP_CACHE_MAX_BYTES = 16 * 1024 * 1024
+
 /** Callers remembered for each kind of rate bucket; whoever is forgotten starts with a full one. */
 export const RATE_BUCKETS_MAX = 20_000
 /** The longest wait that a 429 suggests. */

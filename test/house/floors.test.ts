@@ -9,7 +9,7 @@ it('the house is built as it is drawn', () => {
 
 it('and the picture is about rooms that are there', () => {
   const rooms = new Set(readSources('src').map(({ path }) => path.split('/')[1]))
-  for (const room of ['policy', 'keys', 'identity', 'audit', 'membership', 'access', 'credential', 'doors']) {
+  for (const room of ['policy', 'keys', 'identity', 'audit', 'membership', 'apps', 'access', 'credential', 'doors']) {
     expect([...rooms]).toContain(room)
     expect(ROOMS).toHaveProperty(room)
   }

@@ -84,6 +84,7 @@ export const RULES: readonly Rule[] = [
       'src/identity/did-documents.ts',
       'src/identity/handle-proofs.ts',
       'src/identity/plc-directory.ts',
+      'src/identity/app-metadata.ts',
     ],
     because: 'a no has a name; the doors give it a number. The four others read the numbers of answers they receive',
     find: either(
@@ -123,8 +124,8 @@ export const RULES: readonly Rule[] = [
   },
   {
     thing: 'verification of signatures by a library',
-    places: ['src/platform/ecdsa.ts'],
-    because: 'one place knows about low S, lengths and curves',
+    places: ['src/platform/ecdsa.ts', 'src/platform/jwk.ts'],
+    because: 'one place knows about low S, lengths and curves, and one about the keys that apps choose',
     find: either(
       named('node:crypto', 'verify', 'createVerify'),
       named('src/platform/native-es256k.ts', 'nativeEs256k'),
@@ -134,7 +135,10 @@ export const RULES: readonly Rule[] = [
     thing: 'verification of signatures',
     places: ['src/credential/', 'src/identity/', 'src/keys/', 'src/apps/attestation.ts', 'src/federation/'],
     because: 'whoever verifies decides whom to believe',
-    find: named('src/platform/ecdsa.ts', 'verify', 'verifyBy', 'OPENSSL_ES256K', 'openNativeEs256k'),
+    find: either(
+      named('src/platform/ecdsa.ts', 'verify', 'verifyBy', 'OPENSSL_ES256K', 'openNativeEs256k'),
+      named('src/platform/jwk.ts', 'verifyByJwk'),
+    ),
   },
   {
     thing: 'libsecp256k1',
