@@ -72,11 +72,20 @@ export function importJwk(jwk: Members): PublicJwk | null {
   return keyObject && { kid, algs, fromSec, untilSec, keyObject }
 }
 
-function isForVerifying({ use, key_ops: operations, ...jwk }: Members): boolean {
-  if (use !== undefined && use !== 'sig') return false
-  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) return false
+function isForVerifying(jwk: Members): boolean {
+  const { use, key_ops: operations, ext } = jwk
+  if (Object.hasOwn(jwk, 'use') && use !== 'sig') return false
+  if (Object.hasOwn(jwk, 'key_ops') && !isListWithVerify(operations)) return false
+  if (Object.hasOwn(jwk, 'ext') && typeof ext !== 'boolean') return false
   return !Object.hasOwn(jwk, 'revoked')
 }
+
+/** Others may stand beside it: atproto's own library writes what the curve could do besides. */
+const isListWithVerify = (value: unknown): boolean =>
+  Array.isArray(value) &&
+  value.includes('verify') &&
+  value.every((one) => typeof one === 'string') &&
+  new Set(value).size === value.length
 
 interface Kind {
   readonly algs: readonly JwkAlg[]
