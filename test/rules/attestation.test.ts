@@ -253,6 +253,7 @@ const BY_THEMSELVES: readonly Row[] = [
     attestation({ payload: { cnf: HOLDER } }),
     { holder: { kid: holderKey.didKey } },
   ],
+  payload(130, 'the thumbprint as if it were a did:key', { cnf: { kid: thumbprintOf(holderKey) } }),
   payload(130, 'both', { cnf: { ...HOLDER, kid: holderKey.didKey } }),
   payload(130, 'another way to name a key', { cnf: { jwk: holderKey.jwk } }),
   payload(130, 'another way beside a good one', { cnf: { ...HOLDER, 'x5t#S256': 'x' } }),

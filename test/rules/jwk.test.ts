@@ -71,6 +71,13 @@ describe('a key as JWK', () => {
     expect(importJwk({ ...es256.jwk })).toMatchObject({ fromSec: 0, untilSec: Number.POSITIVE_INFINITY })
   })
 
+  it('for one algorithm verifies nothing by another, though it could', () => {
+    const key = makeAppKey('PS256')
+    const signature = key.sign(MESSAGE)
+    expect(verifyByJwk(published(key), 'PS256', MESSAGE, signature)).toBe(true)
+    expect(verifyByJwk(published(key, { alg: 'RS256' }), 'PS256', MESSAGE, signature)).toBe(false)
+  })
+
   it('may have no kid, and members that nobody knows', () => {
     const { kid: _kid, ...jwk } = es256.jwk
     expect(importJwk({ ...jwk, x5c: ['x'], note: {} })?.kid).toBeNull()
