@@ -16,6 +16,7 @@ import type { House } from './doors/house.ts'
 import { type BucketName, type Rate, RateBuckets } from './doors/rate-buckets.ts'
 import { DOORS } from './doors/xrpc.ts'
 import { xrpcApp } from './doors/xrpc-app.ts'
+import { openAppMetadata } from './identity/app-metadata.ts'
 import { openDidDocuments } from './identity/did-documents.ts'
 import { openHandleProofs } from './identity/handle-proofs.ts'
 import { openPlcDirectory } from './identity/plc-directory.ts'
@@ -136,6 +137,7 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     vault,
     outbound,
     documents,
+    apps: openAppMetadata({ outbound, allowLoopback, clock, log }),
     directory: openPlcDirectory({ plcUrl, outbound }),
     handleProofs: openHandleProofs({ outbound, lookupTxt: openTxtLookup(nameServers) }),
     graphs: new Graphs(),

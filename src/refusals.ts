@@ -38,6 +38,7 @@ export type RefusalCode =
   | 'SpaceDeleted'
   | 'AppNotAuthorized'
   | 'UserNotAuthorized'
+  | 'NotAuthorized'
   // governance
   | 'Forbidden'
   | 'NotFound'

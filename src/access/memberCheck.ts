@@ -2,7 +2,7 @@
 import type * as lexicon from '../lexicons/community/reeve/member/check.ts'
 import { requireAtLeast, wordOf } from '../membership/basis.ts'
 import { notFound, required } from '../membership/governance.ts'
-import { requireAction, requireDid, requireSpace } from '../membership/input.ts'
+import { requireAction, requireClientId, requireDid, requireSpace } from '../membership/input.ts'
 import { loadStandingFacts } from '../membership/standing-facts.ts'
 import type { Did, SpaceName } from '../names.ts'
 import { decideAct, decideFor } from '../policy/decide.ts'
@@ -25,7 +25,11 @@ export async function memberCheck(ctx: AccessCtx, caller: Did, params: lexicon.$
   if (read.space !== 'live') throw notFound()
   const onlooker = person === caller ? null : await requireOnlooker(ctx, caller, space, person)
   requireAtLeast(ctx, params.atLeast, read.basis)
-  const verdict = decideFor(read.facts, { did: person, clientId: params.clientId ?? null }, action)
+  const verdict = decideFor(
+    read.facts,
+    { did: person, clientId: params.clientId === undefined ? null : requireClientId(params.clientId) },
+    action,
+  )
   // How somebody else stands in other spaces is for those who may see the rosters there.
   const because = onlooker
     ? reasonsSeenBy(verdict, read.facts, (scope) => seesBan(onlooker, scope)).filter(

@@ -3,7 +3,7 @@ import type * as checkLexicon from '../lexicons/community/reeve/member/check.ts'
 import type * as lexicon from '../lexicons/community/reeve/member/explain.ts'
 import { requireAtLeast, wordOf } from '../membership/basis.ts'
 import { notFound, required } from '../membership/governance.ts'
-import { requireAction, requireDid, requireSpace } from '../membership/input.ts'
+import { requireAction, requireClientId, requireDid, requireSpace } from '../membership/input.ts'
 import { loadStandingFacts } from '../membership/standing-facts.ts'
 import type { Did, SpaceUri } from '../names.ts'
 import { isoOf } from '../platform/clock.ts'
@@ -40,7 +40,8 @@ export async function memberExplain(
 
   const onlooker = onlookerOf(callerFacts, person)
   const isToldOf = (scope: SpaceUri | Did) => seesBan(onlooker, scope)
-  const why = explain(read.facts, { did: person, clientId: params.clientId ?? null }, action, isToldOf)
+  const clientId = params.clientId === undefined ? null : requireClientId(params.clientId)
+  const why = explain(read.facts, { did: person, clientId }, action, isToldOf)
   const { isSelf, seesAll, seesRoster, seesBans } = onlooker
   const seen = seenBy(why, space.authority, ({ into }) => isSelf || seesAll || seesRoster(into))
   const missing = why.missing.filter((one) => isTold(one, onlooker))

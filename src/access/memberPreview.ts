@@ -3,7 +3,7 @@ import type * as lexicon from '../lexicons/community/reeve/member/preview.ts'
 import { wordOf } from '../membership/basis.ts'
 import { loadPeople } from '../membership/facts-store.ts'
 import { notFound, required, rosterUri } from '../membership/governance.ts'
-import { requireDid, requireSpace } from '../membership/input.ts'
+import { requireClientId, requireDid, requireSpace } from '../membership/input.ts'
 import { type Facts, factsAbout } from '../membership/standing-facts.ts'
 import { type Did, parseSpaceUri, type SpaceUri } from '../names.ts'
 import { giveWay } from '../platform/clock.ts'
@@ -50,7 +50,10 @@ export async function memberPreview(
   if (standingOf(callers).size === 0) throw notFound()
   const facts = who.entry ? newcomerIn(callers, who.entry) : persons
 
-  const asker = { did: who.did ?? NEWCOMER, clientId: params.clientId ?? null }
+  const asker = {
+    did: who.did ?? NEWCOMER,
+    clientId: params.clientId === undefined ? null : requireClientId(params.clientId),
+  }
   const [seen, standing] = [standingOf(callers), standingOf(facts)]
   const isShown = ({ uri }: LivingSpace) =>
     holds(seen, uri, 'members.read') || (who.did === caller && standing.has(uri))

@@ -8,7 +8,10 @@
 
 import type { AccessCtx } from '../access/may-read.ts'
 import { loadReadFacts, mayRead } from '../access/may-read.ts'
+import { type AttestedApp, parseAttestation, verifyAttestation } from '../apps/attestation.ts'
+import { noteSeenApp } from '../apps/seen-store.ts'
 import type { AuditFact } from '../audit/chain.ts'
+import type { AppKeysOf } from '../identity/app-metadata.ts'
 import type { KeyOf } from '../identity/did-signature.ts'
 import type { Vault } from '../keys/vault.ts'
 import type * as lexicon from '../lexicons/com/atproto/space/getSpaceCredential.ts'
@@ -33,6 +36,8 @@ export interface ExchangeCtx extends AccessCtx {
   readonly vault: Vault
   /** At the caller's expense: what has to be fetched for them may be too much. @throws Refusal('RateLimitExceeded') */
   readonly keyOf: KeyOf
+  /** The keys that an app publishes, at the caller's expense as well. @throws Refusal; Unavailable when its host doesn't answer */
+  readonly appKeysOf: AppKeysOf
   readonly hosted: Hosted
   readonly issuing: Issuing
   /** Counts an exchange of this person, whose signature was seen to hold. @throws Refusal('RateLimitExceeded') */
@@ -52,11 +57,12 @@ export interface Exchange {
 const TRIES_MAX = 4
 
 /**
- * Order of checks: token form and claims (401 names); body names the token's space (InvalidDelegationToken); no attestation
- * (InvalidClientAttestation); we host the authority (SpaceNotFound); proof of possession; the user's signature, then the
- * user's allowance (RateLimitExceeded); the space (SpaceNotFound, SpaceDeleted); then app and person are judged, token and proof
- * are spent with the verdict (BadDpopProof, JwtReplayed before AppNotAuthorized, UserNotAuthorized). What is refused before the
- * verdict leaves the token unspent.
+ * Order of checks: token form and claims (401 names); body names the token's space (InvalidDelegationToken); the form of an
+ * attestation that was sent (InvalidClientAttestation); we host the authority (SpaceNotFound); proof of possession; the user's
+ * signature, then the user's allowance (RateLimitExceeded); the app's signature (InvalidClientAttestation); the space
+ * (SpaceNotFound, SpaceDeleted); then app and person are judged, and attestation, proof and token are spent with the verdict
+ * (InvalidClientAttestation, BadDpopProof, JwtReplayed before AppNotAuthorized, UserNotAuthorized, or NotAuthorized for both where
+ * the community is silent). What is refused before the verdict leaves the token unspent.
  * @throws Refusal; Unavailable
  */
 export async function getSpaceCredential(
@@ -68,17 +74,19 @@ export async function getSpaceCredential(
   const delegation = parseDelegation(bearerOf(asked), nowSec)
   const { space } = delegation
   if (input.space !== space.uri) throw new Refusal('InvalidDelegationToken', 'the token was issued for another space')
-  if (input.clientAttestation !== undefined) {
-    throw new Refusal('InvalidClientAttestation', 'attestations are not taken here; leave clientAttestation out')
-  }
+  const { clientAttestation: word } = input
+  const attestation = word === undefined ? null : parseAttestation(word, { authority: space.authority, nowSec })
   if (!(await ctx.hosted.has(ctx.db, space.authority))) throw spaceNotFound()
   const possession = provePossession(asked, nowSec)
   await verifyDelegationSignature(delegation, ctx.keyOf)
   // Not before the signature: with a forged token anybody could use up what somebody else may ask for.
   ctx.chargePerson(delegation.iss)
+  // Nor are an app's keys fetched for somebody who is nobody.
+  const holder = possession.binding === 'dpop' ? { jkt: possession.jkt } : { kid: possession.holder }
+  const app = attestation && (await verifyAttestation(attestation, { holder, keysOf: ctx.appKeysOf, nowSec }))
 
   for (let attempt = 0; attempt < TRIES_MAX; attempt++) {
-    const credential = await decideAndIssue(ctx, delegation, possession)
+    const credential = await decideAndIssue(ctx, { delegation, possession, app })
     if (credential) return { credential }
   }
   throw new Unavailable('NotEnoughResources', 'community')
@@ -104,11 +112,8 @@ function provePossession(asked: Exchange, nowSec: number): Possession {
 }
 
 /** One try at deciding, writing and signing. Null: the community moved in between, and nothing was spent. */
-async function decideAndIssue(
-  ctx: ExchangeCtx,
-  delegation: Delegation,
-  possession: Possession,
-): Promise<string | null> {
+async function decideAndIssue(ctx: ExchangeCtx, proven: Proven): Promise<string | null> {
+  const { delegation, possession, app } = proven
   const { space, iss: did } = delegation
   const read = await loadReadFacts(ctx, space, did)
   if (read.space === 'deleted') throw new Refusal('SpaceDeleted', 'the space was deleted')
@@ -116,16 +121,54 @@ async function decideAndIssue(
   // A key that can't be opened now must not cost the holder their token.
   await ctx.vault.ready(space.authority)
 
-  const claims = claimsOf(delegation, possession)
-  const verdict = mayRead(read.facts, { did, clientId: null })
+  const claims = [...claimsOf(delegation, possession), ...(app ? [app.claim] : [])]
+  const clientId = app?.clientId ?? null
+  const verdict = mayRead(read.facts, { did, clientId })
   if (!verdict.ok) {
     const outcome = await spend(ctx.db, claims)
     if (outcome !== 'claimed') throw replayed(outcome.spent)
     // A stranger's refusal is not kept: anybody can make themself a DID, and would fill the community's log with it for ever.
-    if (read.isOnRoll) await recordRefusedRead(ctx.db, refusedRead(ctx, delegation, verdict, read.revision))
-    throw new Refusal(verdict.code, 'the space does not let this person in', JSON.stringify(verdict.because))
+    if (read.isOnRoll) {
+      await recordRefusedRead(ctx.db, refusedRead(ctx, delegation, verdict, read.revision))
+      await noteUnlisted(ctx, proven, verdict.because)
+    }
+    throw refusalOf(verdict, read.facts.graph.isSilent)
   }
   return writeAndSign(ctx, verdict.value, { claims, possession, basis: read.basis })
+}
+
+/** A request whose proofs all held, and the app that proved which one it is. */
+interface Proven {
+  readonly delegation: Delegation
+  readonly possession: Possession
+  readonly app: AttestedApp | null
+}
+
+/** An app that was turned away for lack of a rule is kept for those who judge apps, when somebody of the community brought it. */
+async function noteUnlisted(ctx: ExchangeCtx, { delegation, app }: Proven, because: readonly Reason[]): Promise<void> {
+  if (!app || !because.some(({ rule }) => rule === 'appUnlisted')) return
+  const { space, iss: did } = delegation
+  const seen = { community: space.authority, clientId: app.clientId, did, space: space.uri }
+  await noteSeenApp(ctx.db, seen, ctx.clock.nowMs())
+}
+
+/** A silent community doesn't say whether it was the app or the person; the audit knows. */
+function refusalOf({ code, because }: Refused, isSilent: boolean): Refusal {
+  const says = isSilent ? 'the space does not let this person in with this app' : saysOf(code, because)
+  return new Refusal(isSilent ? 'NotAuthorized' : code, says, JSON.stringify(because))
+}
+
+interface Refused {
+  readonly code: RefusalCode
+  readonly because: readonly Reason[]
+}
+
+function saysOf(code: RefusalCode, because: readonly Reason[]): string {
+  if (code !== 'AppNotAuthorized') return 'the space does not let this person in'
+  const isUnattested = because.some(({ rule }) => rule === 'appUnattested')
+  return isUnattested
+    ? 'the space asks which app this is: send clientAttestation'
+    : 'the space does not let this app in'
 }
 
 const refusedRead = (
@@ -173,8 +216,10 @@ function endOf(grant: Grant, iatSec: number): number {
   return grant.untilMs === null ? latest : Math.max(iatSec + 1, Math.min(latest, Math.floor(grant.untilMs / 1000)))
 }
 
-/** A spent proof is told before a spent token, as the reference does. */
+/** A spent attestation is told before a spent proof, and that before a spent token, as the reference has their order. */
 function replayed(spent: readonly Claim[]): Refusal {
+  if (spent.some((claim) => claim.kind === 'attestation'))
+    return new Refusal('InvalidClientAttestation', 'the attestation was used before')
   if (spent.some((claim) => claim.kind === 'dpop'))
     return new Refusal('BadDpopProof', 'DPoP: the proof was used before')
   return new Refusal('JwtReplayed', 'the delegation token was used before')

@@ -11,7 +11,7 @@ export type Possession =
 
 /** A claim to be the first to use something. */
 export interface Claim {
-  readonly kind: 'delegation' | 'dpop'
+  readonly kind: 'delegation' | 'dpop' | 'attestation'
   readonly id: Uint8Array
   readonly keepUntilSec: number
 }

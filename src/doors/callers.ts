@@ -3,6 +3,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { parseBearer } from '../credential/delegation.ts'
+import { type AppKeysOf, appKeyLookup } from '../identity/app-metadata.ts'
 import { keyLookup } from '../identity/did-documents.ts'
 import type { KeyOf } from '../identity/did-signature.ts'
 import { serviceAuthKeepUntilSec, verifyServiceAuth } from '../identity/service-auth.ts'
@@ -36,6 +37,10 @@ const PERSON_BUCKET: Readonly<Record<DoorBucket, PersonBucket>> = {
  */
 export const keyOfFor = (house: House, address: string): KeyOf =>
   keyLookup(house.documents, 'atproto', () => house.buckets.take('resolution', address))
+
+/** The keys of apps in the same way: whoever brings an app that nobody brought before pays for the asking. */
+export const appKeysOfFor = (house: House, address: string): AppKeysOf =>
+  appKeyLookup(house.apps, () => house.buckets.take('resolution', address))
 
 /** Charges a person whose signature was seen to hold, and nobody else. @throws Refusal('RateLimitExceeded') */
 export const chargePerson = (house: House, bucket: DoorBucket, did: Did): void =>

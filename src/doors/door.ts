@@ -5,7 +5,7 @@ import type { Exchange, ExchangeCtx } from '../credential/getSpaceCredential.ts'
 import type { Did } from '../names.ts'
 import { type ProcedureCall, requestHashOf } from '../platform/idempotency.ts'
 import type { RefusalCode } from '../refusals.ts'
-import { chargePerson, type Knocking, keyOfFor, requireServiceAuth } from './callers.ts'
+import { appKeysOfFor, chargePerson, type Knocking, keyOfFor, requireServiceAuth } from './callers.ts'
 import { type AnyMethod, type AnyProcedure, type AnyQuery, parseInput, parseParams } from './contract.ts'
 import type { House } from './house.ts'
 import type { DoorBucket } from './rate-buckets.ts'
@@ -114,6 +114,7 @@ export const exchange = <M extends AnyProcedure>(
     }
     const atTheirExpense = {
       keyOf: keyOfFor(house, address),
+      appKeysOf: appKeysOfFor(house, address),
       chargePerson: (did: Did) => chargePerson(house, bucket, did),
     }
     return action({ ...house, ...atTheirExpense }, asked, input)

@@ -2,15 +2,17 @@
 import type { FoundingCtx } from '../community/communityMint.ts'
 import type { SetHandleCtx } from '../community/communitySetHandle.ts'
 import type { ExchangeCtx } from '../credential/getSpaceCredential.ts'
+import type { AppMetadata } from '../identity/app-metadata.ts'
 import type { GovernanceCtx } from '../membership/governance.ts'
 import type { Random } from '../platform/random.ts'
 import type { RateBuckets } from './rate-buckets.ts'
 
 /** What an exchange charges, and whom, is each request's own. */
-type OfRequest = 'keyOf' | 'chargePerson'
+type OfRequest = 'keyOf' | 'appKeysOf' | 'chargePerson'
 
 export interface House extends GovernanceCtx, FoundingCtx, SetHandleCtx, Omit<ExchangeCtx, OfRequest> {
   readonly random: Random
+  readonly apps: AppMetadata
   readonly version: string
   readonly buckets: RateBuckets
   readonly trustedProxies: readonly string[]

@@ -32,6 +32,7 @@ export const STATUS_OF_REFUSAL: Readonly<
   SpaceDeleted: 400,
   AppNotAuthorized: 400,
   UserNotAuthorized: 400,
+  NotAuthorized: 400,
   Forbidden: 403,
   NotFound: 404,
   SpaceAlreadyExists: 400,

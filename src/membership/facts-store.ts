@@ -2,6 +2,7 @@
 import { sql } from 'kysely'
 import type { Did, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
+import type { AppAccess, AppMode, AppRules, AppVerdict } from '../policy/apps.ts'
 import { type Action, OWNER, parseAction, type Roles, SHIPPED_ROLES } from '../policy/roles.ts'
 import { type Edge, type Offer, RosterGraph } from '../policy/roster-graph.ts'
 import type { Ban } from '../policy/standing.ts'
@@ -120,6 +121,9 @@ export async function loadGraph(
     is_all_frozen: boolean
     openings: readonly (readonly [string, string])[] | null
     roles: readonly (readonly [string, readonly string[]])[] | null
+    app_access: readonly AppAccessRow[] | null
+    app_rules: readonly AppRuleRow[] | null
+    is_silent: boolean
   }>`select graph_revision,
     (select json_agg(json_build_array(into_space, from_space, role, holding, since_ms, until_ms)
         order by into_space, from_space, role)
@@ -131,7 +135,12 @@ export async function loadGraph(
     community_revision.frozen_at_ms is not null as is_all_frozen,
     (select json_agg(json_build_array(uri, joining_role)) from space
       where space.community = community_revision.community and joining = 'open' and state = 'live') as openings,
-    (select json_agg(json_build_array(name, actions)) from role where role.community = community_revision.community) as roles
+    (select json_agg(json_build_array(name, actions)) from role where role.community = community_revision.community) as roles,
+    (select json_agg(json_build_array(scope, mode, unattested)) from app_access
+      where app_access.community = community_revision.community) as app_access,
+    (select json_agg(json_build_array(scope, name, verdict)) from app_rule
+      where app_rule.community = community_revision.community) as app_rules,
+    is_silent
     from community_revision where community = ${community}`.execute(db)
   const row = rows[0]
   if (!row) return null
@@ -149,6 +158,8 @@ export async function loadGraph(
     frozen: row.frozen as readonly SpaceUri[],
     isAllFrozen: row.is_all_frozen,
     openings: (row.openings ?? []).map(([into, role]) => openingOf(into as SpaceUri, community, role)),
+    apps: appRulesOf(row.app_access ?? [], row.app_rules ?? []),
+    isSilent: row.is_silent,
   }
   const graph = new RosterGraph(community, edges, row.offers ?? [], states, rolesOf(row.roles ?? []))
   return { graphRevision: row.graph_revision, graph }
@@ -176,6 +187,25 @@ function rolesOf(own: readonly (readonly [string, readonly string[]])[]): Roles 
     if (name !== OWNER) roles.set(name, new Set(actions))
   }
   return roles
+}
+
+/** As JSON: scope, mode, and what becomes of apps that prove nothing. */
+type AppAccessRow = readonly [string, AppMode, AppAccess['unattested']]
+/** As JSON: scope, client id or host, and what is said of it. */
+type AppRuleRow = readonly [string, string, AppVerdict]
+
+/** A scope that has rules and no mode of its own is open to all that it doesn't deny. */
+function appRulesOf(modes: readonly AppAccessRow[], said: readonly AppRuleRow[]): AppRules {
+  const rules = Map.groupBy(said, ([scope]) => scope)
+  const modeOf = new Map(modes.map(([scope, mode, unattested]) => [scope, { mode, unattested }]))
+  const scopes = new Set([...rules.keys(), ...modeOf.keys()])
+  return new Map(
+    [...scopes].map((scope) => {
+      const { mode, unattested } = modeOf.get(scope) ?? { mode: 'open', unattested: null }
+      const verdicts = new Map((rules.get(scope) ?? []).map(([, name, verdict]) => [name, verdict]))
+      return [scope as Did | SpaceUri, { mode, unattested, rules: verdicts }]
+    }),
+  )
 }
 
 /** As JSON: into, from, role, holding, since, until. */

@@ -1,5 +1,13 @@
 /** Names in the input of our own methods. The lexicon has checked their shape; here they become names, or are refused. */
-import { type Did, parseDid, parseSpaceUri, type SpaceName, type SpaceUri } from '../names.ts'
+import {
+  type ClientId,
+  type Did,
+  parseClientId,
+  parseDid,
+  parseSpaceUri,
+  type SpaceName,
+  type SpaceUri,
+} from '../names.ts'
 import { isoOf, msOf } from '../platform/clock.ts'
 import { type Action, parseAction } from '../policy/roles.ts'
 import { Refusal } from '../refusals.ts'
@@ -9,6 +17,14 @@ export function requireDid(text: string, field: string): Did {
   const did = parseDid(text)
   if (!did) throw new Refusal('InvalidRequest', `${field} is not a DID in its canonical form`)
   return did
+}
+
+/** @throws Refusal('InvalidRequest') for a client id that isn't the canonical address of an app's metadata */
+export function requireClientId(text: string, field = 'clientId'): ClientId {
+  const clientId = parseClientId(text)
+  if (!clientId)
+    throw new Refusal('InvalidRequest', `${field} is not the https address of an app, in its canonical form`)
+  return clientId
 }
 
 /** @throws Refusal('InvalidRequest') */

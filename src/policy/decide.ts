@@ -4,7 +4,8 @@
  * Facts in, verdict out: no clock, no database, no network. A `Grant` and a `Permit` can be made nowhere else, and the signer
  * and the stores demand one, so forgetting to ask does not compile. The same rules as a page to read are `policies/default.cedar`.
  */
-import { type Did, rosterOf, type SpaceName, type SpaceUri } from '../names.ts'
+import { type ClientId, type Did, rosterOf, type SpaceName, type SpaceUri } from '../names.ts'
+import { judgeApp } from './apps.ts'
 import { firstAbove, firstBroughtBack, firstExcess, isOwnerIn, isOwnership, spacesBehind } from './bounds.ts'
 import { type Action, isManaging, OWNER_MARK, type Roles } from './roles.ts'
 import { type Edge, sameEntry } from './roster-graph.ts'
@@ -24,7 +25,7 @@ import {
 export interface Grant extends Sealed<'grant'> {
   readonly space: SpaceName
   readonly did: Did
-  readonly clientId: string | null
+  readonly clientId: ClientId | null
   /** When the first of the edges behind the grant ends; null when none does, or when no edge is behind it. */
   readonly untilMs: number | null
   readonly because: readonly Reason[]
@@ -45,12 +46,12 @@ export interface AccessFacts extends ReadFacts {
 export interface Asker {
   readonly did: Did
   /** The proven app, or null when none was proven. */
-  readonly clientId: string | null
+  readonly clientId: ClientId | null
 }
 
 /** May this person, with this app, read this space? The app is asked first, so that a refused app learns nothing about people. */
 export function decideRead(facts: ReadFacts, asker: Asker): Decision<Grant> {
-  const app = decideApp()
+  const app = decideApp(facts, asker)
   if (!app.ok) return app
   const person = judgePerson(facts, asker.did, 'read', facts.readPolicy)
   if (!person.ok) return { ...person, because: [...app.because, ...person.because] }
@@ -66,9 +67,10 @@ const earliestEnd = (edges: readonly Edge[]): number | null =>
     null,
   )
 
-/** Every space is open to every app so far. The verdict has its place here, in front of the person's, for the day it isn't. */
-function decideApp(): Decision<true> {
-  return { ok: true, value: true, because: [{ rule: 'openToApps' }] }
+/** May this app? By what the community and the space say about apps. */
+export function decideApp({ graph, space }: Pick<ReadFacts, 'graph' | 'space'>, { clientId }: Asker): Decision<true> {
+  const { ok, because } = judgeApp(graph.apps, space.authority, space.uri, clientId)
+  return ok ? { ok, value: true, because } : { ok, code: 'AppNotAuthorized', because }
 }
 
 /**

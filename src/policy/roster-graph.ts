@@ -5,6 +5,7 @@
  * community of a million people has a graph of some thousand edges.
  */
 import { authorityOf, type Did, isSpaceUri, type SpaceUri } from '../names.ts'
+import type { AppRules } from './apps.ts'
 import { type Action, type Roles, SHIPPED_ROLES } from './roles.ts'
 
 /** One entry in the roster of `into`: a person, or a space whose people come through when they have `holding` there. */
@@ -53,6 +54,10 @@ export interface SpaceStates {
   readonly isAllFrozen?: boolean
   /** The entry that anybody gets who asks, one for each space that takes everybody; `from` is the community. */
   readonly openings?: readonly Edge[]
+  /** What is said about apps. */
+  readonly apps?: AppRules
+  /** Whether nobody is told if it was the app or the person that was turned away. */
+  readonly isSilent?: boolean
 }
 
 /** Spaces and edges kept in the memory of ways, over all answers of one graph; at some hundred bytes each. */
@@ -71,6 +76,10 @@ export class RosterGraph {
   readonly roles: Roles
   /** The entry that anybody gets who asks, one for each space that takes everybody. */
   readonly openings: readonly Edge[]
+  /** What is said about apps, by the community and by its spaces. */
+  readonly apps: AppRules
+  /** Whether nobody is told if it was the app or the person that was turned away. */
+  readonly isSilent: boolean
   /** What the URIs of the community's own spaces begin with. */
   readonly #prefix: string
   readonly #from: ReadonlyMap<Did | SpaceUri, readonly Edge[]>
@@ -87,12 +96,21 @@ export class RosterGraph {
     community: Did,
     edges: readonly Edge[],
     offers: readonly Offer[] = [],
-    { ended = [], frozen = [], isAllFrozen = false, openings = [] }: SpaceStates = {},
+    {
+      ended = [],
+      frozen = [],
+      isAllFrozen = false,
+      openings = [],
+      apps = new Map(),
+      isSilent = false,
+    }: SpaceStates = {},
     roles: Roles = SHIPPED_ROLES,
   ) {
     this.community = community
     this.roles = roles
     this.openings = openings
+    this.apps = apps
+    this.isSilent = isSilent
     this.#prefix = `at://${community}/`
     this.edges = edges
     this.size = edges.length

@@ -1,6 +1,7 @@
 /** A space's settings between the protocol's unions and what Reeve decides by. What can't be kept is refused, never widened. */
 import * as defs from '../lexicons/com/atproto/simplespace/defs.ts'
-import { ROLE_SPACE_TYPE, ROSTER_TYPE, type SpaceName } from '../names.ts'
+import { parseClientId, ROLE_SPACE_TYPE, ROSTER_TYPE, type SpaceName } from '../names.ts'
+import { type AppRules, accessOf, judgeApp } from '../policy/apps.ts'
 import type { UserPolicy } from '../policy/decide.ts'
 import { Refusal } from '../refusals.ts'
 
@@ -36,4 +37,14 @@ export const isRecordless = ({ spaceType }: SpaceName): boolean =>
 export const renderPolicy = (policy: UserPolicy) =>
   policy === 'public' ? defs.publicPolicy.$build({}) : defs.memberListPolicy.$build({})
 
-export const renderAppAccess = () => defs.open.$build({})
+/**
+ * What apps may read a space, in the protocol's words: the community's and the space's together. Denials have no word there, and
+ * hosts none either; `isNamed` says whether the apps on a list are told.
+ */
+export function renderAppAccess(apps: AppRules, { authority, uri }: SpaceName, isNamed: boolean) {
+  const lists = [authority, uri].map((scope) => accessOf(apps, scope)).filter(({ mode }) => mode !== 'open')
+  if (lists.length === 0) return defs.open.$build({})
+  const named = new Set(lists.flatMap(({ rules }) => [...rules.keys()].filter((name) => parseClientId(name) !== null)))
+  const allowed = [...named].filter((name) => judgeApp(apps, authority, uri, parseClientId(name)).ok).sort()
+  return defs.allowList.$build({ allowed: isNamed ? allowed : [] })
+}

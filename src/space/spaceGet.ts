@@ -23,7 +23,7 @@ export async function spaceGet(ctx: GovernanceCtx, caller: Did, params: lexicon.
     ...(space.description === null ? {} : { description: space.description }),
     readPolicy: renderPolicy(space.readPolicy),
     writePolicy: renderPolicy(space.writePolicy),
-    appAccess: renderAppAccess(),
+    appAccess: renderAppAccess(facts.graph.apps, name, true),
     ...(facts.graph.isFrozen(space.uri) ? { isFrozen: true } : {}),
     joining: space.joining,
     ...(space.joiningRole === null ? {} : { joiningRole: space.joiningRole }),

@@ -1,3 +1,41 @@
+table app_access
+  scope text collate "C" not null
+  community text collate "C" not null
+  mode text not null
+  unattested text
+  constraint app_access_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint app_access_mode_check CHECK ((mode = ANY (ARRAY['open'::text, 'allowList'::text, 'pinned'::text])))
+  constraint app_access_pkey PRIMARY KEY (scope)
+  constraint app_access_unattested_check CHECK ((unattested = ANY (ARRAY['allow'::text, 'refuse'::text])))
+  CREATE INDEX app_access_by_community ON public.app_access USING btree (community)
+
+table app_rule
+  scope text collate "C" not null
+  name text collate "C" not null
+  community text collate "C" not null
+  is_host boolean not null
+  verdict text not null
+  note text
+  put_by text collate "C" not null
+  put_at_ms bigint not null
+  constraint app_rule_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint app_rule_pkey PRIMARY KEY (scope, name)
+  constraint app_rule_verdict_check CHECK ((verdict = ANY (ARRAY['allow'::text, 'deny'::text, 'pending'::text])))
+  CREATE INDEX app_rule_by_community ON public.app_rule USING btree (community)
+
+table app_seen
+  community text collate "C" not null
+  client_id text collate "C" not null
+  first_at_ms bigint not null
+  last_at_ms bigint not null
+  times integer not null
+  last_did text collate "C" not null
+  last_space text collate "C" not null
+  constraint app_seen_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint app_seen_pkey PRIMARY KEY (community, client_id)
+  constraint app_seen_times_check CHECK ((times > 0))
+  CREATE INDEX app_seen_by_age ON public.app_seen USING btree (community, last_at_ms)
+
 table audit_entry
   id bigint not null generated always as identity
   community text collate "C" not null
@@ -68,6 +106,7 @@ table community_revision
   graph_revision bigint not null default 0
   frozen_at_ms bigint
   roll_ended boolean not null default false
+  is_silent boolean not null default false
   constraint community_revision_graph_revision_check CHECK ((graph_revision >= 0))
   constraint community_revision_pkey PRIMARY KEY (community)
   constraint community_revision_revision_check CHECK ((revision >= 0))
@@ -188,7 +227,12 @@ table issuance
   issued_at_sec bigint not null
   expires_at_sec bigint not null
   revision bigint not null
+  revoked_at_sec bigint
+  revoked_by text collate "C"
+  revoked_because text
   constraint issuance_pkey PRIMARY KEY (jti)
+  CREATE INDEX issuance_by_app ON public.issuance USING btree (community, client_id, expires_at_sec)
+  CREATE INDEX issuance_by_community ON public.issuance USING btree (community, did, expires_at_sec)
   CREATE INDEX issuance_by_expiry ON public.issuance USING btree (expires_at_sec)
   CREATE INDEX issuance_by_person ON public.issuance USING btree (space, did)
 
@@ -400,3 +444,12 @@ table spent
   constraint spent_id_check CHECK ((octet_length(id) = 32))
   constraint spent_pkey PRIMARY KEY (id)
   CREATE INDEX spent_by_age ON public.spent USING btree (keep_until_sec)
+
+table standing_moved
+  id bigint not null generated always as identity
+  community text collate "C" not null
+  did text collate "C"
+  revision bigint not null
+  constraint standing_moved_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint standing_moved_pkey PRIMARY KEY (id)
+  CREATE INDEX standing_moved_by_community ON public.standing_moved USING btree (community, id)

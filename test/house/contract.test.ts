@@ -70,9 +70,9 @@ describe('refusals', () => {
     // Only a procedure spends its token.
     query: ['JwtReplayed'],
     // Their answers tell of verdicts, and are none.
-    'community.reeve.member.check': ['UserNotAuthorized'],
-    'community.reeve.member.explain': ['UserNotAuthorized'],
-    'community.reeve.member.preview': ['UserNotAuthorized'],
+    'community.reeve.member.check': ['AppNotAuthorized', 'UserNotAuthorized'],
+    'community.reeve.member.explain': ['AppNotAuthorized', 'UserNotAuthorized'],
+    'community.reeve.member.preview': ['AppNotAuthorized', 'UserNotAuthorized'],
     // What its maker may not do any more is told as an invite that isn't valid, and a community that has invites is there.
     'community.reeve.member.acceptInvite': ['Forbidden', 'EscalationDenied', 'NotFound'],
     // Whoever offered it and may no longer do so is told as an offer that isn't open.

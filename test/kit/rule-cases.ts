@@ -4,7 +4,7 @@
  *
  * A combination that no community can be in carries the sentence that says why instead.
  */
-import type { Did, SpaceUri } from '../../src/names.ts'
+import type { ClientId, Did, SpaceUri } from '../../src/names.ts'
 import {
   type AccessFacts,
   decideAct,
@@ -110,7 +110,7 @@ function personCases(): Case[] {
       }
     }),
   )
-  const apps = [null, 'https://app.example/client.json']
+  const apps = [null, 'https://app.example/client.json' as ClientId]
   const read = every({ ...choices, held: standings(['read'], without('read')), clientId: apps }).map((chosen) => {
     const reader = { ...chosen, ...chosen.held }
     return {

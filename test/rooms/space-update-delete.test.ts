@@ -6,7 +6,7 @@ import type * as updateLexicon from '../../src/lexicons/community/reeve/space/up
 import type { Did, SpaceUri } from '../../src/names.ts'
 import { parseSpaceUri, type SpaceName } from '../../src/names.ts'
 import type { Db } from '../../src/platform/database.ts'
-import { renderAppAccess, renderPolicy } from '../../src/space/settings.ts'
+import { renderPolicy } from '../../src/space/settings.ts'
 import { spaceDelete } from '../../src/space/spaceDelete.ts'
 import { spaceDescribe } from '../../src/space/spaceDescribe.ts'
 import { spaceGet } from '../../src/space/spaceGet.ts'
@@ -135,7 +135,7 @@ describeOnEachEngine('changing and ending a space', (open) => {
     const forum = await furnished('described')
     expect(await spaceDescribe(roll, { space: forum })).toEqual({
       ...{ uri: forum, spaceType: 'com.atmoboards.forum', readPolicy: MEMBERS, writePolicy: MEMBERS },
-      ...{ appAccess: renderAppAccess(), mustAttest: false, joining: 'closed' },
+      ...{ appAccess: { $type: 'com.atproto.simplespace.defs#open' }, mustAttest: false, joining: 'closed' },
     })
     const crew = await makeRoleSpace(roll, community, 'secret')
     for (const space of [crew, community.roster, `${forum}-not`]) {

@@ -1,7 +1,7 @@
 /** The verdicts: held against a slow and plain reading of the rules on random communities, and told in examples. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Did, rosterOf, type SpaceUri } from '../../src/names.ts'
+import { type ClientId, type Did, rosterOf, type SpaceUri } from '../../src/names.ts'
 import {
   type AccessFacts,
   decideAct,
@@ -1409,7 +1409,7 @@ describe('reading', () => {
     const { readPolicy = 'memberList', writePolicy = 'memberList', ...lists } = more
     return { ...factsOfLists({ ...factsOf(own), ...lists }), space, readPolicy, writePolicy }
   }
-  const ask = (given: AccessFacts, did: Did = PERSON, clientId: string | null = null) =>
+  const ask = (given: AccessFacts, did: Did = PERSON, clientId: ClientId | null = null) =>
     decideRead(given, { did, clientId })
 
   it('is granted to those whose standing has it, and to nobody else', () => {
@@ -1422,7 +1422,7 @@ describe('reading', () => {
   })
 
   it('says for whom, by which app and of which space it is', () => {
-    const decision = ask(facts([at(forum, 'reader')]), PERSON, 'https://app.example.com/client.json')
+    const decision = ask(facts([at(forum, 'reader')]), PERSON, 'https://app.example.com/client.json' as ClientId)
     expect(decision).toMatchObject({
       ok: true,
       value: { space, did: PERSON, clientId: 'https://app.example.com/client.json', because: decision.because },

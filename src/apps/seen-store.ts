@@ -1,0 +1,47 @@
+/** The table of apps that proved who they are and were turned away for lack of a rule, for those who judge apps. */
+import { sql } from 'kysely'
+import type { ClientId, Did, SpaceUri } from '../names.ts'
+import type { Db } from '../platform/database.ts'
+
+declare module '../platform/database.ts' {
+  interface Tables {
+    app_seen: {
+      community: string
+      client_id: string
+      first_at_ms: number
+      last_at_ms: number
+      times: number
+      last_did: string
+      last_space: string
+    }
+  }
+}
+
+/** Apps remembered for one community. Anybody can make as many apps as they like; those asked for longest ago go. */
+const SEEN_MAX = 1_000
+
+/** Who brought which app where. */
+export interface SeenApp {
+  readonly community: Did
+  readonly clientId: ClientId
+  readonly did: Did
+  readonly space: SpaceUri
+}
+
+/** Notes that an app asked, and who brought it. Where there are too many, the one that asked longest ago is forgotten. */
+export async function noteSeenApp(db: Db, { community, clientId, did, space }: SeenApp, nowMs: number): Promise<void> {
+  const now = { last_at_ms: nowMs, last_did: did, last_space: space }
+  await db
+    .insertInto('app_seen')
+    .values({ community, client_id: clientId, first_at_ms: nowMs, times: 1, ...now })
+    .onConflict((conflict) =>
+      conflict
+        .columns(['community', 'client_id'])
+        .doUpdateSet({ ...now, times: sql`least(app_seen.times + 1, 1000000)` }),
+    )
+    .execute()
+  await sql`delete from app_seen where community = ${community} and client_id in (
+    select client_id from app_seen where community = ${community} order by last_at_ms desc, client_id offset ${SEEN_MAX})`.execute(
+    db,
+  )
+}
