@@ -68,7 +68,7 @@ const earliestEnd = (edges: readonly Edge[]): number | null =>
   )
 
 /** May this app? By what the community and the space say about apps. */
-export function decideApp({ graph, space }: Pick<ReadFacts, 'graph' | 'space'>, { clientId }: Asker): Decision<true> {
+function decideApp({ graph, space }: Pick<ReadFacts, 'graph' | 'space'>, { clientId }: Asker): Decision<true> {
   const { ok, because } = judgeApp(graph.apps, space.authority, space.uri, clientId)
   return ok ? { ok, value: true, because } : { ok, code: 'AppNotAuthorized', because }
 }
