@@ -70,11 +70,23 @@ export function parseClientId(text: unknown): ClientId | null {
   return isPublicHostName(url.hostname) ? (text as ClientId) : null
 }
 
+const LOOPBACK_HOST = /^localhost:([1-9][0-9]{0,4})$/
+
 /** Whether a client id is `http://localhost:<port>/<path>`: a name for development, which no public Reeve asks about itself. */
 export const isLoopbackClientId = (clientId: string): boolean => LOOPBACK_CLIENT.test(clientId)
 
 /** The host under which an app stands, for rules about all of a host's apps; on this machine with its port. */
 export const hostOf = (clientId: ClientId): string => new URL(clientId).host
+
+/**
+ * A host for a rule about all of its apps, or null: one public host name as `new URL()` writes it, without a port, and never an
+ * address or a pattern; in development `localhost:<port>`.
+ */
+export function parseAppHost(text: unknown): string | null {
+  if (typeof text !== 'string') return null
+  const port = LOOPBACK_HOST.exec(text)?.[1]
+  return isPublicHostName(text) || (port !== undefined && Number(port) <= 65535) ? text : null
+}
 
 /** The NSID in its canonical spelling (lower-case authority part), or null. */
 export function parseNsid(text: unknown): Nsid | null {

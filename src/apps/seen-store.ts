@@ -1,7 +1,9 @@
 /** The table of apps that proved who they are and were turned away for lack of a rule, for those who judge apps. */
 import { sql } from 'kysely'
 import type { ClientId, Did, SpaceUri } from '../names.ts'
-import type { Db } from '../platform/database.ts'
+import type { Db, Tx } from '../platform/database.ts'
+import type { AppVerdict } from '../policy/apps.ts'
+import type { Permit } from '../policy/verdict.ts'
 
 declare module '../platform/database.ts' {
   interface Tables {
@@ -44,4 +46,16 @@ export async function noteSeenApp(db: Db, { community, clientId, did, space }: S
     select client_id from app_seen where community = ${community} order by last_at_ms desc, client_id offset ${SEEN_MAX})`.execute(
     db,
   )
+}
+
+/** Forgets apps that somebody has judged now: one, or every app at a host that is more than put off. */
+export async function forgetSeenApps(
+  tx: Tx,
+  _permit: Permit<'apps.review'>,
+  community: Did,
+  { name, isHost, verdict }: { readonly name: string; readonly isHost: boolean; readonly verdict: AppVerdict },
+): Promise<void> {
+  if (isHost && verdict === 'pending') return
+  const isMeant = isHost ? sql`split_part(client_id, '/', 3) = ${name}` : sql`client_id = ${name}`
+  await sql`delete from app_seen where community = ${community} and ${isMeant}`.execute(tx)
 }

@@ -6,6 +6,10 @@
 import { memberCheck } from '../access/memberCheck.ts'
 import { memberExplain } from '../access/memberExplain.ts'
 import { memberPreview } from '../access/memberPreview.ts'
+import { appList } from '../apps/appList.ts'
+import { appPutRule } from '../apps/appPutRule.ts'
+import { appRemoveRule } from '../apps/appRemoveRule.ts'
+import { appSetAccess } from '../apps/appSetAccess.ts'
 import { auditList } from '../community/auditList.ts'
 import { communityDelete } from '../community/communityDelete.ts'
 import { communityExportRoll } from '../community/communityExportRoll.ts'
@@ -110,6 +114,10 @@ export const DOORS: readonly Door[] = [
   procedure(reeve.role.put.main, 16 * KIB, 'governance', rolePut),
   procedure(reeve.role.delete.main, 16 * KIB, 'governance', roleDelete),
   query(reeve.role.list.main, 'governance', roleList),
+  procedure(reeve.app.setAccess.main, 16 * KIB, 'governance', appSetAccess),
+  procedure(reeve.app.putRule.main, 16 * KIB, 'governance', appPutRule),
+  procedure(reeve.app.removeRule.main, 16 * KIB, 'governance', appRemoveRule),
+  query(reeve.app.list.main, 'governance', appList),
   procedure(reeve.federation.offer.main, 16 * KIB, 'governance', federationOffer),
   procedure(reeve.federation.withdraw.main, 16 * KIB, 'governance', federationWithdraw),
   query(reeve.federation.listOffers.main, 'governance', federationListOffers),

@@ -5,6 +5,7 @@
 import type { Did } from '../names.ts'
 import type { Tx } from '../platform/database.ts'
 import { Refusal } from '../refusals.ts'
+import { countAppRules } from './app-rule-store.ts'
 import { countLiveInvites } from './invite-store.ts'
 import { countOpenRequests } from './joining-store.ts'
 import { countUpTo } from './store.ts'
@@ -22,6 +23,10 @@ const FEEDERS_MAX = 64
 const OWNERS_MAX = 32
 /** Roles of a community's own. */
 const ROLES_MAX = 256
+/** Rules about apps, of a community and its spaces together. */
+const APP_RULES_MAX = 1_000
+/** Apps on the list that a space is made with. */
+const APPS_OF_NEW_SPACE_MAX = 64
 /** Invites of one community that somebody may still join by. */
 const INVITES_MAX = 1_000
 /** Requests that wait in one community: anybody can make one. */
@@ -57,6 +62,19 @@ export function requireRoomForOwner(others: number): void {
 /** @throws Refusal('LimitExceeded') when a community has named as many roles as it may */
 export function requireRoomForRole(named: number): void {
   if (named >= ROLES_MAX) throw exceeded(`a community has ${ROLES_MAX} roles of its own at most`)
+}
+
+/** @throws Refusal('LimitExceeded') when a community and its spaces would have more rules about apps than they may */
+export async function requireRoomForAppRules(tx: Tx, community: Did, more: number): Promise<void> {
+  if ((await countAppRules(tx, community)) + more > APP_RULES_MAX) {
+    throw exceeded(`a community and its spaces have ${APP_RULES_MAX} rules about apps at most`)
+  }
+}
+
+/** @throws Refusal('LimitExceeded') when a space would be made with a longer list of apps than it may */
+export function requireShortAppList(apps: number): void {
+  if (apps > APPS_OF_NEW_SPACE_MAX)
+    throw exceeded(`a space is made with ${APPS_OF_NEW_SPACE_MAX} apps on its list at most`)
 }
 
 /** @throws Refusal('LimitExceeded') when a community has made as many offers as it may */

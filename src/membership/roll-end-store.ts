@@ -15,7 +15,7 @@ export async function endRoll(tx: Tx, _permit: Permit<'community.transfer'>, com
   await tx.updateTable('community_revision').set({ roll_ended: true }).where('community', '=', community).execute()
 }
 
-/** Tables that say who was where in a community. That there were such spaces stays known, so that no other is taken for one. */
+/** Tables that say who was where in a community, and with which app. That there were such spaces stays known, so that no other is taken for one. */
 const OF_PEOPLE = [
   'person_edge',
   'space_edge',
@@ -26,6 +26,9 @@ const OF_PEOPLE = [
   'ownership_offer',
   'role',
   'owner_gone',
+  'app_rule',
+  'app_access',
+  'app_seen',
 ] as const
 
 /** Clears away up to `limit` rows of each kind of rolls that have ended. Answers the most that went of one kind. */

@@ -18,6 +18,7 @@ declare module '../platform/database.ts' {
       graph_revision: number
       frozen_at_ms: number | null
       roll_ended: Generated<boolean>
+      is_silent: Generated<boolean>
     }
     space: {
       uri: string

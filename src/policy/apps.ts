@@ -51,10 +51,14 @@ export function judgeApp(apps: AppRules, community: Did, space: SpaceUri, client
 
 const LETS_IN: ReadonlySet<string> = new Set(['openToApps', 'appAllowed'])
 
-function judgeUnattested({ mode, unattested, rules }: AppAccess): AppReason['rule'] {
-  if (mode !== 'open') return 'appUnattested'
+const judgeUnattested = (access: AppAccess): AppReason['rule'] =>
+  unattestedIn(access) === 'allow' ? 'openToApps' : 'appUnattested'
+
+/** What becomes of apps that prove nothing. On a list they can't be found; and a denial would be no more than a request to them. */
+export function unattestedIn({ mode, unattested, rules }: AppAccess): 'allow' | 'refuse' {
+  if (mode !== 'open') return 'refuse'
   const isDenying = [...rules.values()].includes('deny')
-  return (unattested ?? (isDenying ? 'refuse' : 'allow')) === 'allow' ? 'openToApps' : 'appUnattested'
+  return unattested ?? (isDenying ? 'refuse' : 'allow')
 }
 
 /** A denial wins, whether of the app or of its host; else what is said of the app itself, else of its host. */

@@ -1,4 +1,5 @@
 /** What is done to a space and can't be taken back: its end, and letting the public in, which has seen what it has seen. */
+import { deleteAppRulesOf } from '../membership/app-rule-store.ts'
 import { notFound, required, rosterUri } from '../membership/governance.ts'
 import { requireSpace } from '../membership/input.ts'
 import type { Act } from '../membership/proposals.ts'
@@ -33,6 +34,7 @@ export const ENDING: Act = {
     const space = requireSpace((input as Ending).space)
     const permit = await judgeEnding(tx, actor, space)
     await endSpace(tx, permit, space)
+    await deleteAppRulesOf(tx, permit, space.uri)
     return { answer: {}, changed: 'graph', because: permit.because, touches: { spaces: [space.uri] } }
   },
 }

@@ -1,6 +1,8 @@
 /** A space's settings between the protocol's unions and what Reeve decides by. What can't be kept is refused, never widened. */
 import * as defs from '../lexicons/com/atproto/simplespace/defs.ts'
-import { parseClientId, ROLE_SPACE_TYPE, ROSTER_TYPE, type SpaceName } from '../names.ts'
+import { requireClientId } from '../membership/input.ts'
+import { requireShortAppList } from '../membership/limits.ts'
+import { type ClientId, parseClientId, ROLE_SPACE_TYPE, ROSTER_TYPE, type SpaceName } from '../names.ts'
 import { type AppRules, accessOf, judgeApp } from '../policy/apps.ts'
 import type { UserPolicy } from '../policy/decide.ts'
 import { Refusal } from '../refusals.ts'
@@ -23,12 +25,20 @@ export function parsePolicy(given: Typed | undefined): UserPolicy {
   return policy
 }
 
-/** Every space is open to every app. @throws Refusal('UnsupportedAppAccess') for anything narrower: it could not be kept yet */
-export function requireOpenToApps(given: Typed | undefined): void {
-  if (given !== undefined && given.$type !== defs.open.$type) {
-    throw new Refusal('UnsupportedAppAccess', 'a space here is open to every app')
-  }
+/**
+ * The apps on the list that a union member brings, each once; null: every app is welcome.
+ * @throws Refusal('UnsupportedAppAccess') for anything else; InvalidRequest for what is no client id; LimitExceeded
+ */
+export function parseAppAccess(given: Typed | undefined): readonly ClientId[] | null {
+  if (given === undefined || given.$type === defs.open.$type) return null
+  if (!isAllowList(given))
+    throw new Refusal('UnsupportedAppAccess', 'a space is open to every app, or to those on a list')
+  requireShortAppList(given.allowed.length)
+  return [...new Set(given.allowed.map((text) => requireClientId(text, 'allowed')))]
 }
+
+const isAllowList = (given: Typed): given is Typed & { readonly allowed: readonly string[] } =>
+  given.$type === defs.allowList.$type
 
 /** Rosters and role spaces are there for who is in them; no app keeps records in one. */
 export const isRecordless = ({ spaceType }: SpaceName): boolean =>

@@ -1,26 +1,29 @@
 /** `community.reeve.space.create`: a community gets another space. Its owners stand in it from the first moment. */
 import type * as lexicon from '../lexicons/community/reeve/space/create.ts'
+import { type AppScope, saveAppAccess, saveAppRules } from '../membership/app-rule-store.ts'
 import { changeCommunity, type GovernanceCtx, required, rosterUri } from '../membership/governance.ts'
 import { requireDid, requireReason, requireShownName } from '../membership/input.ts'
-import { requireRoomForSpace } from '../membership/limits.ts'
+import { requireRoomForAppRules, requireRoomForSpace } from '../membership/limits.ts'
 import { insertSpace } from '../membership/store.ts'
-import { type Did, isSkey, parseNsid, ROLE_SPACE_TYPE, type SpaceName, spaceUriOf } from '../names.ts'
+import { type ClientId, type Did, isSkey, parseNsid, ROLE_SPACE_TYPE, type SpaceName, spaceUriOf } from '../names.ts'
+import type { Tx } from '../platform/database.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
 import { freshTid, type Random } from '../platform/random.ts'
 import { decideAct } from '../policy/decide.ts'
 import { ownersEdge } from '../policy/decide-spaces.ts'
 import { OWNER_MARK } from '../policy/roles.ts'
+import type { Permit } from '../policy/verdict.ts'
 import { Refusal } from '../refusals.ts'
-import { parsePolicy, requireOpenToApps } from './settings.ts'
+import { isRecordless, parseAppAccess, parsePolicy } from './settings.ts'
 import { insertSettings } from './store.ts'
 
 /** Types under this are Reeve's own. Of them a caller makes role spaces only, whose people get their power where they are nested. */
 const OWN_TYPES = 'community.reeve.'
 
 /**
- * Order of checks: the input (InvalidRequest, UnsupportedPolicy, UnsupportedAppAccess); the caller stands in the community
+ * Order of checks: the input (InvalidRequest, UnsupportedPolicy, UnsupportedAppAccess, LimitExceeded for the list of apps); the caller stands in the community
  * (NotFound); may make spaces (Forbidden), and is an owner when the public is let in; there is room (LimitExceeded); the name is
- * free (SpaceAlreadyExists).
+ * free (SpaceAlreadyExists); there is room for the rules of its list (LimitExceeded).
  */
 export async function spaceCreate(
   ctx: GovernanceCtx & { readonly random: Random },
@@ -32,7 +35,10 @@ export async function spaceCreate(
   const space = nameOf(ctx, community, input)
   const readPolicy = parsePolicy(input.readPolicy)
   const writePolicy = parsePolicy(input.writePolicy)
-  requireOpenToApps(input.appAccess)
+  const allowed = parseAppAccess(input.appAccess)
+  if (allowed && isRecordless(space)) {
+    throw new Refusal('UnsupportedAppAccess', 'a role space holds no records that an app could read')
+  }
   if (space.spaceType === ROLE_SPACE_TYPE && (readPolicy !== 'memberList' || writePolicy !== 'memberList')) {
     throw new Refusal('UnsupportedPolicy', 'a role space is for its roster; nobody writes or reads records there')
   }
@@ -57,10 +63,29 @@ export async function spaceCreate(
     const isNew = await insertSpace(tx, permit, space, ownersEdge(roster, space.uri), nowMs)
     if (!isNew) throw new Refusal('SpaceAlreadyExists', 'the community has a space of that name')
     await insertSettings(tx, permit, space.uri, { name, description, readPolicy, writePolicy })
-    const details = { readPolicy, writePolicy }
+    if (allowed) await saveAppList(tx, permit, { community, scope: space.uri }, allowed, nowMs)
+    const details = {
+      readPolicy,
+      writePolicy,
+      ...(allowed ? { appMode: 'allowList', appsAllowed: allowed.join(' ') } : {}),
+    }
     const touches = { spaces: [space.uri] }
     return { answer: { uri: space.uri }, changed: 'graph', because: decision.because, touches, details }
   })
+}
+
+/** The list of apps that a space is made with: a rule for each. */
+async function saveAppList(
+  tx: Tx,
+  permit: Permit<'space.create'>,
+  at: AppScope,
+  allowed: readonly ClientId[],
+  nowMs: number,
+): Promise<void> {
+  await requireRoomForAppRules(tx, at.community, allowed.length)
+  await saveAppAccess(tx, permit, at, { mode: 'allowList', unattested: null })
+  const rules = allowed.map((name) => ({ name, isHost: false, verdict: 'allow', note: null }) as const)
+  await saveAppRules(tx, permit, at, rules, nowMs)
 }
 
 function nameOf(

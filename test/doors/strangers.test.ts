@@ -61,6 +61,10 @@ describe('the admin of one community', () => {
     [`${R}.role.put`]: ({ community }) => ({ community, name: 'mine', actions: ['read'] }),
     [`${R}.role.delete`]: ({ community }) => ({ community, name: 'member' }),
     [`${R}.role.list`]: ({ community }) => ({ community }),
+    [`${R}.app.setAccess`]: ({ space }) => ({ space, mode: 'allowList' }),
+    [`${R}.app.putRule`]: ({ community }) => ({ community, host: 'app.example.com', verdict: 'deny' }),
+    [`${R}.app.removeRule`]: ({ space }) => ({ space, host: 'app.example.com' }),
+    [`${R}.app.list`]: ({ space }) => ({ space }),
     [`${R}.federation.offer`]: ({ space }) => ({ space, to: stage.elsewhere }),
     [`${R}.federation.withdraw`]: ({ space }) => ({ space, to: stage.elsewhere }),
     [`${R}.federation.listOffers`]: ({ community }) => ({ community }),
@@ -236,7 +240,7 @@ describeOnEachEngine('texts', (open) => {
       const statuses = Object.fromEntries(Object.entries(answers).map(([field, answer]) => [field, answer.status]))
       expect(statuses, text).toEqual({
         ...{ name: 200, key: 200, role: 400, did: 400, space: 400, skey: 400, spaceName: 200 },
-        ...{ cursor: 200, spaces: 200, sort: 400, audited: 200, auditCursor: 400, checked: 400, clientId: 200 },
+        ...{ cursor: 200, spaces: 200, sort: 400, audited: 200, auditCursor: 400, checked: 400, clientId: 400 },
       })
       expect(answers.audited.body.entries).toEqual([])
       const founded = await alice.ask(`${R}.community.get`, { community: answers.name.body.did })

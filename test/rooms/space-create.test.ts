@@ -120,10 +120,9 @@ describeOnEachEngine('space.create', (open) => {
       expect(await refusalOf(() => create({ writePolicy: given }))).toBe('UnsupportedPolicy')
       expect(await refusalOf(() => create({ appAccess: given }))).toBe('UnsupportedAppAccess')
     }
-    for (const allowed of [[], ['https://app.example.com/client-metadata.json']]) {
-      const appAccess = { $type: `${DEFS}#allowList`, allowed }
-      expect(await refusalOf(() => create({ appAccess }))).toBe('UnsupportedAppAccess')
-    }
+    const appAccess = { $type: `${DEFS}#allowList`, allowed: [] }
+    const role = { spaceType: 'community.reeve.role', skey: 'keepers', appAccess }
+    expect(await refusalOf(() => create(role))).toBe('UnsupportedAppAccess')
     expect(await verdictOf(() => create({ appAccess: OPEN }))).toBe('accepted')
   })
 

@@ -142,3 +142,51 @@ export type { Proposal };
 const proposal = /*#__PURE__*/ l.typedObject<Proposal>($nsid, "proposal", /*#__PURE__*/ l.object({"id":/*#__PURE__*/ l.string({"maxLength":64}),"act":/*#__PURE__*/ l.string<{"knownValues":["space.delete","space.open","community.delete","member.transferOwnership"],"maxLength":64}>({"maxLength":64}),"target":/*#__PURE__*/ l.string({"maxLength":1200}),"input":/*#__PURE__*/ l.lexMap(),"state":/*#__PURE__*/ l.string<{"knownValues":["open","approved","done","cancelled"],"maxLength":32}>({"maxLength":32}),"proposedBy":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"proposedAt":/*#__PURE__*/ l.string({"format":"datetime"}),"expiresAt":/*#__PURE__*/ l.string({"format":"datetime"}),"approvedBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"dueAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"endedBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"endedAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"}))}));
 
 export { proposal };
+
+/** Live credentials of apps that a change would no longer let in. */
+type TurnedAway = { $type?: "community.reeve.defs#turnedAway";
+
+  /**
+   * How many credentials.
+   */
+  "credentials":number;
+
+  /**
+   * How many people hold them.
+   */
+  "people":number;
+
+  /**
+   * The apps that most people use, those first.
+   */
+  "apps":(TurnedAwayApp)[];
+
+  /**
+   * Whether every live credential was looked at. Otherwise there are too many, and the numbers are the least.
+   */
+  "isComplete":boolean };
+
+export type { TurnedAway };
+
+/** Live credentials of apps that a change would no longer let in. */
+const turnedAway = /*#__PURE__*/ l.typedObject<TurnedAway>($nsid, "turnedAway", /*#__PURE__*/ l.object({"credentials":/*#__PURE__*/ l.integer({"minimum":0}),"people":/*#__PURE__*/ l.integer({"minimum":0}),"apps":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<TurnedAwayApp>((() => turnedAwayApp) as any), {"maxLength":100}),"isComplete":/*#__PURE__*/ l.boolean()}));
+
+export { turnedAway };
+
+type TurnedAwayApp = { $type?: "community.reeve.defs#turnedAwayApp";
+
+  /**
+   * The app. Absent: those that didn't prove which they are.
+   */
+  "clientId"?:string;
+
+  /**
+   * How many people use it now.
+   */
+  "people":number };
+
+export type { TurnedAwayApp };
+
+const turnedAwayApp = /*#__PURE__*/ l.typedObject<TurnedAwayApp>($nsid, "turnedAwayApp", /*#__PURE__*/ l.object({"clientId":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":2048})),"people":/*#__PURE__*/ l.integer({"minimum":1})}));
+
+export { turnedAwayApp };
