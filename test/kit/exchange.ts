@@ -146,6 +146,7 @@ export interface IssuanceRow {
   readonly jti: string
   readonly space: string
   readonly did: string
+  readonly client_id: string | null
   readonly holder: string
   readonly issued_at_sec: number
   readonly expires_at_sec: number
