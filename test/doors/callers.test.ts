@@ -1,6 +1,8 @@
 /** Every door, and every kind of caller before it: only who carries the right thing gets in, and nobody else changes anything. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DOORS } from '../../src/doors/xrpc.ts'
+import { type AppServer, startAppServer } from '../kit/app-server.ts'
+import { makeAppKey, makeAttestation } from '../kit/attestations.ts'
 import {
   base64Url,
   freshJti,
@@ -285,8 +287,18 @@ describe('tokens offered in each other’s places', () => {
       ...{ lxm: nsid, nowSec: nowSec() },
     }),
     ...Object.fromEntries(Object.entries(OTHERS).map(([name, make]) => [name, make(stage.bob)])),
+    'an attestation by a key that an app publishes': makeAttestation({
+      ...{ key: appKey, authority: stage.community, clientId: app.clientId(), nowSec: nowSec() },
+    }),
     garbage: 'garbage',
   })
+
+  const appKey = makeAppKey('ES256')
+  let app: AppServer
+  beforeAll(async () => {
+    app = await startAppServer(appKey)
+  })
+  afterAll(() => app.close())
 
   /** Where a token can stand in an exchange. Everything else about the request is good. */
   const PLACES: Readonly<Record<string, (token: string) => Promise<Answer>>> = {
@@ -331,6 +343,7 @@ describe('tokens offered in each other’s places', () => {
       'a credential of the older generation': '401 BadJwtType',
       'an OAuth access token': '401 BadJwtType',
       'a client attestation': '401 BadJwtType',
+      'an attestation by a key that an app publishes': '401 BadJwtType',
       garbage: '401 BadJwt',
     }
     const all = (verdict: string) => Object.fromEntries(Object.keys(wrongType).map((kind) => [kind, verdict]))
@@ -338,7 +351,10 @@ describe('tokens offered in each other’s places', () => {
       'as the delegation, beside a signature over it': { ...wrongType, 'a delegation token': 'in' },
       'as the delegation, beside a DPoP proof': { ...wrongType, 'a delegation token': 'in' },
       'as the DPoP proof, beside a delegation': { ...all('401 BadDpopProofSignature'), 'a DPoP proof': 'in' },
-      'as the attestation, beside both': all('400 InvalidClientAttestation'),
+      'as the attestation, beside both': {
+        ...all('400 InvalidClientAttestation'),
+        'an attestation by a key that an app publishes': 'in',
+      },
     })
   })
 

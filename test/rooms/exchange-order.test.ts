@@ -3,10 +3,12 @@
  * It is the order of security: what is cheap before what is dear, and nothing fetched or spent for what is refused anyway.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type AppServer, startAppServer } from '../kit/app-server.ts'
+import { type AppKey, makeAppKey, makeAttestation } from '../kit/attestations.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
 import { BINDINGS, exchange, openScene, type Parts, type Scene } from '../kit/exchange.ts'
 import { freshJti, makeKey, type TestKey } from '../kit/tokens.ts'
-import type { Binding } from '../kit/world.ts'
+import { type Binding, spaceOf } from '../kit/world.ts'
 
 /** A request under construction. */
 interface Draft {
@@ -20,6 +22,8 @@ interface Draft {
   payload: Record<string, unknown>
   authorization: Parts['authorization'] | null
   isProofBad: boolean
+  appKey: AppKey
+  appPath: string
 }
 
 interface Fault {
@@ -27,6 +31,9 @@ interface Fault {
   readonly error: string | { october: string; august: string }
   readonly spoil: (draft: Draft, scene: Scene) => void
 }
+
+/** Where an app stands that is turned away. */
+const DENIED = '/denied.json'
 
 const FOREIGN = 'at://did:plc:ewvi7nxzyoun6zhxrhs64oiz/space/com.atmoboards.forum/main'
 
@@ -59,7 +66,7 @@ const ORDER: readonly Fault[] = [
     spoil: (draft) => Object.assign(draft, { bodySpace: FOREIGN.replace('main', 'other') }),
   },
   {
-    says: 'an attestation is sent',
+    says: 'the attestation is no token',
     error: 'InvalidClientAttestation',
     spoil: ({ bodyMore }) => Object.assign(bodyMore, { clientAttestation: 'a.b.c' }),
   },
@@ -79,10 +86,20 @@ const ORDER: readonly Fault[] = [
     spoil: (draft) => Object.assign(draft, { key: makeKey('k256') }),
   },
   {
+    says: 'the attestation is by a key that the app does not publish',
+    error: 'InvalidClientAttestation',
+    spoil: (draft) => Object.assign(draft, { appKey: makeAppKey('ES256') }),
+  },
+  {
     says: 'the space never was',
     error: 'SpaceNotFound',
     spoil: (draft, { community }) =>
       Object.assign(draft, { space: `at://${community}/space/com.atmoboards.forum/never` }),
+  },
+  {
+    says: 'the app is denied',
+    error: 'AppNotAuthorized',
+    spoil: (draft) => Object.assign(draft, { appPath: DENIED }),
   },
   {
     says: 'the person is a stranger',
@@ -92,7 +109,10 @@ const ORDER: readonly Fault[] = [
   },
 ]
 
-function partsOf(draft: Draft, binding: Binding): Parts {
+function partsOf(draft: Draft, binding: Binding, { server, nowSec }: { server: AppServer; nowSec: number }): Parts {
+  const { authority } = spaceOf(draft.space)
+  const clientId = server.clientId(draft.appPath)
+  const clientAttestation = makeAttestation({ key: draft.appKey, authority, clientId, nowSec })
   const bad: Partial<Parts> =
     binding === 'august'
       ? { proof: { payload: { htm: 'GET' } } }
@@ -108,7 +128,7 @@ function partsOf(draft: Draft, binding: Binding): Parts {
     person: { did: draft.did, key: draft.key },
     space: draft.space,
     changes: { header: draft.header, payload: draft.payload },
-    body: draft.bodyText ?? { space: draft.bodySpace ?? draft.space, ...draft.bodyMore },
+    body: draft.bodyText ?? { space: draft.bodySpace ?? draft.space, clientAttestation, ...draft.bodyMore },
     ...(draft.authorization ? { authorization: draft.authorization } : {}),
     ...(draft.isProofBad ? bad : {}),
   }
@@ -116,11 +136,23 @@ function partsOf(draft: Draft, binding: Binding): Parts {
 
 describeOnEachEngine('the order at the exchange', (open) => {
   let scene: Scene
+  let server: AppServer
+  const appKey = makeAppKey('ES256')
 
   beforeAll(async () => {
     scene = await openScene(await open())
+    server = await startAppServer(appKey)
+    const { alice, community } = scene
+    const denial = { community, clientId: server.clientId(DENIED), verdict: 'deny' }
+    const denied = await alice.call('community.reeve.app.putRule', denial)
+    if (denied.status !== 200) throw new Error(`not denied: ${JSON.stringify(denied.body)}`)
+    // The rows without an attestation are about people.
+    await alice.call('community.reeve.app.setAccess', { community, mode: 'open', unattested: 'allow' })
   })
-  afterAll(() => scene.close())
+  afterAll(async () => {
+    await server.close()
+    await scene.close()
+  })
 
   const errorOf = async (faults: readonly Fault[], binding: Binding): Promise<string | undefined> => {
     const { bob, forum } = scene
@@ -135,9 +167,11 @@ describeOnEachEngine('the order at the exchange', (open) => {
       payload: {},
       authorization: null,
       isProofBad: false,
+      appKey,
+      appPath: '/client-metadata.json',
     }
     for (const fault of faults) fault.spoil(draft, scene)
-    return (await exchange(scene, partsOf(draft, binding))).body.error
+    return (await exchange(scene, partsOf(draft, binding, { server, nowSec: scene.world.clock.nowSec() }))).body.error
   }
   const named = ({ error }: Fault, binding: Binding) => (typeof error === 'string' ? error : error[binding])
 

@@ -161,7 +161,7 @@ const BEFORE_THE_KEY: readonly Row[] = [
     with: ({ forum }) => ({ body: { space: `${forum}2` } }),
   },
   {
-    says: 'an attestation',
+    says: 'an attestation that is no token',
     answers: [400, 'InvalidClientAttestation'],
     with: ({ forum }) => ({ body: { space: forum, clientAttestation: 'a.b.c' } }),
   },
