@@ -48,10 +48,12 @@ create index issuance_by_community on issuance (community, did, expires_at_sec);
 create index issuance_by_app on issuance (community, client_id, expires_at_sec);
 
 -- Whose standing a change may have taken from, until their live credentials have been looked at. Null: everybody's in the community.
+-- A process that looks has taken the row until then; one that dies lets go of it so.
 create table standing_moved (
   id bigint generated always as identity primary key,
   community text collate "C" not null references community_revision (community),
   did text collate "C",
-  revision bigint not null
+  revision bigint not null,
+  taken_until_ms bigint not null default 0
 );
 create index standing_moved_by_community on standing_moved (community, id);

@@ -11,6 +11,7 @@ import { sealDue } from './audit/sealer.ts'
 import { carryOutDue } from './community/acts.ts'
 import { resumeMints } from './community/resume-mints.ts'
 import { resumePlcWork } from './community/resume-plc-work.ts'
+import { recheckDue } from './credential/recheck.ts'
 import { forgetIssued, openIssuing } from './credential/store.ts'
 import type { House } from './doors/house.ts'
 import { type BucketName, type Rate, RateBuckets } from './doors/rate-buckets.ts'
@@ -74,6 +75,8 @@ const IDLE_LOOK_PAUSE_MS = 50
 const SEAL_PAUSE_MS = 1_000
 const RESUME_PAUSE_MS = 15_000
 const IMPORT_PAUSE_MS = 500
+/** A host elsewhere goes on serving a credential until it is told of what was found in these turns. */
+const RECHECK_PAUSE_MS = 500
 const SWEEP_PAUSE_MS = 60_000
 const SWEEP_MAX = 5_000
 /** How long a credential's row outlives it. That it was issued, to whom and why, stays in the audit. */
@@ -237,6 +240,10 @@ function startWorkers(house: House, opened: OpenDatabase) {
     repeat(
       turn('resume-imports', (signal) => resumeImports(house, signal)),
       IMPORT_PAUSE_MS,
+    ),
+    repeat(
+      turn('recheck', (signal) => recheckDue(house, signal)),
+      RECHECK_PAUSE_MS,
     ),
     repeat(
       turn('sweep', async () => {

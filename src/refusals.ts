@@ -22,6 +22,7 @@ export type RefusalCode =
   | 'BadJwtSub'
   | 'BadJwtAudience'
   | 'BadJwtSignature'
+  | 'BadJwtCnf'
   | 'BadJwtLexiconMethod'
   | 'JwtExpired'
   | 'JwtReplayed'
@@ -30,7 +31,12 @@ export type RefusalCode =
   | 'BadDpopProof'
   | 'BadDpopProofSignature'
   | 'DpopProofExpired'
+  | 'DpopKeyMismatch'
   | 'BadSpaceSignature'
+  | 'BadSpaceAudience'
+  // a credential that is shown
+  | 'CredentialRevoked'
+  | 'InvalidCredential'
   // the exchange
   | 'InvalidDelegationToken'
   | 'InvalidClientAttestation'

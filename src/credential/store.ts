@@ -31,6 +31,10 @@ declare module '../platform/database.ts' {
       expires_at_sec: number
       /** The revision of this community on which the decision rests. */
       revision: number
+      /** When it was taken back, by whom, and for which refusal or wish. */
+      revoked_at_sec: number | null
+      revoked_by: string | null
+      revoked_because: string | null
     }
   }
 }

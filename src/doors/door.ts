@@ -1,7 +1,11 @@
-/** What a door is, and the three ways of knocking: with service auth, with a delegation token and a proof, or with nothing. */
+/**
+ * What a door is, and the ways of knocking: with service auth, with a delegation token and a proof, with a credential of ours and a
+ * proof, or with nothing.
+ */
 
 import type { l } from '@atproto/lex-schema'
 import type { Exchange, ExchangeCtx } from '../credential/getSpaceCredential.ts'
+import { type Holder, requireCredential } from '../credential/presented.ts'
 import type { Did } from '../names.ts'
 import { type ProcedureCall, requestHashOf } from '../platform/idempotency.ts'
 import type { RefusalCode } from '../refusals.ts'
@@ -11,7 +15,7 @@ import type { House } from './house.ts'
 import type { DoorBucket } from './rate-buckets.ts'
 import { headerLines, readJsonBody, readQuery } from './request.ts'
 
-export type Knock = 'serviceAuth' | 'delegation' | 'anybody'
+export type Knock = 'serviceAuth' | 'delegation' | 'credential' | 'anybody'
 
 export interface Door {
   readonly method: AnyMethod
@@ -105,13 +109,7 @@ export const exchange = <M extends AnyProcedure>(
   async enter(house, { incoming, address }) {
     const body = await readJsonBody(incoming, bodyMaxBytes)
     const input = parseInput(method, body) as InputOf<M>
-    const asked: Exchange = {
-      authorization: headerLines(incoming, 'authorization'),
-      dpop: headerLines(incoming, 'dpop'),
-      signatureInput: headerLines(incoming, 'signature-input'),
-      signature: headerLines(incoming, 'signature'),
-      url: `${house.publicUrl}/xrpc/${method.nsid}`,
-    }
+    const asked: Exchange = proofOf(house, incoming, method)
     const atTheirExpense = {
       keyOf: keyOfFor(house, address),
       appKeysOf: appKeysOfFor(house, address),
@@ -119,6 +117,33 @@ export const exchange = <M extends AnyProcedure>(
     }
     return action({ ...house, ...atTheirExpense }, asked, input)
   },
+})
+
+/** A question by whoever holds a credential of ours. Who that is, is told by the ledger; the credential names nobody. */
+export const presented = <M extends AnyQuery>(
+  method: M,
+  bucket: DoorBucket,
+  action: (house: House, holder: Holder, params: ParamsOf<M>) => Promise<OutputOf<M>>,
+): Door => ({
+  method,
+  knock: 'credential',
+  bodyMaxBytes: 0,
+  bucket,
+  async enter(house, { incoming }, text) {
+    const audience = headerLines(incoming, 'atproto-space-audience')
+    const ctx = { ...house, chargePerson: (did: Did) => chargePerson(house, bucket, did) }
+    const holder = await requireCredential(ctx, { ...proofOf(house, incoming, method), audience })
+    return action(house, holder, parseParams(method, readQuery(text)) as ParamsOf<M>)
+  },
+})
+
+/** The raw lines that carry a token and its proof, and the public address of the method. */
+const proofOf = (house: House, incoming: Knocking['incoming'], method: AnyMethod) => ({
+  authorization: headerLines(incoming, 'authorization'),
+  dpop: headerLines(incoming, 'dpop'),
+  signatureInput: headerLines(incoming, 'signature-input'),
+  signature: headerLines(incoming, 'signature'),
+  url: `${house.publicUrl}/xrpc/${method.nsid}`,
 })
 
 function callOf(actor: Did, method: string, body: Record<string, unknown>): ProcedureCall {
@@ -137,21 +162,29 @@ const TOKEN: readonly RefusalCode[] = [
   'BadJwt',
   'BadJwtType',
   'BadJwtIss',
-  'BadJwtAudience',
   'BadJwtSignature',
   'JwtExpired',
 ]
+const PROOF: readonly RefusalCode[] = [
+  'MissingDpopProof',
+  'BadDpopProof',
+  'BadDpopProofSignature',
+  'DpopProofExpired',
+  'BadSpaceSignature',
+]
 const REFUSALS_OF_KNOCK: Readonly<Record<Knock, readonly RefusalCode[]>> = {
   anybody: [],
-  serviceAuth: [...TOKEN, 'BadJwtLexiconMethod'],
-  delegation: [
+  serviceAuth: [...TOKEN, 'BadJwtAudience', 'BadJwtLexiconMethod'],
+  delegation: [...TOKEN, 'BadJwtAudience', 'BadJwtSub', ...PROOF],
+  credential: [
     ...TOKEN,
     'BadJwtSub',
-    'MissingDpopProof',
-    'BadDpopProof',
-    'BadDpopProofSignature',
-    'DpopProofExpired',
-    'BadSpaceSignature',
+    'BadJwtCnf',
+    ...PROOF,
+    'DpopKeyMismatch',
+    'CredentialRevoked',
+    'BadSpaceAudience',
+    'SpaceNotFound',
   ],
 }
 

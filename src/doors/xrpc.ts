@@ -22,6 +22,9 @@ import { communityUpdate } from '../community/communityUpdate.ts'
 import { proposalApprove } from '../community/proposalApprove.ts'
 import { proposalCancel } from '../community/proposalCancel.ts'
 import { proposalList } from '../community/proposalList.ts'
+import { credentialList } from '../credential/credentialList.ts'
+import { credentialRevoke } from '../credential/credentialRevoke.ts'
+import { getSpace } from '../credential/getSpace.ts'
 import { getSpaceCredential } from '../credential/getSpaceCredential.ts'
 import { federationListOffers } from '../federation/federationListOffers.ts'
 import { federationOffer } from '../federation/federationOffer.ts'
@@ -59,7 +62,7 @@ import { spaceDescribe } from '../space/spaceDescribe.ts'
 import { spaceGet } from '../space/spaceGet.ts'
 import { spaceList } from '../space/spaceList.ts'
 import { spaceUpdate } from '../space/spaceUpdate.ts'
-import { type Door, exchange, open, procedure, procedureOfLines, query } from './door.ts'
+import { type Door, exchange, open, presented, procedure, procedureOfLines, query } from './door.ts'
 import { serviceDescribe } from './serviceDescribe.ts'
 
 const { reeve } = community
@@ -68,6 +71,9 @@ const KIB = 1024
 export const DOORS: readonly Door[] = [
   //       lexicon                                    size       bucket        action
   exchange(com.atproto.space.getSpaceCredential.main, 16 * KIB, 'exchange', getSpaceCredential),
+  presented(com.atproto.simplespace.getSpace.main, 'governance', getSpace),
+  query(reeve.credential.list.main, 'governance', credentialList),
+  procedure(reeve.credential.revoke.main, 16 * KIB, 'governance', credentialRevoke),
   procedure(reeve.community.mint.main, 16 * KIB, 'founding', communityMint),
   procedure(reeve.community.setHandle.main, 16 * KIB, 'governance', communitySetHandle),
   query(reeve.community.get.main, 'governance', communityGet),

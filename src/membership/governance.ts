@@ -2,8 +2,8 @@
  * The one way in which anything about a community is changed.
  *
  * In one transaction: hold the community's numbers, find an answer already given under the same idempotencyKey, load where the
- * actor stands, let the action decide and write, raise the revision, append to the chain. So whoever decides on the community's
- * facts meanwhile either finished before, or sees the change; and a change without its record cannot be.
+ * actor stands, let the action decide and write, raise the revision, note whose standing moved, append to the chain. So whoever
+ * decides on the community's facts meanwhile either finished before, or sees the change; and a change without its record cannot be.
  */
 import type { AuditFact } from '../audit/chain.ts'
 import { appendAllChained, appendUnsealed } from '../audit/store.ts'
@@ -17,6 +17,7 @@ import { Refusal } from '../refusals.ts'
 import type { Paces } from './pace.ts'
 import { previewOf, type Touched, type Trial, tryOut } from './preview.ts'
 import { type Facts, type FactsCtx, loadGroundedFacts, loadStandingFacts } from './standing-facts.ts'
+import { noteMoved } from './standing-moved-store.ts'
 import { loadRevisions, lockRevisions, raiseRevisions } from './store.ts'
 
 export interface GovernanceCtx extends FactsCtx {
@@ -175,10 +176,36 @@ export async function changeIn<T extends object>(
   const revision = isChanged
     ? await raiseRevisions(tx, call.community, { graph: done.changed === 'graph' })
     : numbers.revision
+  if (isChanged && !TAKES_NOTHING.has(done.recordedAs ?? call.action))
+    await noteMoved(tx, movedBy(actor, done, revision))
   await appendAllChained(tx, call.community, factsOf(call, done, { isChanged, revision, nowMs }))
   const answer = { ...done.answer, revision }
   if (idempotency) await remember(tx, idempotency, answer, nowMs)
   return answer
+}
+
+/** Changes by which nobody can lose anything that they may read. */
+const TAKES_NOTHING: ReadonlySet<string> = new Set([
+  'credential.revoke',
+  'community.setHandle',
+  'federation.offer',
+  'member.createInvite',
+  'member.revokeInvite',
+  'member.transferOwnership',
+  'member.unban',
+  'proposal.cancel',
+  'proposal.make',
+  'space.create',
+])
+
+/**
+ * Whose standing the change may have taken from, here and where this community's people are guests. The graph is that of before the
+ * change: an offer that it took back is still in it.
+ */
+function movedBy({ graph }: Facts, { touches }: Changed<object>, revision: number) {
+  const isNamed = touches?.people !== undefined && (touches.spaces ?? []).length === 0
+  const people = isNamed ? (touches.people ?? null) : null
+  return { communities: [graph.community, ...graph.receivers], people, revision }
 }
 
 function factsOf(

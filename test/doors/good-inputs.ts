@@ -62,6 +62,10 @@ export const goodInputs = (
   lobby: () => Lobby,
 ): Readonly<Record<string, () => Input>> => ({
   'com.atproto.space.getSpaceCredential': () => ({ space: stage().forum }),
+  'com.atproto.simplespace.getSpace': () => ({ space: stage().forum }),
+  'community.reeve.credential.list': () => ({ space: stage().forum }),
+  // Looked at, and not done: others of a file may hold them.
+  'community.reeve.credential.revoke': () => ({ space: stage().forum, dryRun: true }),
   'community.reeve.community.mint': () => ({
     name: 'Beekeepers',
     custody: { $type: 'community.reeve.community.mint#custodial' },

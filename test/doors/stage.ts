@@ -41,7 +41,7 @@ export async function openStage(options: WorldOptions = {}): Promise<Stage> {
 }
 
 /** Tables that a refused call may touch: what was used up, what is kept about refusals, and what workers do meanwhile. */
-const MAY_MOVE = ['spent', 'audit_entry', 'audit_head', 'migration']
+const MAY_MOVE = ['spent', 'audit_entry', 'audit_head', 'migration', 'standing_moved']
 
 /** Everything that the database holds about communities, people and credentials, as one line per table. */
 export async function holdings(db: Db): Promise<readonly string[]> {

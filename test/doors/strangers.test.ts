@@ -72,10 +72,13 @@ describe('the admin of one community', () => {
     [`${R}.member.explain`]: ({ space }) => ({ space, did: stage.alice.did, action: 'read' }),
     [`${R}.member.preview`]: ({ community, space }) => ({ community, space, role: 'reader' }),
     [`${R}.audit.list`]: ({ community }) => ({ community }),
+    [`${R}.credential.list`]: ({ space }) => ({ space, did: stage.alice.did }),
+    [`${R}.credential.revoke`]: ({ space }) => ({ space }),
   }
   /** Doors that name no community of the caller's choosing. */
   const OWN_ONLY = [
     'com.atproto.space.getSpaceCredential',
+    'com.atproto.simplespace.getSpace',
     `${R}.community.mint`,
     `${R}.community.list`,
     `${R}.space.describe`,

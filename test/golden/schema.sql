@@ -450,6 +450,7 @@ table standing_moved
   community text collate "C" not null
   did text collate "C"
   revision bigint not null
+  taken_until_ms bigint not null default 0
   constraint standing_moved_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint standing_moved_pkey PRIMARY KEY (id)
   CREATE INDEX standing_moved_by_community ON public.standing_moved USING btree (community, id)

@@ -69,6 +69,10 @@ describe('refusals', () => {
   const NEVER: Readonly<Record<string, readonly string[]>> = {
     // Only a procedure spends its token.
     query: ['JwtReplayed'],
+    // Whose credential would not be given any more is told that it was taken back, and not why.
+    presented: ['AppNotAuthorized', 'UserNotAuthorized', 'SpaceDeleted'],
+    // It lists what others were refused for.
+    'community.reeve.credential.list': ['AppNotAuthorized', 'UserNotAuthorized', 'NotAuthorized'],
     // Their answers tell of verdicts, and are none.
     'community.reeve.member.check': ['AppNotAuthorized', 'UserNotAuthorized'],
     'community.reeve.member.explain': ['AppNotAuthorized', 'UserNotAuthorized'],

@@ -5,6 +5,7 @@
 export * as app from "./reeve/app.ts";
 export * as audit from "./reeve/audit.ts";
 export * as community from "./reeve/community.ts";
+export * as credential from "./reeve/credential.ts";
 export * as defs from "./reeve/defs.ts";
 export * as federation from "./reeve/federation.ts";
 export * as member from "./reeve/member.ts";

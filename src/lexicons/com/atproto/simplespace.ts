@@ -3,3 +3,4 @@
  */
 
 export * as defs from "./simplespace/defs.ts";
+export * as getSpace from "./simplespace/getSpace.ts";

@@ -1,0 +1,54 @@
+/** `community.reeve.credential.revoke`: credentials are taken back before they end, because somebody wishes it. */
+import type * as lexicon from '../lexicons/community/reeve/credential/revoke.ts'
+import { changeCommunity, type GovernanceCtx, notFound, required } from '../membership/governance.ts'
+import { requireClientId, requireDid, requireScope } from '../membership/input.ts'
+import { loadSpaceState } from '../membership/store.ts'
+import type { Did, SpaceUri } from '../names.ts'
+import type { ProcedureCall } from '../platform/idempotency.ts'
+import { decideRevoke } from '../policy/decide-credentials.ts'
+import { countRevoked, revokeIssued } from './ledger-store.ts'
+
+/**
+ * They are refused here from the end of this call on. Nobody loses what they may do: who is let in may ask for another one at once,
+ * so there is no bound on whose may be taken back.
+ * Order of checks: the input (InvalidRequest); the caller stands in the community (NotFound); the space, if one is named, is there
+ * (NotFound); the verdict (NotFound, Forbidden). Where nothing was left to take back, nothing is changed or recorded.
+ * @throws Refusal
+ */
+export async function credentialRevoke(
+  ctx: GovernanceCtx,
+  actor: Did,
+  input: lexicon.$InputBody,
+  { idempotency }: ProcedureCall,
+): Promise<lexicon.$OutputBody> {
+  const { community, scope } = requireScope(input)
+  const did = input.did === undefined ? null : requireDid(input.did, 'did')
+  const clientId = input.clientId === undefined ? null : requireClientId(input.clientId)
+  const call = {
+    community,
+    actor,
+    action: 'credential.revoke',
+    target: scope,
+    subject: did,
+    ifRevision: input.ifRevision,
+    isDryRun: input.dryRun,
+    idempotency,
+  }
+  return changeCommunity(ctx, call, async (tx, actorFacts, nowMs) => {
+    const space = scope === community ? null : (scope as SpaceUri)
+    if (space !== null && (await loadSpaceState(tx, space)) !== 'live') throw notFound()
+    const decision = decideRevoke(actorFacts, actor, scope)
+    const permit = required(decision)
+    const which = { community, space, did, clientId, jti: input.jti }
+    const nowSec = Math.floor(nowMs / 1000)
+    const revoked = await revokeIssued(tx, permit, which, nowSec)
+    const pending = await countRevoked(tx, which, nowSec)
+    return {
+      answer: { revoked, pending },
+      changed: revoked > 0 ? 'roster' : 'nothing',
+      because: decision.because,
+      touches: { people: [] },
+      details: { revoked, clientId, jti: input.jti ?? null },
+    }
+  })
+}

@@ -1,0 +1,214 @@
+/** The table of issued credentials as a ledger: what lives, who has it, and what was taken back before its time. */
+import { type SqlBool, sql } from 'kysely'
+import { unsealedInsert } from '../audit/store.ts'
+import type { Basis } from '../membership/basis.ts'
+import type { ClientId, Did, SpaceUri } from '../names.ts'
+import type { Db, Tx } from '../platform/database.ts'
+import type { Permit, Reason } from '../policy/verdict.ts'
+import type { RefusalCode } from '../refusals.ts'
+
+/** Why a credential was taken back: the refusal that would meet its holder now, or because somebody wished it. */
+export type RevokedBecause = RefusalCode | 'Wished'
+
+/** One credential as it was written down. */
+export interface Issued {
+  readonly jti: string
+  readonly did: Did
+  readonly clientId: ClientId | null
+  readonly space: SpaceUri
+  readonly holder: string
+  readonly issuedAtSec: number
+  readonly expiresAtSec: number
+  readonly revokedAtSec: number | null
+  readonly revokedBecause: RevokedBecause | null
+}
+
+/** Which credentials are meant: of a community or of one space of it, and of those only some. */
+export interface Which {
+  readonly community: Did
+  readonly space: SpaceUri | null
+  readonly did: Did | null
+  readonly clientId: ClientId | null
+  readonly jti?: string | undefined
+}
+
+const COLUMNS = [
+  'jti',
+  'did',
+  'client_id',
+  'space',
+  'holder',
+  'issued_at_sec',
+  'expires_at_sec',
+  'revoked_at_sec',
+  'revoked_because',
+] as const
+
+interface IssuedRow {
+  readonly jti: string
+  readonly did: string
+  readonly client_id: string | null
+  readonly space: string
+  readonly holder: string
+  readonly issued_at_sec: number
+  readonly expires_at_sec: number
+  readonly revoked_at_sec: number | null
+  readonly revoked_because: string | null
+}
+
+/** What is in the table was parsed when it was written. */
+const issuedOf = (row: IssuedRow): Issued => ({
+  jti: row.jti,
+  did: row.did as Did,
+  clientId: row.client_id as ClientId | null,
+  space: row.space as SpaceUri,
+  holder: row.holder,
+  issuedAtSec: row.issued_at_sec,
+  expiresAtSec: row.expires_at_sec,
+  revokedAtSec: row.revoked_at_sec,
+  revokedBecause: row.revoked_because as RevokedBecause | null,
+})
+
+/** The credential of that name, or null when none was ever issued under it, or it ended long ago. */
+export async function loadIssued(db: Db, jti: string): Promise<Issued | null> {
+  const row = await db.selectFrom('issuance').select(COLUMNS).where('jti', '=', jti).executeTakeFirst()
+  return row ? issuedOf(row) : null
+}
+
+/** The place of a credential in the order of a list. */
+export type Place = Pick<Issued, 'did' | 'expiresAtSec' | 'jti'>
+
+const isMeant = ({ community, space, did, clientId, jti }: Which, nowSec: number) => {
+  const conditions = [
+    sql<SqlBool>`community = ${community}`,
+    sql<SqlBool>`expires_at_sec > ${nowSec}`,
+    ...(space === null ? [] : [sql<SqlBool>`space = ${space}`]),
+    ...(did === null ? [] : [sql<SqlBool>`did = ${did}`]),
+    ...(clientId === null ? [] : [sql<SqlBool>`client_id = ${clientId}`]),
+    ...(jti === undefined ? [] : [sql<SqlBool>`jti = ${jti}`]),
+  ]
+  return sql<SqlBool>`${sql.join(conditions, sql` and `)}`
+}
+
+/** Credentials that have not ended, those that were taken back among them: by person, then in the order in which they end. */
+export async function listIssued(
+  db: Db,
+  which: Which,
+  page: { readonly nowSec: number; readonly after: Place | null; readonly limit: number },
+): Promise<readonly Issued[]> {
+  const { nowSec, after, limit } = page
+  const from = sql<SqlBool>`(did, expires_at_sec, jti) > (${after?.did}, ${after?.expiresAtSec}::bigint, ${after?.jti})`
+  const rows = await db
+    .selectFrom('issuance')
+    .select(COLUMNS)
+    .where(isMeant(which, nowSec))
+    .$if(after !== null, (query) => query.where(from))
+    .orderBy('did')
+    .orderBy('expires_at_sec')
+    .orderBy('jti')
+    .limit(limit)
+    .execute()
+  return rows.map(issuedOf)
+}
+
+/** Takes back those that are meant and live, and answers how many they were. */
+export async function revokeIssued(
+  tx: Tx,
+  permit: Permit<'credentials.revoke'>,
+  which: Which,
+  nowSec: number,
+): Promise<number> {
+  const because: RevokedBecause = 'Wished'
+  const { numUpdatedRows } = await tx
+    .updateTable('issuance')
+    .set({ revoked_at_sec: nowSec, revoked_by: permit.actor, revoked_because: because })
+    .where(isMeant(which, nowSec))
+    .where('revoked_at_sec', 'is', null)
+    .executeTakeFirstOrThrow()
+  return Number(numUpdatedRows)
+}
+
+/** How many of those that are meant were taken back and have not ended. */
+export async function countRevoked(tx: Tx, which: Which, nowSec: number): Promise<number> {
+  const row = await tx
+    .selectFrom('issuance')
+    .select((where) => where.fn.countAll<number>().as('count'))
+    .where(isMeant(which, nowSec))
+    .where('revoked_at_sec', 'is not', null)
+    .executeTakeFirstOrThrow()
+  return Number(row.count)
+}
+
+/** The live credentials by which one person reads one space with one app. */
+export interface LiveRead {
+  readonly did: Did
+  readonly space: SpaceUri
+  readonly clientId: ClientId | null
+  readonly jtis: readonly string[]
+}
+
+/** What lives in a community, of some people or of everybody, in the order of people, spaces and apps. */
+export async function listLive(
+  db: Db,
+  which: { readonly community: Did; readonly people: readonly Did[] | null; readonly nowSec: number },
+  page: { readonly after: LiveRead | null; readonly limit: number },
+): Promise<readonly LiveRead[]> {
+  const { community, people, nowSec } = which
+  const { after, limit } = page
+  const some = people === null ? sql`` : sql`and did = any(${people}::text[])`
+  const rest =
+    after === null
+      ? sql``
+      : sql`and (did, space, coalesce(client_id, '')) > (${after.did}, ${after.space}, ${after.clientId ?? ''})`
+  const { rows } = await sql<LiveRead>`select did, space, client_id as "clientId", array_agg(jti order by jti) as jtis
+    from issuance where community = ${community} and expires_at_sec > ${nowSec} and revoked_at_sec is null ${some} ${rest}
+    group by did, space, client_id order by did, space, coalesce(client_id, '') limit ${limit}`.execute(db)
+  return rows
+}
+
+/** Why what somebody reads by is taken back, and the revisions at which that was found. */
+export interface Refused {
+  readonly community: Did
+  readonly code: RefusalCode
+  readonly because: readonly Reason[]
+  /** Empty when nothing can bring it back: the space has ended. */
+  readonly basis: Basis
+  readonly atMs: number
+}
+
+/**
+ * Takes back credentials that would be refused now, with one entry in the log for all of them, while the communities stand as they
+ * stood when that was found. `moved`: they don't, and nothing was done; else how many nobody had taken back before.
+ */
+export async function takeBack(db: Db, read: LiveRead, refused: Refused): Promise<'moved' | number> {
+  const { community, code, because, basis, atMs } = refused
+  const communities = basis.map((each) => each.community)
+  const revisions = basis.map((each) => each.revision)
+  const { rows } = await sql<{ stands: boolean; count: number }>`with
+    guard as materialized (
+      select community, revision from community_revision where community = any(${communities}::text[])
+      order by community for share
+    ),
+    stands as materialized (
+      select not exists (
+        select from unnest(${communities}::text[], ${revisions}::bigint[]) as basis (community, revision)
+        left join guard on guard.community = basis.community where guard.revision is distinct from basis.revision
+      ) as it
+    ),
+    taken as (
+      update issuance set revoked_at_sec = ${Math.floor(atMs / 1000)}, revoked_by = ${community}, revoked_because = ${code}
+      where jti = any(${read.jtis}::text[]) and revoked_at_sec is null and (select it from stands)
+      returning jti
+    ),
+    journal as (${unsealedInsert(
+      db,
+      sql`select ${community}, ${atMs}::bigint, ${community}, 'credential.revoke', ${read.space}, ${read.did},
+          ${JSON.stringify({ refused: code, reasons: because })}::jsonb
+            || jsonb_build_object('revoked', (select count(*) from taken))
+        where exists (select from taken)`,
+    )})
+    select (select it from stands) as stands, (select count(*)::int from taken) as count`.execute(db)
+  const [row] = rows
+  if (!row) throw new TypeError('a statement without an answer')
+  return row.stands ? row.count : 'moved'
+}
