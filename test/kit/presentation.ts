@@ -1,0 +1,146 @@
+/** Credentials as an app holds and shows them, in both generations, and the parts of a request, so that a test can spoil one of them. */
+import { sql } from 'kysely'
+import { type Did, rosterOf } from '../../src/names.ts'
+import type { TestDatabase } from './databases.ts'
+import { exchange, type Scene } from './exchange.ts'
+import {
+  type Changes,
+  freshJti,
+  makeDpopProof,
+  makeJws,
+  makeKey,
+  makeSpaceSignature,
+  type TestKey,
+  thumbprintOf,
+} from './tokens.ts'
+import { type Answer, type Binding, type Person, type RawRequest, spaceOf, type World } from './world.ts'
+
+export const GET_SPACE = '/xrpc/com.atproto.simplespace.getSpace'
+
+/** A credential and the key that it is bound to. */
+export interface Held {
+  readonly credential: string
+  readonly holder: TestKey
+  readonly binding: Binding
+  readonly space: string
+}
+
+export const jtiOf = ({ credential }: Held): string =>
+  JSON.parse(Buffer.from(credential.split('.')[1] ?? '', 'base64url').toString()).jti
+
+/** A credential from the exchange. */
+export async function obtain(
+  scene: Scene,
+  asked: { binding: Binding; person?: Person; space?: string },
+): Promise<Held> {
+  const { binding, person = scene.bob, space = scene.forum } = asked
+  const holder = makeKey('p256')
+  const answer = await exchange(scene, { binding, person, space, holder })
+  if (answer.status !== 200) throw new Error(`no credential: ${JSON.stringify(answer.body)}`)
+  return { credential: String(answer.body.credential), holder, binding, space }
+}
+
+type Lines = readonly (readonly [string, string])[]
+
+export interface Shown {
+  readonly scheme?: string
+  /** The space that is asked about. */
+  readonly asked?: string
+  /** The key that proves possession, when it isn't the holder's. */
+  readonly prover?: TestKey
+  readonly audience?: string
+  readonly proof?: Changes & { readonly jti?: string; readonly url?: string; readonly method?: string }
+  /** Lines in place of the proof's. */
+  readonly proofLines?: Lines
+  readonly authorization?: Lines
+  readonly more?: Lines
+  /** Parameters of the signature. */
+  readonly params?: string
+}
+
+/** The request of an app that shows what it holds; what is left out is as it should be. */
+export function presentationOf(world: Pick<World, 'url' | 'clock'>, held: Held, shown: Shown = {}): RawRequest {
+  const { credential, holder, binding, space } = held
+  const { prover: key = holder, audience = spaceOf(space).authority } = shown
+  const scheme = shown.scheme ?? (binding === 'august' ? 'DPoP' : 'Atproto-Space')
+  const authorization = `${scheme} ${credential}`
+  const ownProof = (): Lines => {
+    if (binding === 'august') {
+      const about = { key, method: 'GET', url: world.url + GET_SPACE, nowSec: world.clock.nowSec(), credential }
+      return [['dpop', makeDpopProof({ ...about, ...shown.proof })]]
+    }
+    const made = { key, authorization, audience, ...(shown.params === undefined ? {} : { params: shown.params }) }
+    const { signatureInput, signature } = makeSpaceSignature(made)
+    return [
+      ['atproto-space-audience', audience],
+      ['signature-input', signatureInput],
+      ['signature', signature],
+    ]
+  }
+  return {
+    path: `${GET_SPACE}?${new URLSearchParams({ space: shown.asked ?? space })}`,
+    headers: [
+      ...(shown.authorization ?? [['authorization', authorization] as const]),
+      ...(shown.proofLines ?? ownProof()),
+      ...(shown.more ?? []),
+    ],
+  }
+}
+
+export const present = (scene: Scene, held: Held, shown: Shown = {}): Promise<Answer> =>
+  scene.world.send(presentationOf(scene.world, held, shown))
+
+/** Another key by which a community signs: one that was replaced, while what it signed still lives. */
+export async function addOlderKey(database: TestDatabase, community: Did): Promise<TestKey> {
+  const key = makeKey('p256')
+  await sql`insert into key (id, community, purpose, did_key, state, dek_version, sealed, created_at_ms, state_since_ms)
+    select ${freshJti()}, community, 'space', ${key.didKey}, 'retiring', dek_version, sealed, 0, 0 from key
+    where community = ${community} and purpose = 'space' and state = 'active'`.execute(database.db)
+  return key
+}
+
+/** A credential that was never issued, signed by `key` as the authority of the space. */
+export function forge(
+  scene: Scene,
+  key: TestKey,
+  made: { binding: Binding; space?: string; jti?: string; holder?: TestKey } & Changes,
+): Held {
+  const { binding, space = scene.forum, jti = freshJti(), holder = makeKey('p256'), header, payload, ...how } = made
+  const nowSec = scene.world.clock.nowSec()
+  const cnf = binding === 'august' ? { jkt: thumbprintOf(holder) } : { kid: holder.didKey }
+  const claims = { iss: spaceOf(space).authority, sub: space, cnf, iat: nowSec, exp: nowSec + 600, jti }
+  const typ = 'atproto-space-credential+jwt'
+  const credential = makeJws({
+    key,
+    header: { typ, alg: key.alg, kid: '#atproto_space', ...(header as object) },
+    payload: typeof payload === 'string' ? payload : { ...claims, ...payload },
+    ...how,
+  })
+  return { credential, holder, binding, space }
+}
+
+/** The same claims as those of a good credential, signed by another key of the community, with some of them changed. */
+export function resign(held: Held, key: TestKey, change: { header?: object; payload?: object }): Held {
+  const [header, payload] = held.credential.split('.').map((part) => Buffer.from(part, 'base64url').toString())
+  const credential = makeJws({
+    key,
+    header: { ...JSON.parse(header ?? ''), ...change.header },
+    payload: { ...JSON.parse(payload ?? ''), ...change.payload },
+  })
+  return { ...held, credential }
+}
+
+export const rosterUri = (community: Did): string => rosterOf(community).uri
+
+/** When and why credentials were taken back, by their names. */
+export async function revocations(
+  database: TestDatabase,
+): Promise<ReadonlyMap<string, { because: string; by: string } | null>> {
+  const { rows } = await sql<{
+    jti: string
+    at: number | null
+    by: string
+    because: string
+  }>`select jti, revoked_at_sec as at, revoked_by as by, revoked_because as because from issuance`.execute(database.db)
+  return new Map(rows.map(({ jti, at, by, because }) => [jti, at === null ? null : { because, by }]))
+}
