@@ -25,7 +25,7 @@ const PAGE_MAX = 100
 /** Reads judged beside each other. */
 const BESIDE = 4
 /** How long a process that says nothing keeps its notes. */
-const TAKEN_MS = 30_000
+const TAKEN_MS = 10_000
 /** After a look that failed. */
 const RETRY_MS = 2_000
 /** After each page, others have the database for as long as it was used, and this long at the least. */
