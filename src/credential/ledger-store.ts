@@ -145,6 +145,8 @@ export interface LiveRead {
   readonly space: SpaceUri
   readonly clientId: ClientId | null
   readonly jtis: readonly string[]
+  /** When the last of them ends. */
+  readonly untilSec: number
 }
 
 /** What lives in a community, of some people or of everybody, in the order of people, spaces and apps. */
@@ -160,7 +162,8 @@ export async function listLive(
     after === null
       ? sql``
       : sql`and (did, space, coalesce(client_id, '')) > (${after.did}, ${after.space}, ${after.clientId ?? ''})`
-  const { rows } = await sql<LiveRead>`select did, space, client_id as "clientId", array_agg(jti order by jti) as jtis
+  const { rows } = await sql<LiveRead>`select did, space, client_id as "clientId", array_agg(jti order by jti) as jtis,
+      max(expires_at_sec) as "untilSec"
     from issuance where community = ${community} and expires_at_sec > ${nowSec} and revoked_at_sec is null ${some} ${rest}
     group by did, space, client_id order by did, space, coalesce(client_id, '') limit ${limit}`.execute(db)
   return rows

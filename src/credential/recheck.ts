@@ -7,7 +7,7 @@
  * one, or the same after its start, begins that look again. Two that look at once mark each credential once.
  */
 import { type AccessCtx, loadReadFacts, mayRead } from '../access/may-read.ts'
-import { dropMoved, keepMoved, type MovedNote, takeMoved } from '../membership/standing-moved-store.ts'
+import { dropMoved, keepMoved, type MovedNote, noteMovesAt, takeMoved } from '../membership/standing-moved-store.ts'
 import { type Did, parseSpaceUri } from '../names.ts'
 import { sleep } from '../platform/clock.ts'
 import { errorName, type Log } from '../platform/log.ts'
@@ -25,7 +25,7 @@ const PAGE_MAX = 100
 /** Reads judged beside each other. */
 const BESIDE = 4
 /** How long a process that says nothing keeps its notes. */
-const TAKEN_MS = 10_000
+const TAKEN_MS = 5_000
 /** After a look that failed. */
 const RETRY_MS = 2_000
 /** After each page, others have the database for as long as it was used, and this long at the least. */
@@ -123,12 +123,21 @@ async function judgeAgain(ctx: RecheckCtx, read: LiveRead): Promise<number> {
   throw new Unavailable('NotEnoughResources', 'community')
 }
 
-async function refusedNow(ctx: RecheckCtx, { space, did, clientId }: LiveRead): Promise<Refused | null> {
+/**
+ * A membership may have been given an end that comes before that of the credentials: nobody will change anything then, so it is noted
+ * now, to be looked at in that moment.
+ */
+async function refusedNow(ctx: RecheckCtx, { space, did, clientId, untilSec }: LiveRead): Promise<Refused | null> {
   const name = parseSpaceUri(space)
   if (!name) throw new TypeError('a credential for what is no space')
   const about = { community: name.authority, atMs: ctx.clock.nowMs() }
   const found = await loadReadFacts(ctx, name, did)
   if (found.space !== 'live') return { ...about, code: 'SpaceDeleted', because: [], basis: [] }
   const verdict = mayRead(found.facts, { did, clientId })
-  return verdict.ok ? null : { ...about, code: verdict.code, because: verdict.because, basis: found.basis }
+  if (!verdict.ok) return { ...about, code: verdict.code, because: verdict.because, basis: found.basis }
+  const { untilMs } = verdict.value
+  if (untilMs !== null && untilMs < untilSec * 1000) {
+    await noteMovesAt(ctx.db, { community: name.authority, did, revision: found.revision, atMs: untilMs })
+  }
+  return null
 }

@@ -71,7 +71,8 @@ const KIB = 1024
 export const DOORS: readonly Door[] = [
   //       lexicon                                    size       bucket        action
   exchange(com.atproto.space.getSpaceCredential.main, 16 * KIB, 'exchange', getSpaceCredential),
-  presented(com.atproto.simplespace.getSpace.main, 'governance', getSpace),
+  // Whoever holds somebody's credential uses up what that person may ask for by apps, and not what they govern with.
+  presented(com.atproto.simplespace.getSpace.main, 'exchange', getSpace),
   query(reeve.credential.list.main, 'governance', credentialList),
   procedure(reeve.credential.revoke.main, 16 * KIB, 'governance', credentialRevoke),
   procedure(reeve.community.mint.main, 16 * KIB, 'founding', communityMint),

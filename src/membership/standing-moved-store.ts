@@ -41,6 +41,17 @@ export async function noteMoved(tx: Tx, { communities, people, revision }: Moved
   )
 }
 
+/** Notes that the standing of a person will be less from `atMs` on, when nothing is changed by then. Once is enough. */
+export async function noteMovesAt(
+  db: Db,
+  { community, did, revision, atMs }: { community: Did; did: Did; revision: number; atMs: number },
+): Promise<void> {
+  await sql`insert into standing_moved (community, did, revision, taken_until_ms)
+    select ${community}, ${did}, ${revision}::bigint, ${atMs}::bigint where not exists (
+      select from standing_moved where community = ${community} and did = ${did} and taken_until_ms = ${atMs}
+    )`.execute(db)
+}
+
 /** A note that is ours to follow for a while. */
 export interface MovedNote {
   readonly id: number

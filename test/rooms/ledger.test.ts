@@ -15,7 +15,7 @@ import { memberBan } from '../../src/membership/memberBan.ts'
 import { memberCreateInvite } from '../../src/membership/memberCreateInvite.ts'
 import { memberUnban } from '../../src/membership/memberUnban.ts'
 import { authorityOf, type ClientId, type Did, type SpaceUri } from '../../src/names.ts'
-import { systemClock } from '../../src/platform/clock.ts'
+import { isoOf, systemClock } from '../../src/platform/clock.ts'
 import { type Db, openDatabase } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import { Unavailable } from '../../src/refusals.ts'
@@ -173,6 +173,22 @@ describeOnEachEngine('the ledger', (open) => {
     expect(await recheckDue(worker(roll))).toBe(230)
     expect(new Set(await takenBack(db, jtis))).toEqual(new Set(['UserNotAuthorized']))
     expect(await takenBack(db, [good])).toEqual([null])
+  })
+
+  it('takes back what outlives a membership that was given an end, when that has come', async () => {
+    const jti = await issueTo(roll, forum, bob)
+    const until = isoOf(roll.clock.nowMs() + 60_000)
+    await put(roll, community.founder, forum, bob, 'member', { until })
+    expect(await recheckDue(worker(roll))).toBe(0)
+    expect(await notes(db, community.did), 'for later').toEqual([bob])
+    await put(roll, community.founder, forum, bob, 'reader', { until })
+    roll.clock.moveMs(59_000)
+    expect(await recheckDue(worker(roll))).toBe(0)
+    expect(await notes(db, community.did), 'once').toEqual([bob])
+    roll.clock.moveMs(1_000)
+    expect(await recheckDue(worker(roll))).toBe(1)
+    expect(await takenBack(db, [jti])).toEqual(['UserNotAuthorized'])
+    expect(await notes(db, community.did)).toEqual([])
   })
 
   it('leaves what has ended by itself', async () => {
