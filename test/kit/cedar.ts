@@ -26,6 +26,7 @@ export interface Ask {
 
 /** The order in which a no is told, where several fit. */
 const ORDER: readonly RefusalCode[] = [
+  'AppNotAuthorized',
   'UserNotAuthorized',
   'NotFound',
   'Forbidden',
@@ -43,11 +44,13 @@ const requireSuccess = <T extends { type: string }>(answer: T): Extract<T, { typ
 const { actions: DECLARED = {}, entityTypes: TYPES = {} } =
   requireSuccess(cedar.schemaToJson(SCHEMA_TEXT)).json[''] ?? {}
 
+/** The words that the schema has for something, by what they are for. */
+const WORDS = new Map(
+  Object.entries(TYPES).flatMap(([type, one]) => ('enum' in one ? [[type, one.enum] as const] : [])),
+)
+
 /** The rights that the schema knows. */
-export function rightsOfSchema(): readonly string[] {
-  const right = TYPES['Right']
-  return right && 'enum' in right ? right.enum : []
-}
+export const rightsOfSchema = (): readonly string[] => WORDS.get('Right') ?? []
 
 /** What can be asked. */
 export const ASKABLE: readonly string[] = Object.keys(DECLARED)
@@ -77,7 +80,7 @@ export const formatted = (text: string): string =>
   requireSuccess(cedar.formatPolicies({ policyText: text, lineWidth: 120, indentWidth: 2 })).formatted_policy
 
 const uid = (type: string, id: string): cedar.TypeAndId => ({ type, id })
-const ref = (type: string, id: string): Json => ({ __entity: uid(type, id) })
+export const ref = (type: string, id: string): Json => ({ __entity: uid(type, id) })
 export const person = (did: string): Json => ref('Person', did)
 
 const REFS = new Map(ACTIONS.map((action) => [action, ref('Right', action)]))
@@ -85,6 +88,9 @@ export const right = (action: Action): Json => REFS.get(action) ?? null
 export const rights = (actions: Iterable<Action>): Json => [...actions].map(right)
 
 requireSuccess(cedar.preparseSchema('reeve', SCHEMA_TEXT))
+
+const firstOf = (codes: readonly (string | null | undefined)[]): Told =>
+  ORDER.find((one) => codes.includes(one)) ?? 'a no without a code'
 
 /** A page that can be asked. Two of the same name are never asked in turns: the later takes the earlier one's place. */
 export class Judge {
@@ -107,10 +113,12 @@ export class Judge {
     const answer = this.#answer(this.#name, ask)
     if (answer.decision === 'allow') return 'ok'
     const codes = answer.diagnostics.reason.map((id) => this.#page.get(id)?.annotations?.['code'])
+    const forbidden = firstOf(codes)
+    const unpermitted = firstOf([...codes, DECLARED[ask.action]?.annotations?.['otherwise']])
+    if (forbidden === unpermitted) return forbidden
     // Whatever else forbids it as well, it must be known whether anything would have permitted it.
     const isPermitted = this.#answer(`${this.#name}, what it permits`, ask).decision === 'allow'
-    if (!isPermitted) codes.push(DECLARED[ask.action]?.annotations?.['otherwise'])
-    return ORDER.find((one) => codes.includes(one)) ?? 'a no without a code'
+    return isPermitted ? forbidden : unpermitted
   }
 
   #answer(set: string, { action, principal, context, ...space }: Ask): cedar.Response {
@@ -191,13 +199,23 @@ function spoiltConditions(condition: Condition): readonly { readonly how: string
   return spoilt
 }
 
-const asText = (name: string): string => JSON.stringify({ type: 'Right', id: name })
-
-const rightsNamedIn = (rule: cedar.PolicyJson): readonly Action[] =>
-  ACTIONS.filter((action) => JSON.stringify(rule).includes(asText(action)))
-
-const renamed = (rule: cedar.PolicyJson, name: Action, other: Action): cedar.PolicyJson =>
-  JSON.parse(JSON.stringify(rule).replaceAll(asText(name), asText(other)))
+/** The rule with another right, or another word of the schema, for one that is in it. */
+function rewordings(rule: cedar.PolicyJson): readonly SpoiltRule[] {
+  const text = JSON.stringify(rule)
+  return [...WORDS].flatMap(([type, words]) => {
+    const asText = (word: string): string => JSON.stringify(uid(type, word))
+    return words
+      .filter((word) => text.includes(asText(word)))
+      .flatMap((word) =>
+        words
+          .filter((other) => other !== word)
+          .map((other) => {
+            const reworded: cedar.PolicyJson = JSON.parse(text.replaceAll(asText(word), asText(other)))
+            return [`${other} for ${word}`, reworded] as const
+          }),
+      )
+  })
+}
 
 type SpoiltRule = readonly [fault: string, rule: cedar.PolicyJson | null, about?: string]
 
@@ -218,18 +236,14 @@ function spoiltRules(rule: cedar.PolicyJson): readonly SpoiltRule[] {
           [`${kind} ${how}`, { ...rule, conditions: conditions.toSpliced(nth, 1, { kind, body: condition }) }] as const,
       ),
     ]),
-    ...rightsNamedIn(rule).flatMap((name) =>
-      ACTIONS.filter((other) => other !== name).map(
-        (other) => [`${other} for ${name}`, renamed(rule, name, other)] as const,
-      ),
-    ),
+    ...rewordings(rule),
     ...ORDER.filter((other) => code !== undefined && other !== code).map(
       (other) => [`with ${other}`, { ...rule, annotations: { ...annotations, code: other } }] as const,
     ),
   ]
 }
 
-/** Every page that differs from this one by a rule left out, turned over, narrowed, or with a spoilt condition, another right or another code. */
+/** Every page that differs from this one by a rule left out, turned over, narrowed, or with a spoilt condition, another word or another code. */
 export const mutantsOf = (page: Page): readonly Mutant[] =>
   [...page].flatMap(([id, rule]) =>
     spoiltRules(rule).map(([fault, spoilt, about]) => {

@@ -5,6 +5,7 @@
  * A combination that no community can be in carries the sentence that says why instead.
  */
 import type { ClientId, Did, SpaceUri } from '../../src/names.ts'
+import type { AppRules } from '../../src/policy/apps.ts'
 import {
   type AccessFacts,
   decideAct,
@@ -24,6 +25,7 @@ import { decideDelete, decideFreeze, decideNest, decideOpening, decideUnnest } f
 import { ACTIONS, type Action, isManaging, OWNER, OWNER_MARK } from '../../src/policy/roles.ts'
 import type { Edge } from '../../src/policy/roster-graph.ts'
 import type { Decision } from '../../src/policy/verdict.ts'
+import { appCases, CLOSED, SILENT, withApp } from './app-cases.ts'
 import { type Ask, person as personRef, right, rights } from './cedar.ts'
 import { ACTOR, COMMUNITY, factsOfLists, type Lists, PERSON, spaceNamed } from './graphs.ts'
 import { joiningCases } from './joining-cases.ts'
@@ -51,6 +53,7 @@ import {
   LEFT,
   LEFT_AS_OWNER,
   lists,
+  MARK_IN_ROSTER,
   marked,
   NEW_POWER,
   opening,
@@ -74,7 +77,12 @@ interface Reader extends Held {
   readonly writePolicy: UserPolicy
 }
 
-function personScenes(chosen: Reader, ask: (facts: AccessFacts, did: Did) => Decision<unknown>): Case['scenes'] {
+/** Where nobody asks for the app, none would come in. */
+function personScenes(
+  chosen: Reader,
+  ask: (facts: AccessFacts, did: Did) => Decision<unknown>,
+  apps: AppRules = CLOSED,
+): Case['scenes'] {
   const { isAuthority, isBanned, isFrozen, held, stands, readPolicy, writePolicy } = chosen
   if (isBanned && stands) return KEPT_OUT
   const did = isAuthority ? COMMUNITY : ACTOR
@@ -82,7 +90,7 @@ function personScenes(chosen: Reader, ask: (facts: AccessFacts, did: Did) => Dec
   const own = stands || isBanned ? [edge(did, HERE, 'held')] : []
   return bansThat(isBanned).flatMap((bans) =>
     restsThat(isFrozen).map((rests) => {
-      const actor = lists(roles, own, { bans, ...rests })
+      const actor = lists(roles, own, { bans, ...rests, apps })
       const facts = { ...factsOfLists(actor), space: spaceNamed('here'), readPolicy, writePolicy }
       return { actor, decide: () => ask(facts, did) }
     }),
@@ -92,6 +100,10 @@ function personScenes(chosen: Reader, ask: (facts: AccessFacts, did: Did) => Dec
 function personCases(): Case[] {
   const choices = { isAuthority: BOTH, isBanned: BOTH, isFrozen: BOTH, readPolicy: POLICIES, writePolicy: POLICIES }
   const saysOf = ({ stands, held }: Held) => ({ stands, held, isOwner: null })
+  const contextOf = ({ held, isBanned }: Reader, action: 'read' | 'write', isAttested = true): Ask['context'] => {
+    const context = { held: rights(held), isBanned }
+    return action === 'read' ? withApp(context, { isAttested, community: SILENT, space: SILENT }) : context
+  }
   const spaceOf = ({ isAuthority, isFrozen, readPolicy, writePolicy }: Reader) => ({
     ...{ isFrozen, readPolicy, writePolicy, principal: isAuthority ? COMMUNITY : ACTOR },
   })
@@ -100,7 +112,7 @@ function personCases(): Case[] {
       const reader = { ...chosen, ...chosen.held }
       const isRecords = action === 'read' || action === 'write'
       const context: Ask['context'] = isRecords
-        ? { held: rights(reader.held), isBanned: reader.isBanned }
+        ? contextOf(reader, action)
         : { held: rights(reader.held), asked: right(action) }
       return {
         family: isRecords ? `decidePerson ${action}` : 'decidePerson anything else',
@@ -110,14 +122,14 @@ function personCases(): Case[] {
       }
     }),
   )
-  const apps = [null, 'https://app.example/client.json' as ClientId]
-  const read = every({ ...choices, held: standings(['read'], without('read')), clientId: apps }).map((chosen) => {
+  const clientIds = [null, 'https://app.example/client.json' as ClientId]
+  const read = every({ ...choices, held: standings(['read'], without('read')), clientId: clientIds }).map((chosen) => {
     const reader = { ...chosen, ...chosen.held }
     return {
       family: 'decideRead',
-      ask: askOf('read', { held: rights(reader.held), isBanned: reader.isBanned }, spaceOf(reader)),
+      ask: askOf('read', contextOf(reader, 'read', chosen.clientId !== null), spaceOf(reader)),
       says: saysOf(reader),
-      scenes: personScenes(reader, (facts, did) => decideRead(facts, { did, clientId: chosen.clientId })),
+      scenes: personScenes(reader, (facts, did) => decideRead(facts, { did, clientId: chosen.clientId }), new Map()),
     }
   })
   const both = every({
@@ -128,9 +140,13 @@ function personCases(): Case[] {
     const reader = { ...chosen, ...chosen.held }
     return {
       family: 'decideFor',
-      ask: askOf(chosen.action, { held: rights(reader.held), isBanned: reader.isBanned }, spaceOf(reader)),
+      ask: askOf(chosen.action, contextOf(reader, chosen.action, false), spaceOf(reader)),
       says: saysOf(reader),
-      scenes: personScenes(reader, (facts, did) => decideFor(facts, { did, clientId: null }, chosen.action)),
+      scenes: personScenes(
+        reader,
+        (facts, did) => decideFor(facts, { did, clientId: null }, chosen.action),
+        chosen.action === 'read' ? new Map() : CLOSED,
+      ),
     }
   })
   return [...asked, ...read, ...both]
@@ -384,8 +400,6 @@ function banCases(): Case[] {
   }
 }
 
-const MARK_IN_ROSTER = 'in the roster, an owner is who holds community.transfer'
-
 function unbanCases(): Case[] {
   const choices = { held: governing('members.ban'), isRoster: BOTH, isOwner: BOTH, bringsBackAbove: BOTH }
   return every(choices).flatMap(({ held, isRoster, isOwner, bringsBackAbove }) => {
@@ -547,6 +561,7 @@ function roleChanges({ gives, takes, opens }: Record<'gives' | 'takes' | 'opens'
 /** Every combination there is. */
 export const everyCase = (): readonly Case[] => [
   ...personCases(),
+  ...appCases(),
   ...actCases(),
   ...openingCases(),
   ...deleteCases(),

@@ -129,6 +129,7 @@ export const opening = (into: SpaceUri, role = 'guest'): Edge => edge(COMMUNITY,
 export const KEPT_OUT = 'whoever is kept out holds nothing'
 export const LEFT = 'whoever left has no entry'
 export const LEFT_AS_OWNER = 'whoever left stands there as an owner only, from whom leaving takes nothing'
+export const MARK_IN_ROSTER = 'in the roster, an owner is who holds community.transfer'
 export const NEW_POWER = 'new power is beyond those who have none'
 
 /** Bans that keep out of the space, and bans that don't. */
