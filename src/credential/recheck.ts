@@ -28,7 +28,8 @@ const BESIDE = 4
 const TAKEN_MS = 5_000
 /** After a look that failed. */
 const RETRY_MS = 2_000
-/** After each page, others have the database for as long as it was used, and this long at the least. */
+/** After each page, others have the database for this part of the time that it took, and so many milliseconds at the least. */
+const REST_PART = 0.25
 const REST_MIN_MS = 5
 /** Judgements that the community's moving on may spoil. */
 const TRIES_MAX = 4
@@ -59,8 +60,9 @@ export async function recheckDue(ctx: RecheckCtx, signal?: AbortSignal): Promise
       const beganMs = ctx.clock.monotonicMs()
       const page = await followed(ctx, sweep)
       taken += page.taken
-      if (page.isUnfinished) going.push(sweep)
-      if (page.isUnfinished) await sleep(Math.max(REST_MIN_MS, ctx.clock.monotonicMs() - beganMs), signal)
+      if (!page.isUnfinished) continue
+      going.push(sweep)
+      await sleep(Math.max(REST_MIN_MS, REST_PART * (ctx.clock.monotonicMs() - beganMs)), signal)
     }
     sweeps = going
   }

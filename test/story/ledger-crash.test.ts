@@ -22,7 +22,7 @@ import { freshDid } from '../kit/roll.ts'
 import { eventually } from '../kit/waiting.ts'
 
 const KILLS = Number(process.env['REEVE_TEST_KILLS'] ?? 1)
-const COUNT = 1_000
+const COUNT = 600
 
 describe.each(engines())('credentials taken back across SIGKILL (%s)', (engine) => {
   let plc: Awaited<ReturnType<typeof startPlcServer>>
