@@ -23,6 +23,7 @@ import { type Random, randomHex } from '../platform/random.ts'
 import type { Grant } from '../policy/decide.ts'
 import type { Reason } from '../policy/verdict.ts'
 import { Refusal, type RefusalCode, Unavailable } from '../refusals.ts'
+import { isRecordless } from '../space/settings.ts'
 import { type Delegation, parseBearer, parseDelegation, verifyDelegationSignature } from './delegation.ts'
 import { verifyDpopProof } from './dpop.ts'
 import { hasSpaceSignature, verifyExchangeSignature } from './http-signature.ts'
@@ -76,7 +77,8 @@ export async function getSpaceCredential(
   if (input.space !== space.uri) throw new Refusal('InvalidDelegationToken', 'the token was issued for another space')
   const { clientAttestation: word } = input
   const attestation = word === undefined ? null : parseAttestation(word, { authority: space.authority, nowSec })
-  if (!(await ctx.hosted.has(ctx.db, space.authority))) throw spaceNotFound()
+  // Rosters and role spaces hold no records: there is nothing to read with a credential for one.
+  if (isRecordless(space) || !(await ctx.hosted.has(ctx.db, space.authority))) throw spaceNotFound()
   const possession = provePossession(asked, nowSec)
   await verifyDelegationSignature(delegation, ctx.keyOf)
   // Not before the signature: with a forged token anybody could use up what somebody else may ask for.
