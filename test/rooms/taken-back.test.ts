@@ -8,7 +8,7 @@ import { changeCommunity } from '../../src/membership/governance.ts'
 import { type Did, ROLE_SPACE_TYPE } from '../../src/names.ts'
 import { describeOnEachEngine, type TestDatabase } from '../kit/databases.ts'
 import { BINDINGS, letIn, openScene, type Scene } from '../kit/exchange.ts'
-import { jtiOf, obtain, present, revocations, rosterUri } from '../kit/presentation.ts'
+import { jtiOf, obtain, present, revocations } from '../kit/presentation.ts'
 import { freshJti } from '../kit/tokens.ts'
 import { eventually } from '../kit/waiting.ts'
 import type { Person } from '../kit/world.ts'
@@ -174,7 +174,8 @@ describeOnEachEngine('what a credential still had to live', (open) => {
     const forum = await world.makeSpace(alice, community)
     const lose = await make(scene, forum, bob)
     const held = await obtain(scene, { binding, person: bob, space: forum })
-    const others = await obtain(scene, { binding, person: alice, space: rosterUri(community) })
+    const elsewhere = await world.makeSpace(alice, community)
+    const others = await obtain(scene, { binding, person: alice, space: elsewhere })
     expect(verdictOf(await present(scene, held))).toBe('in')
     await lose()
     expect(verdictOf(await present(scene, held)), 'at once').toBe(answers ?? '401 CredentialRevoked')
