@@ -6,9 +6,9 @@ import { requireAction, requireClientId, requireDid, requireSpace } from '../mem
 import { loadStandingFacts } from '../membership/standing-facts.ts'
 import type { Did, SpaceName } from '../names.ts'
 import { decideAct, decideFor } from '../policy/decide.ts'
-import { type Onlooker, reasonsSeenBy, seesBan } from '../policy/explain.ts'
+import { type Onlooker, reasonsSeenBy, seesBan, withoutApps } from '../policy/explain.ts'
 import { type AccessCtx, loadReadFacts } from './may-read.ts'
-import { onlookerOf } from './onlooker.ts'
+import { onlookerOf, seesAppsIn } from './onlooker.ts'
 
 /**
  * Everybody may ask about themself, in any space: the exchange would tell them as much. About others may ask who holds
@@ -36,7 +36,8 @@ export async function memberCheck(ctx: AccessCtx, caller: Did, params: lexicon.$
         ({ into }) => into === undefined || into === space.uri,
       )
     : verdict.because
-  return { allowed: verdict.ok, revision: read.revision, because: [...because], at: wordOf(ctx, read.basis) }
+  const told = withoutApps(because, read.facts, onlooker === null && seesAppsIn(read.facts))
+  return { allowed: verdict.ok, revision: read.revision, because: [...told], at: wordOf(ctx, read.basis) }
 }
 
 /** Whoever asks about another. @throws Refusal NotFound, Forbidden */

@@ -8,10 +8,19 @@ import { loadStandingFacts } from '../membership/standing-facts.ts'
 import type { Did, SpaceUri } from '../names.ts'
 import { isoOf } from '../platform/clock.ts'
 import { decideAct } from '../policy/decide.ts'
-import { explain, isTold, type Missing, reasonsSeenBy, type Seen, seenBy, seesBan } from '../policy/explain.ts'
+import {
+  explain,
+  isTold,
+  type Missing,
+  reasonsSeenBy,
+  type Seen,
+  seenBy,
+  seesBan,
+  withoutApps,
+} from '../policy/explain.ts'
 import type { Edge } from '../policy/roster-graph.ts'
 import { type AccessCtx, loadReadFacts } from './may-read.ts'
-import { onlookerOf } from './onlooker.ts'
+import { onlookerOf, seesAppsIn } from './onlooker.ts'
 import { edgeKey, loadBanReasons, loadEdgeMakers, type Maker } from './store.ts'
 
 /**
@@ -49,9 +58,12 @@ export async function memberExplain(
   const scopes = missing.flatMap(({ obstacle }) => (obstacle.kind === 'ban' ? [obstacle.ban.scope] : []))
   const reasons = await loadBanReasons(ctx.db, person, scopes.filter(seesBans))
   // As `member.check`: how somebody else stands in other spaces is for those who may see the rosters there.
-  const because = reasonsSeenBy(why.decision, read.facts, isToldOf).filter(
-    ({ into }) => isSelf || seesAll || into === undefined || into === space.uri,
+  const told = withoutApps(
+    reasonsSeenBy(why.decision, read.facts, isToldOf),
+    read.facts,
+    isSelf && seesAppsIn(read.facts),
   )
+  const because = told.filter(({ into }) => isSelf || seesAll || into === undefined || into === space.uri)
   return {
     allowed: why.decision.ok,
     because: because as checkLexicon.Reason[],

@@ -2,9 +2,9 @@
 import { rosterUri } from '../membership/governance.ts'
 import type { Facts } from '../membership/standing-facts.ts'
 import type { Did } from '../names.ts'
-import { decideListBans } from '../policy/decide.ts'
+import { type AccessFacts, decideListBans } from '../policy/decide.ts'
 import type { Onlooker } from '../policy/explain.ts'
-import { holds, standingOf } from '../policy/standing.ts'
+import { holds, standingIn, standingOf } from '../policy/standing.ts'
 
 /** What the caller may see where this person is concerned. */
 export function onlookerOf(caller: Facts, person: Did): Onlooker {
@@ -17,3 +17,7 @@ export function onlookerOf(caller: Facts, person: Did): Onlooker {
     seesBans: (scope) => decideListBans(caller, caller.did, scope).ok,
   }
 }
+
+/** Whether the person who asks about themself judges apps there. */
+export const seesAppsIn = (facts: AccessFacts): boolean =>
+  holds(standingIn(facts, facts.space.uri), facts.space.uri, 'apps.review')

@@ -1,5 +1,5 @@
 /** The table of apps that proved who they are and were turned away for lack of a rule, for those who judge apps. */
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { ClientId, Did, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { AppVerdict } from '../policy/apps.ts'
@@ -21,6 +21,8 @@ declare module '../platform/database.ts' {
 
 /** Apps remembered for one community. Anybody can make as many apps as they like; those asked for longest ago go. */
 const SEEN_MAX = 1_000
+/** Of those, apps that one person was the last to bring: nobody pushes out what others brought. */
+const SEEN_OF_PERSON_MAX = 50
 
 /** Who brought which app where. */
 export interface SeenApp {
@@ -30,7 +32,7 @@ export interface SeenApp {
   readonly space: SpaceUri
 }
 
-/** Notes that an app asked, and who brought it. Where there are too many, the one that asked longest ago is forgotten. */
+/** Notes that an app asked, and who brought it. Where there are too many, those that asked longest ago are forgotten. */
 export async function noteSeenApp(db: Db, { community, clientId, did, space }: SeenApp, nowMs: number): Promise<void> {
   const now = { last_at_ms: nowMs, last_did: did, last_space: space }
   await db
@@ -42,10 +44,16 @@ export async function noteSeenApp(db: Db, { community, clientId, did, space }: S
         .doUpdateSet({ ...now, times: sql`least(app_seen.times + 1, 1000000)` }),
     )
     .execute()
-  await sql`delete from app_seen where community = ${community} and client_id in (
-    select client_id from app_seen where community = ${community} order by last_at_ms desc, client_id offset ${SEEN_MAX})`.execute(
-    db,
-  )
+  await forgetLongestAgo(db, sql`community = ${community} and last_did = ${did}`, SEEN_OF_PERSON_MAX)
+  await forgetLongestAgo(db, sql`community = ${community}`, SEEN_MAX)
+}
+
+/** Forgets those of some apps that are too many. Rows that somebody else holds are left to them: nobody waits for anybody here. */
+async function forgetLongestAgo(db: Db, which: RawBuilder<unknown>, most: number): Promise<void> {
+  await sql`delete from app_seen where ctid = any(array(
+    select ctid from app_seen where (community, client_id) in (
+      select community, client_id from app_seen where ${which} order by last_at_ms desc, client_id offset ${most}
+    ) for update skip locked))`.execute(db)
 }
 
 /** Forgets apps that somebody has judged now: one, or every app at a host that is more than put off. */

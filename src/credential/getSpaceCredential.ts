@@ -18,7 +18,7 @@ import type * as lexicon from '../lexicons/com/atproto/space/getSpaceCredential.
 import type { Basis } from '../membership/basis.ts'
 import type { Hosted } from '../membership/hosted.ts'
 import type { Did } from '../names.ts'
-import type { Log } from '../platform/log.ts'
+import { errorName, type Log } from '../platform/log.ts'
 import { type Random, randomHex } from '../platform/random.ts'
 import type { Grant } from '../policy/decide.ts'
 import type { Reason } from '../policy/verdict.ts'
@@ -151,7 +151,12 @@ async function noteUnlisted(ctx: ExchangeCtx, { delegation, app }: Proven, becau
   if (!app || !because.some(({ rule }) => rule === 'appUnlisted')) return
   const { space, iss: did } = delegation
   const seen = { community: space.authority, clientId: app.clientId, did, space: space.uri }
-  await noteSeenApp(ctx.db, seen, ctx.clock.nowMs())
+  try {
+    await noteSeenApp(ctx.db, seen, ctx.clock.nowMs())
+  } catch (error) {
+    // The refusal stands, and its tokens are spent: to answer that we failed would only have it tried again.
+    ctx.log.warn('app.notNoted', { community: seen.community, error: errorName(error) })
+  }
 }
 
 /** A silent community doesn't say whether it was the app or the person; the audit knows. */

@@ -6,6 +6,7 @@ import type { ClientId, Did, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { Permit, Reason } from '../policy/verdict.ts'
 import type { RefusalCode } from '../refusals.ts'
+import { CREDENTIAL } from './token-classes.ts'
 
 /** Why a credential was taken back: the refusal that would meet its holder now, or because somebody wished it. */
 export type RevokedBecause = RefusalCode | 'Wished'
@@ -81,7 +82,8 @@ export type Place = Pick<Issued, 'did' | 'expiresAtSec' | 'jti'>
 const isMeant = ({ community, space, did, clientId, jti }: Which, nowSec: number) => {
   const conditions = [
     sql<SqlBool>`community = ${community}`,
-    sql<SqlBool>`expires_at_sec > ${nowSec}`,
+    // As long as anybody takes it, and that is a few seconds longer than it says.
+    sql<SqlBool>`expires_at_sec > ${nowSec - CREDENTIAL.skewSec}`,
     ...(space === null ? [] : [sql<SqlBool>`space = ${space}`]),
     ...(did === null ? [] : [sql<SqlBool>`did = ${did}`]),
     ...(clientId === null ? [] : [sql<SqlBool>`client_id = ${clientId}`]),
@@ -164,7 +166,7 @@ export async function listLive(
       : sql`and (did, space, coalesce(client_id, '')) > (${after.did}, ${after.space}, ${after.clientId ?? ''})`
   const { rows } = await sql<LiveRead>`select did, space, client_id as "clientId", array_agg(jti order by jti) as jtis,
       max(expires_at_sec) as "untilSec"
-    from issuance where community = ${community} and expires_at_sec > ${nowSec} and revoked_at_sec is null ${some} ${rest}
+    from issuance where community = ${community} and expires_at_sec > ${nowSec - CREDENTIAL.skewSec} and revoked_at_sec is null ${some} ${rest}
     group by did, space, client_id order by did, space, coalesce(client_id, '') limit ${limit}`.execute(db)
   return rows
 }

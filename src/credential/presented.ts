@@ -66,8 +66,8 @@ interface Credential extends SignedByDid {
  * Order of checks: a credential was sent, under the scheme of its generation (MissingJwt); its form and claims (BadJwt, BadJwtType,
  * BadJwtIss, BadJwtSub, BadJwtCnf, JwtExpired); we host the authority (SpaceNotFound); a key that is published signed it (BadJwtIss,
  * BadJwtSignature); the proof of possession (MissingDpopProof and the other names of DPoP, DpopKeyMismatch, or BadSpaceSignature);
- * the ledger has it, it wasn't taken back, and it would be given now (CredentialRevoked); the request is meant for the authority
- * (BadSpaceAudience). @throws Refusal; Unavailable
+ * the request is meant for the authority (BadSpaceAudience); the ledger has it, it wasn't taken back, and it would be given now
+ * (CredentialRevoked). @throws Refusal; Unavailable
  */
 export async function requireCredential(ctx: PresentedCtx, shown: Presentation): Promise<Holder> {
   const nowSec = ctx.clock.nowSec()
@@ -77,12 +77,13 @@ export async function requireCredential(ctx: PresentedCtx, shown: Presentation):
   if (!(await ctx.hosted.has(ctx.db, space.authority))) throw spaceNotFound()
   await requireOurSignature(ctx, credential)
   const audience = await provePossession(ctx, shown, { token, binding, nowSec })
-  const issued = await requireIssued(ctx, credential)
-  ctx.chargePerson(issued.did)
-  const read = await requireStillGiven(ctx, space, issued)
+  // Before anybody is charged: a host that was shown the credential can send it on here, and would use up what its owner may ask for.
   if (audience !== null && audience !== space.authority) {
     throw new Refusal('BadSpaceAudience', 'Atproto-Space-Audience must be the authority of the space')
   }
+  const issued = await requireIssued(ctx, credential)
+  ctx.chargePerson(issued.did)
+  const read = await requireStillGiven(ctx, space, issued)
   return { space, did: issued.did, facts: read.space === 'live' ? read.facts : null }
 }
 

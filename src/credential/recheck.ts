@@ -41,6 +41,8 @@ interface Sweep {
   readonly notes: readonly number[]
   /** The last read that was judged. */
   after: LiveRead | null
+  /** What went wrong with a read, for the end of the sweep. */
+  fault?: unknown
 }
 
 /** Goes on until no note is left, or until it is told to end. Answers how many credentials it took back. */
@@ -104,9 +106,14 @@ async function followPage(ctx: RecheckCtx, sweep: Sweep): Promise<Page> {
   const page = await listLive(ctx.db, which, { after, limit: PAGE_MAX })
   let taken = 0
   for (let at = 0; at < page.length; at += BESIDE) {
-    const counts = await Promise.all(page.slice(at, at + BESIDE).map((read) => judgeAgain(ctx, read)))
-    taken += counts.reduce((sum, count) => sum + count, 0)
+    const looks = await Promise.allSettled(page.slice(at, at + BESIDE).map((read) => judgeAgain(ctx, read)))
+    for (const look of looks) {
+      if (look.status === 'fulfilled') taken += look.value
+      // One that fails doesn't stop the others. All of it is looked at once more for its sake.
+      else sweep.fault = look.reason
+    }
   }
+  if (page.length < PAGE_MAX && sweep.fault !== undefined) throw sweep.fault
   const isUnfinished = page.length === PAGE_MAX
   sweep.after = page.at(-1) ?? null
   if (isUnfinished) await keepMoved(ctx.db, notes, ctx.clock.nowMs() + TAKEN_MS)

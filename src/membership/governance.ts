@@ -205,7 +205,7 @@ const TAKES_NOTHING: ReadonlySet<string> = new Set([
 function movedBy({ graph }: Facts, { touches }: Changed<object>, revision: number) {
   const isNamed = touches?.people !== undefined && (touches.spaces ?? []).length === 0
   const people = isNamed ? (touches.people ?? null) : null
-  return { communities: [graph.community, ...graph.receivers], people, revision }
+  return { community: graph.community, offered: graph.offered, people, revision }
 }
 
 function factsOf(

@@ -5,6 +5,7 @@
 import { type Generated, sql } from 'kysely'
 import type { Did } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
+import type { Offer } from '../policy/roster-graph.ts'
 
 declare module '../platform/database.ts' {
   interface Tables {
@@ -24,21 +25,38 @@ const NAMED_MAX = 50
 /** Rows of one change. A change has to be quick, however many communities it is felt in. */
 const ROWS_MAX = 1_000
 
-/** A change in one community, and every other community in which it may be felt. `people` null: it may concern anybody. */
+/** A change in one community, with what it offered to others before it. `people` null: it may concern anybody. */
 export interface Moved {
-  readonly communities: readonly Did[]
+  readonly community: Did
+  readonly offered: readonly Offer[]
   readonly people: readonly Did[] | null
   readonly revision: number
 }
 
-/** Notes that the standing of these people may be less than it was. */
-export async function noteMoved(tx: Tx, { communities, people, revision }: Moved): Promise<void> {
+/**
+ * Notes that the standing of these people may be less than it was, here and in every community that has taken up an offer: an
+ * offer alone is nobody's consent, and must not have anybody's credentials gone through.
+ */
+export async function noteMoved(tx: Tx, { community, offered, people, revision }: Moved): Promise<void> {
+  const communities = [community, ...(await takersOf(tx, offered))]
   const isNamed = people !== null && people.length <= NAMED_MAX && people.length * communities.length <= ROWS_MAX
   await sql`insert into standing_moved (community, did, revision)
     select one.community, person.did, ${revision}::bigint
     from unnest(${communities}::text[]) as one (community), unnest(${isNamed ? people : [null]}::text[]) as person (did)`.execute(
     tx,
   )
+}
+
+/** The communities on whose rosters an offered space stands. */
+async function takersOf(tx: Tx, offered: readonly Offer[]): Promise<readonly Did[]> {
+  if (offered.length === 0) return []
+  const [spaces, takers] = [offered.map(({ space }) => space), offered.map(({ to }) => to)]
+  const { rows } = await sql<{ community: string }>`select distinct offer.taker as community
+    from unnest(${spaces}::text[], ${takers}::text[]) as offer (space, taker)
+    where exists (select from space_edge edge where edge.from_space = offer.space and edge.community = offer.taker)`.execute(
+    tx,
+  )
+  return rows.map((row) => row.community as Did)
 }
 
 /** Notes that the standing of a person will be less from `atMs` on, when nothing is changed by then. Once is enough. */

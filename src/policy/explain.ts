@@ -106,6 +106,15 @@ export function reasonsSeenBy(
   return because.map((one) => (one.rule === 'ban' ? { ...one, rule: rests(one) ? 'frozen' : 'noPath' } : one))
 }
 
+const OF_APPS: ReadonlySet<string> = new Set(['appAllowed', 'appDenied', 'appUnlisted', 'appUnattested'])
+
+/** A silent community tells what it says about apps to those only who judge them. */
+export const withoutApps = (
+  because: readonly Reason[],
+  { graph }: AccessFacts,
+  seesApps: boolean,
+): readonly Reason[] => (graph.isSilent && !seesApps ? because.filter(({ rule }) => !OF_APPS.has(rule)) : because)
+
 /** What would have to be true in a space so that the way goes on. */
 interface Premise {
   readonly space: SpaceUri

@@ -80,8 +80,8 @@ export class RosterGraph {
   readonly apps: AppRules
   /** Whether nobody is told if it was the app or the person that was turned away. */
   readonly isSilent: boolean
-  /** The communities to which spaces of this one are offered: what moves here may be felt there. */
-  readonly receivers: readonly Did[]
+  /** Which spaces are offered to whom: what moves here may be felt there. */
+  readonly offered: readonly Offer[]
   /** What the URIs of the community's own spaces begin with. */
   readonly #prefix: string
   readonly #from: ReadonlyMap<Did | SpaceUri, readonly Edge[]>
@@ -119,7 +119,7 @@ export class RosterGraph {
     this.#from = Map.groupBy(edges, (edge) => edge.from)
     this.#into = Map.groupBy(edges, (edge) => edge.into)
     this.#offers = new Set(offers.map(({ space, to }) => offerKey(space, to)))
-    this.receivers = [...new Set(offers.map(({ to }) => to))]
+    this.offered = offers
     this.#ended = new Set(ended)
     this.#frozen = new Set(frozen)
     this.#isAllFrozen = isAllFrozen

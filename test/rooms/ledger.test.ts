@@ -191,9 +191,19 @@ describeOnEachEngine('the ledger', (open) => {
     expect(await notes(db, community.did)).toEqual([])
   })
 
+  it('leaves a community alone to which something was offered that it never took', async () => {
+    const [giver, other] = [await openCommunity(roll), await openCommunity(roll)]
+    const crew = await makeRoleSpace(roll, giver, 'crew')
+    await federationOffer(roll, giver.founder, { space: crew, to: other.did }, once())
+    await db.deleteFrom('standing_moved').execute()
+    await put(roll, giver.founder, crew, freshDid(), 'reader')
+    const noted = await db.selectFrom('standing_moved').select('community').execute()
+    expect(noted).toEqual([{ community: giver.did }])
+  })
+
   it('leaves what has ended by itself', async () => {
     const jti = await issueTo(roll, forum, bob)
-    roll.clock.moveMs(601_000)
+    roll.clock.moveMs(606_000)
     await remove(roll, community.founder, forum, bob)
     expect(await recheckDue(worker(roll))).toBe(0)
     expect(await takenBack(db, [jti])).toEqual([null])

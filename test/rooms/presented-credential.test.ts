@@ -1,6 +1,6 @@
 /** A credential that is shown to us, over real sockets and in both generations: what makes it good, and each way in which it isn't. */
 import { sql } from 'kysely'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { rosterOf } from '../../src/names.ts'
 import { describeOnEachEngine, type TestDatabase } from '../kit/databases.ts'
 import { BINDINGS, letIn, openScene, type Scene } from '../kit/exchange.ts'
@@ -358,6 +358,18 @@ describeOnEachEngine('a credential of ours', (open) => {
     expect(verdictOf(await world.send(ask(`DPoP ${session}`)))).toBe('401 BadJwtType')
     const delegation = makeDelegation({ ...at, space: spaceOf(forum) })
     expect(verdictOf(await world.send(ask(`Atproto-Space ${delegation}`)))).toBe('401 BadJwtType')
+  })
+
+  it('sent on by a host that was shown it uses up nothing of what its owner may ask for', async () => {
+    const held = await obtain(scene, { binding: 'october' })
+    const take = vi.spyOn(scene.world.reeve.house.buckets, 'take')
+    for (let nth = 0; nth < 5; nth++) {
+      expect(verdictOf(await present(scene, held, { audience: scene.bob.did }))).toBe('401 BadSpaceAudience')
+    }
+    expect(take.mock.calls.filter(([name]) => name === 'exchangePerson')).toEqual([])
+    await present(scene, held)
+    expect(take.mock.calls.filter(([name]) => name === 'exchangePerson')).toHaveLength(1)
+    take.mockRestore()
   })
 
   it('doesn’t make up for a question that names no space, or two', async () => {

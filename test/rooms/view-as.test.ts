@@ -79,7 +79,7 @@ describeOnEachEngine('member.preview', (open) => {
 
   it('says of every person and space what member.check says', async () => {
     for (const did of [community.founder, admin, member, writer, community.did, freshDid()]) {
-      const spaces = await seen(community.founder, { did, clientId: 'https://app.example/client.json' })
+      const spaces = await seen(community.founder, { did, clientId: 'https://app.example.com/client.json' })
       for (const space of everywhere()) {
         const may = async (action: string) =>
           (await memberCheck(roll, community.founder, { space, did, action })).allowed
