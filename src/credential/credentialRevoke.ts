@@ -6,7 +6,7 @@ import { loadSpaceState } from '../membership/store.ts'
 import type { Did, SpaceUri } from '../names.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
 import { decideRevoke } from '../policy/decide-credentials.ts'
-import { countRevoked, revokeIssued } from './ledger-store.ts'
+import { countIssued, revokeIssued } from './ledger-store.ts'
 
 /**
  * They are refused here from the end of this call on. Nobody loses what they may do: who is let in may ask for another one at once,
@@ -41,8 +41,10 @@ export async function credentialRevoke(
     const permit = required(decision)
     const which = { community, space, did, clientId, jti: input.jti }
     const nowSec = Math.floor(nowMs / 1000)
-    const revoked = await revokeIssued(tx, permit, which, nowSec)
-    const pending = await countRevoked(tx, which, nowSec)
+    const before = await countIssued(tx, which, nowSec)
+    // A dry run only counts: what it wrote would stand in the way of the worker that goes through the same rows.
+    const revoked = input.dryRun ? before.live : await revokeIssued(tx, permit, which, nowSec)
+    const pending = before.revoked + revoked
     return {
       answer: { revoked, pending },
       changed: revoked > 0 ? 'roster' : 'nothing',

@@ -130,15 +130,15 @@ export async function revokeIssued(
   return Number(numUpdatedRows)
 }
 
-/** How many of those that are meant were taken back and have not ended. */
-export async function countRevoked(tx: Tx, which: Which, nowSec: number): Promise<number> {
+/** How many of those that are meant have not ended, and live, or were taken back. */
+export async function countIssued(tx: Tx, which: Which, nowSec: number): Promise<{ live: number; revoked: number }> {
   const row = await tx
     .selectFrom('issuance')
-    .select((where) => where.fn.countAll<number>().as('count'))
+    .select((where) => where.fn.countAll<number>().as('all'))
+    .select((where) => where.fn.count<number>('revoked_at_sec').as('revoked'))
     .where(isMeant(which, nowSec))
-    .where('revoked_at_sec', 'is not', null)
     .executeTakeFirstOrThrow()
-  return Number(row.count)
+  return { live: Number(row.all) - Number(row.revoked), revoked: Number(row.revoked) }
 }
 
 /** The live credentials by which one person reads one space with one app. */
