@@ -52,7 +52,7 @@ export function isLoopbackDid(did: string): boolean {
   return port !== undefined && Number(port) <= 65535
 }
 
-const LOOPBACK_CLIENT = /^http:\/\/localhost:[1-9][0-9]{0,4}\/[^?]/
+const LOOPBACK_CLIENT = /^https?:\/\/localhost:[1-9][0-9]{0,4}\/[^?]/
 /** What `new URL()` leaves in a path although it says the same otherwise: an escape of a plain character, or in small letters. */
 const OTHER_SPELLING = /%(?![0-9A-F]{2})|%(?:2D|2E|3\d|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])/
 
@@ -72,7 +72,7 @@ export function parseClientId(text: unknown): ClientId | null {
 
 const LOOPBACK_HOST = /^localhost:([1-9][0-9]{0,4})$/
 
-/** Whether a client id is `http://localhost:<port>/<path>`: a name for development, which no public Reeve asks about itself. */
+/** Whether a client id is `http://localhost:<port>/<path>`, or the same by https: a name for development, which no public Reeve asks about itself. */
 export const isLoopbackClientId = (clientId: string): boolean => LOOPBACK_CLIENT.test(clientId)
 
 /** The host under which an app stands, for rules about all of a host's apps; on this machine with its port. */

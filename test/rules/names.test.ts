@@ -96,6 +96,7 @@ describe('a client id', () => {
     ['https://app.org/a/b.c~d_e/%20%2F?x=1&y=%C3%A9', 'app.org'],
     ['https://app.org/a//b', 'app.org'],
     ['http://localhost:3000/client-metadata.json', 'localhost:3000'],
+    ['https://localhost:3000/client-metadata.json', 'localhost:3000'],
     [long(2_048), 'app.org'],
     [long(2_049), null],
   ])('has one spelling, and a host: %s', (text, host) => {
@@ -106,6 +107,7 @@ describe('a client id', () => {
 
   it('of this machine is known as one', () => {
     expect(isLoopbackClientId('http://localhost:3000/client-metadata.json')).toBe(true)
+    expect(isLoopbackClientId('https://localhost:3000/client-metadata.json')).toBe(true)
     expect(isLoopbackClientId('https://localhost.org/client-metadata.json')).toBe(false)
   })
 
@@ -158,7 +160,6 @@ describe('a client id', () => {
     'https://a_b.org/a',
     'https://-app.org/a',
     'https://localhost/a',
-    'https://localhost:3000/a',
     'https://localhost./a',
     'https://app.localhost/a',
     'https://app.local/a',
