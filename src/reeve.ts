@@ -29,6 +29,7 @@ import { forgetImports } from './membership/import-store.ts'
 import { openPaces } from './membership/pace.ts'
 import { resumeImports } from './membership/resume-imports.ts'
 import { clearEndedRolls } from './membership/roll-end-store.ts'
+import { openDispatcher } from './notify/dispatcher.ts'
 import { type Clock, repeat, sleep, systemClock } from './platform/clock.ts'
 import { type Config, readVariable } from './platform/config.ts'
 import { type Db, type OpenDatabase, openDatabase, tidyTables } from './platform/database.ts'
@@ -72,6 +73,8 @@ export interface Given {
 /** How long a request under way may take to finish once closing has begun. */
 const CLOSING_MAX_MS = 5_000
 const IDLE_LOOK_PAUSE_MS = 50
+/** Those who are told of writes, by one process. */
+const DELIVERIES_AT_ONCE = 512
 const SEAL_PAUSE_MS = 1_000
 const RESUME_PAUSE_MS = 15_000
 const IMPORT_PAUSE_MS = 500
@@ -105,6 +108,8 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
         await closeServer(server)
         // Before the workers: one of them may be waiting for a directory that doesn't answer.
         await house.outbound.close()
+        await house.dispatcher.stop()
+        await house.deliveries.close()
         await Promise.all(workers.map((worker) => worker.stop()))
         house.vault.drop()
         await opened.close()
@@ -123,14 +128,18 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
   await migrate(db, clock)
   const instanceId = await loadInstanceId(db, random, clock)
   const vault = openVault({ db, ...keksOf(config, random), instanceId, clock, random, log })
-  const outbound = openOutbound({
-    allowLoopback: config.allowLoopback,
-    ownHosts: [new URL(config.publicUrl).host],
-    trustedOrigins: [config.plcUrl],
-    lookup: openHostLookup(nameServers),
-    clock,
-  })
   const { plcUrl, allowLoopback } = config
+  const ownHosts = [new URL(config.publicUrl).host]
+  const lookup = openHostLookup(nameServers)
+  const outbound = openOutbound({ allowLoopback, ownHosts, trustedOrigins: [plcUrl], lookup, clock })
+  const deliveries = openOutbound({
+    allowLoopback,
+    ownHosts,
+    trustedOrigins: [],
+    lookup,
+    clock,
+    atOnce: DELIVERIES_AT_ONCE,
+  })
   const documents = openDidDocuments({ outbound, plcUrl, allowLoopback, clock, log })
   return {
     db,
@@ -139,7 +148,9 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     log,
     vault,
     outbound,
+    deliveries,
     documents,
+    dispatcher: openDispatcher(),
     apps: openAppMetadata({ outbound, allowLoopback, clock, log }),
     directory: openPlcDirectory({ plcUrl, outbound }),
     handleProofs: openHandleProofs({ outbound, lookupTxt: openTxtLookup(nameServers) }),

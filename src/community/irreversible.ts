@@ -26,7 +26,7 @@ export const DELETION: Act = {
     const { community } = actor.graph
     const permit = required(decideAct(actor, actor.did, OWNER_MARK, rosterUri(community)))
     const calledOff = await callOffPlcWork(tx, permit, community)
-    await endRoll(tx, permit, community)
+    await endRoll(tx, permit, community, nowMs)
     await endCommunity(tx, permit, community, nowMs)
     const touches = { spaces: [...new Set(actor.graph.edges.map(({ into }) => into)), rosterUri(community)] }
     const details = calledOff === null ? {} : { details: { calledOff } }

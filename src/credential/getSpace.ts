@@ -1,10 +1,10 @@
 /** `com.atproto.simplespace.getSpace`: a space and its settings, for whoever holds a credential for it. */
 
+import { type Holder, requireSpaceOf } from '../access/holder.ts'
 import type * as lexicon from '../lexicons/com/atproto/simplespace/getSpace.ts'
 import type { GovernanceCtx } from '../membership/governance.ts'
 import { standingIn } from '../policy/standing.ts'
 import { renderAppAccess, renderPolicy } from '../space/settings.ts'
-import { type Holder, requireSpaceOf } from './presented.ts'
 
 /**
  * Both generations at once: `policy` is what `readPolicy` was called before. Which apps are on a list is told where the person

@@ -5,6 +5,7 @@
  * It names neither person nor app; the ledger does. So the person behind it is judged again each time, by fresh facts: what was taken
  * away holds at our own endpoints from the end of the call that took it, whatever the credential still has to live.
  */
+import { type Holder, spaceNotFound } from '../access/holder.ts'
 import { loadReadFacts, mayRead, type Read } from '../access/may-read.ts'
 import { type SignedByDid, signatureHolds } from '../identity/did-signature.ts'
 import type { Vault } from '../keys/vault.ts'
@@ -16,7 +17,6 @@ import { TOKEN_MAX_CHARS } from '../platform/limits.ts'
 import type { Log } from '../platform/log.ts'
 import { parseDidKey } from '../platform/multikey.ts'
 import { claimId, claimOnce } from '../platform/once.ts'
-import type { AccessFacts } from '../policy/decide.ts'
 import { Refusal } from '../refusals.ts'
 import { verifyDpopProof } from './dpop.ts'
 import { hasSpaceSignature, verifyPresentationSignature } from './http-signature.ts'
@@ -38,15 +38,8 @@ export interface Presentation {
   readonly signatureInput: readonly string[]
   readonly signature: readonly string[]
   readonly audience: readonly string[]
+  readonly method: 'GET' | 'POST'
   readonly url: string
-}
-
-/** Who holds a credential that would be given to them now, and for what. */
-export interface Holder {
-  readonly space: SpaceName
-  readonly did: Did
-  /** Null: the space has come to its end. */
-  readonly facts: AccessFacts | null
 }
 
 type Binding = { readonly kind: 'dpop'; readonly jkt: string } | { readonly kind: 'signature'; readonly key: DidKey }
@@ -84,17 +77,11 @@ export async function requireCredential(ctx: PresentedCtx, shown: Presentation):
   const issued = await requireIssued(ctx, credential)
   ctx.chargePerson(issued.did)
   const read = await requireStillGiven(ctx, space, issued)
-  return { space, did: issued.did, facts: read.space === 'live' ? read.facts : null }
+  const { did, clientId } = issued
+  return read.space === 'live'
+    ? { space, did, clientId, facts: read.facts, revision: read.revision, isOnRoll: read.isOnRoll }
+    : { space, did, clientId, facts: null, revision: 0, isOnRoll: false }
 }
-
-/** Requires the credential to be for the space that is asked about, and that to be there. @throws Refusal InvalidCredential, SpaceNotFound */
-export function requireSpaceOf({ space, facts }: Holder, asked: string): AccessFacts {
-  if (space.uri !== asked) throw new Refusal('InvalidCredential', 'the credential is for another space')
-  if (!facts) throw spaceNotFound()
-  return facts
-}
-
-const spaceNotFound = (): Refusal => new Refusal('SpaceNotFound', 'no such space here')
 
 type Scheme = 'dpop' | 'atproto-space'
 
@@ -187,8 +174,8 @@ async function provePossession(
   if (binding.kind === 'signature') {
     return verifyPresentationSignature({ ...shown, holder: binding.key, nowSec }).audience
   }
-  const { url, dpop: proofs } = shown
-  const proof = verifyDpopProof({ proofs, method: 'GET', url, nowSec, ath: { credential: token } })
+  const { url, method, dpop: proofs } = shown
+  const proof = verifyDpopProof({ proofs, method, url, nowSec, ath: { credential: token } })
   if (proof.jkt !== binding.jkt) throw new Refusal('DpopKeyMismatch', 'DPoP: the credential is bound to another key')
   const claim = { id: claimId('dpop', proof.jkt, proof.jti), keepUntilSec: proofKeepUntilSec(proof.iatSec) }
   const [isFirst] = await claimOnce(ctx.db, [claim])

@@ -4,10 +4,11 @@
 import type { IncomingMessage } from 'node:http'
 import { parseBearer } from '../credential/delegation.ts'
 import { type AppKeysOf, appKeyLookup } from '../identity/app-metadata.ts'
-import { keyLookup } from '../identity/did-documents.ts'
+import { keyLookup, type ResolvedDocument } from '../identity/did-documents.ts'
 import type { KeyOf } from '../identity/did-signature.ts'
 import { serviceAuthKeepUntilSec, verifyServiceAuth } from '../identity/service-auth.ts'
 import type { Did } from '../names.ts'
+import type { WriterKeyOf } from '../notify/announced.ts'
 import { claimId, claimOnce } from '../platform/once.ts'
 import { Refusal } from '../refusals.ts'
 import type { House } from './house.ts'
@@ -29,6 +30,7 @@ const PERSON_BUCKET: Readonly<Record<DoorBucket, PersonBucket>> = {
   governance: 'governancePerson',
   founding: 'foundingPerson',
   exchange: 'exchangePerson',
+  notify: 'writer',
 }
 
 /**
@@ -41,6 +43,24 @@ export const keyOfFor = (house: House, address: string): KeyOf =>
 /** The keys of apps in the same way: whoever brings an app that nobody brought before pays for the asking. */
 export const appKeysOfFor = (house: House, address: string): AppKeysOf =>
   appKeyLookup(house.apps, () => house.buckets.take('resolution', address))
+
+/** The keys of those who write. A host announces for all of its people, so an address may bring many that nobody brought before. */
+export const writerKeyOfFor = (house: House, address: string): WriterKeyOf => {
+  const pay = () => house.buckets.take('writerResolution', address)
+  return {
+    keyOf: keyLookup(house.documents, 'atproto', pay),
+    documentOf: (did) => house.documents.resolve(did, { beforeFetch: pay }),
+  }
+}
+
+/** What a caller has us look up for them, which they pay for. @throws Refusal('RateLimitExceeded') */
+export interface AtTheirExpense {
+  readonly documentOf: (did: Did) => Promise<ResolvedDocument | null>
+}
+
+export const atTheirExpense = (house: House, address: string): AtTheirExpense => ({
+  documentOf: (did) => house.documents.resolve(did, { beforeFetch: () => house.buckets.take('resolution', address) }),
+})
 
 /** Charges a person whose signature was seen to hold, and nobody else. @throws Refusal('RateLimitExceeded') */
 export const chargePerson = (house: House, bucket: DoorBucket, did: Did): void =>

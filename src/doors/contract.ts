@@ -4,6 +4,7 @@
  * The protocol's own methods ignore unknown fields, so that two generations can speak to each other. Our own refuse them: a
  * misspelt `untill` must not give somebody a role for ever.
  */
+import { lexToJson, parseLexBytes } from '@atproto/lex-json'
 import {
   IssueInvalidFormat,
   IssueRequiredKey,
@@ -30,6 +31,18 @@ export function parseInput(method: AnyProcedure, body: Record<string, unknown>):
   if (stranger) throw new Refusal('InvalidRequest', `${shown(stranger)} is not a field of this method`)
   return parsed.value
 }
+
+/** The fields of a body as the lexicons' types know them: bytes travel as `{"$bytes": "<base64>"}`, with padding or without. */
+export const withBytes = (body: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(body).map(([name, value]) => {
+      const bytes = isShape(value) && !Array.isArray(value) ? parseLexBytes(value) : undefined
+      return [name, bytes ?? value]
+    }),
+  )
+
+/** An answer as JSON has it, for the methods that answer with bytes. */
+export const asJson = (answer: unknown): unknown => lexToJson(answer as Parameters<typeof lexToJson>[0])
 
 /** The parameters of a method as its lexicon types them; a procedure of ours has none. @throws Refusal('InvalidRequest') */
 export function parseParams(method: AnyMethod, params: URLSearchParams): unknown {

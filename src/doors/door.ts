@@ -1,27 +1,42 @@
 /**
  * What a door is, and the ways of knocking: with service auth, with a delegation token and a proof, with a credential of ours and a
- * proof, or with nothing.
+ * proof, with a token about oneself, or with nothing.
  */
 
 import type { l } from '@atproto/lex-schema'
+import type { Holder } from '../access/holder.ts'
+import { parseBearer } from '../credential/delegation.ts'
 import type { Exchange, ExchangeCtx } from '../credential/getSpaceCredential.ts'
-import { type Holder, requireCredential } from '../credential/presented.ts'
+import { requireCredential } from '../credential/presented.ts'
+import { parseServiceAuth } from '../identity/service-auth.ts'
 import type { Did } from '../names.ts'
+import type { Announced } from '../notify/announced.ts'
 import { type ProcedureCall, requestHashOf } from '../platform/idempotency.ts'
-import type { RefusalCode } from '../refusals.ts'
-import { appKeysOfFor, chargePerson, type Knocking, keyOfFor, requireServiceAuth } from './callers.ts'
-import { type AnyMethod, type AnyProcedure, type AnyQuery, parseInput, parseParams } from './contract.ts'
+import { Refusal, type RefusalCode } from '../refusals.ts'
+import {
+  type AtTheirExpense,
+  appKeysOfFor,
+  atTheirExpense,
+  chargePerson,
+  type Knocking,
+  keyOfFor,
+  requireServiceAuth,
+  writerKeyOfFor,
+} from './callers.ts'
+import { type AnyMethod, type AnyProcedure, type AnyQuery, parseInput, parseParams, withBytes } from './contract.ts'
 import type { House } from './house.ts'
 import type { DoorBucket } from './rate-buckets.ts'
 import { headerLines, readJsonBody, readQuery } from './request.ts'
 
-export type Knock = 'serviceAuth' | 'delegation' | 'credential' | 'anybody'
+export type Knock = 'serviceAuth' | 'delegation' | 'credential' | 'announcement' | 'anybody'
 
 export interface Door {
   readonly method: AnyMethod
   readonly knock: Knock
   readonly bodyMaxBytes: number
   readonly bucket: DoorBucket
+  /** Whether its answers hold bytes, which JSON has no word for. */
+  readonly hasBytes?: boolean
   /** Judges the caller and the input, in this order, and has the action answer. */
   readonly enter: (house: House, knocking: Knocking, query: string) => Promise<unknown>
 }
@@ -110,12 +125,12 @@ export const exchange = <M extends AnyProcedure>(
     const body = await readJsonBody(incoming, bodyMaxBytes)
     const input = parseInput(method, body) as InputOf<M>
     const asked: Exchange = proofOf(house, incoming, method)
-    const atTheirExpense = {
+    const charged = {
       keyOf: keyOfFor(house, address),
       appKeysOf: appKeysOfFor(house, address),
       chargePerson: (did: Did) => chargePerson(house, bucket, did),
     }
-    return action({ ...house, ...atTheirExpense }, asked, input)
+    return action({ ...house, ...charged }, asked, input)
   },
 })
 
@@ -129,11 +144,65 @@ export const presented = <M extends AnyQuery>(
   knock: 'credential',
   bodyMaxBytes: 0,
   bucket,
-  async enter(house, { incoming }, text) {
-    const audience = headerLines(incoming, 'atproto-space-audience')
-    const ctx = { ...house, chargePerson: (did: Did) => chargePerson(house, bucket, did) }
-    const holder = await requireCredential(ctx, { ...proofOf(house, incoming, method), audience })
+  async enter(house, knocking, text) {
+    const holder = await holderOf(house, knocking, method, bucket)
     return action(house, holder, parseParams(method, readQuery(text)) as ParamsOf<M>)
+  },
+})
+
+/** The same, answered with bytes among the rest. */
+export const presentedBytes = <M extends AnyQuery>(...door: Parameters<typeof presented<M>>): Door => ({
+  ...presented(...door),
+  hasBytes: true,
+})
+
+/** Something that whoever holds a credential asks us to do. The credential is judged before the body is read. */
+export const presentedProcedure = <M extends AnyProcedure>(
+  method: M,
+  bodyMaxBytes: number,
+  bucket: DoorBucket,
+  action: (house: House, holder: Holder, input: InputOf<M>, asked: AtTheirExpense) => Promise<OutputOf<M>>,
+): Door => ({
+  method,
+  knock: 'credential',
+  bodyMaxBytes,
+  bucket,
+  async enter(house, knocking, text) {
+    const holder = await holderOf(house, knocking, method, bucket)
+    parseParams(method, readQuery(text))
+    const input = parseInput(method, await readJsonBody(knocking.incoming, bodyMaxBytes)) as InputOf<M>
+    return action(house, holder, input, atTheirExpense(house, knocking.address))
+  },
+})
+
+const holderOf = (house: House, { incoming }: Knocking, method: AnyMethod, bucket: DoorBucket): Promise<Holder> =>
+  requireCredential(
+    { ...house, chargePerson: (did: Did) => chargePerson(house, bucket, did) },
+    {
+      ...proofOf(house, incoming, method),
+      audience: headerLines(incoming, 'atproto-space-audience'),
+      method: method.type === 'procedure' ? 'POST' : 'GET',
+    },
+  )
+
+/** What a caller tells us about themself, signed by their own key: whom the token is meant for is judged by what the body is about. */
+export const announced = <M extends AnyProcedure>(
+  method: M,
+  bodyMaxBytes: number,
+  bucket: DoorBucket,
+  action: (house: House, token: Announced, input: InputOf<M>) => Promise<OutputOf<M>>,
+): Door => ({
+  method,
+  knock: 'announcement',
+  bodyMaxBytes,
+  bucket,
+  async enter(house, { incoming, address }, text) {
+    const token = parseServiceAuth(parseBearer(headerLines(incoming, 'authorization')), house.clock.nowSec())
+    if (token.lxm !== method.nsid) throw new Refusal('BadJwtLexiconMethod', 'lxm names another method')
+    parseParams(method, readQuery(text))
+    const input = parseInput(method, withBytes(await readJsonBody(incoming, bodyMaxBytes))) as InputOf<M>
+    const charge = () => chargePerson(house, bucket, token.iss)
+    return action(house, { ...token, keyOf: writerKeyOfFor(house, address), charge }, input)
   },
 })
 
@@ -175,6 +244,7 @@ const PROOF: readonly RefusalCode[] = [
 const REFUSALS_OF_KNOCK: Readonly<Record<Knock, readonly RefusalCode[]>> = {
   anybody: [],
   serviceAuth: [...TOKEN, 'BadJwtAudience', 'BadJwtLexiconMethod'],
+  announcement: [...TOKEN, 'BadJwtAudience', 'BadJwtLexiconMethod'],
   delegation: [...TOKEN, 'BadJwtAudience', 'BadJwtSub', ...PROOF],
   credential: [
     ...TOKEN,

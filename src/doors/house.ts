@@ -4,6 +4,8 @@ import type { SetHandleCtx } from '../community/communitySetHandle.ts'
 import type { ExchangeCtx } from '../credential/getSpaceCredential.ts'
 import type { AppMetadata } from '../identity/app-metadata.ts'
 import type { GovernanceCtx } from '../membership/governance.ts'
+import type { Dispatcher } from '../notify/dispatcher.ts'
+import type { Outbound } from '../platform/outbound.ts'
 import type { Random } from '../platform/random.ts'
 import type { RateBuckets } from './rate-buckets.ts'
 
@@ -13,6 +15,10 @@ type OfRequest = 'keyOf' | 'appKeysOf' | 'chargePerson'
 export interface House extends GovernanceCtx, FoundingCtx, SetHandleCtx, Omit<ExchangeCtx, OfRequest> {
   readonly random: Random
   readonly apps: AppMetadata
+  /** Whoever asked to hear of writes is told by it. */
+  readonly dispatcher: Dispatcher
+  /** The way out for what is told: slow receivers must not keep anything else waiting. */
+  readonly deliveries: Outbound
   readonly version: string
   readonly buckets: RateBuckets
   readonly trustedProxies: readonly string[]

@@ -18,10 +18,10 @@ export interface Rate {
 }
 
 /** What a door charges an address for coming in. */
-export type DoorBucket = 'public' | 'governance' | 'founding' | 'exchange'
+export type DoorBucket = 'public' | 'governance' | 'founding' | 'exchange' | 'notify'
 /** What a proven person is charged. */
-export type PersonBucket = 'governancePerson' | 'foundingPerson' | 'exchangePerson'
-export type BucketName = DoorBucket | 'resolution' | PersonBucket
+export type PersonBucket = 'governancePerson' | 'foundingPerson' | 'exchangePerson' | 'writer'
+export type BucketName = DoorBucket | 'resolution' | 'writerResolution' | PersonBucket | 'spaceWrites'
 
 const HOUR_SEC = 60 * 60
 
@@ -38,6 +38,12 @@ export const RATES: Readonly<Record<BucketName, Rate>> = {
   foundingPerson: { burst: 20, perSec: 20 / (24 * HOUR_SEC) },
   // somebody in two hundred spaces, each renewed every ten minutes
   exchangePerson: { burst: 600, perSec: 1200 / HOUR_SEC },
+  // of an address: a host announces the writes of all of its people; whoever is told to wait comes again
+  notify: { burst: 2000, perSec: 500 },
+  writerResolution: { burst: 500, perSec: 50 },
+  // of one who writes, over all spaces, and of everybody who writes in one space
+  writer: { burst: 60, perSec: 5 },
+  spaceWrites: { burst: 1000, perSec: 200 },
 }
 
 /** The refusal of an empty bucket, which knows when there is a drop again. */
@@ -56,7 +62,13 @@ interface Level {
   readonly atMs: number
 }
 
-const PERSON_BUCKETS: readonly BucketName[] = ['governancePerson', 'foundingPerson', 'exchangePerson']
+const WHOSE: Readonly<Partial<Record<BucketName, string>>> = {
+  governancePerson: 'for this person',
+  foundingPerson: 'for this person',
+  exchangePerson: 'for this person',
+  writer: 'for this person',
+  spaceWrites: 'in this space',
+}
 
 export class RateBuckets {
   readonly #rates: Readonly<Record<BucketName, Rate>>
@@ -70,7 +82,7 @@ export class RateBuckets {
   }
 
   /**
-   * Takes one drop from the bucket of `who`: an address, or a DID for the buckets of persons.
+   * Takes one drop from the bucket of `who`: an address, a DID for the buckets of persons, or a space's URI.
    * @throws EmptyBucket (`RateLimitExceeded`) when there is none
    */
   take(name: BucketName, who: string): void {
@@ -80,7 +92,7 @@ export class RateBuckets {
     const before = table.get(who) ?? { drops: burst, atMs: nowMs }
     const drops = Math.min(burst, before.drops + ((nowMs - before.atMs) / 1000) * perSec)
     if (drops < 1) {
-      const whose = PERSON_BUCKETS.includes(name) ? 'for this person' : 'from your address'
+      const whose = WHOSE[name] ?? 'from your address'
       throw new EmptyBucket(`too many requests ${whose}; try again in a moment`, secUntilNext(drops, perSec))
     }
     table.set(who, { drops: drops - 1, atMs: nowMs })

@@ -10,7 +10,7 @@ import { HEADERS_MAX_COUNT } from '../platform/limits.ts'
 import { Refusal } from '../refusals.ts'
 import { type Answer, answerOf, dress, type Env, failure, preflight, send } from './answer.ts'
 import type { Knocking } from './callers.ts'
-import { checkedOutput } from './contract.ts'
+import { asJson, checkedOutput } from './contract.ts'
 import { type Door, FORM, refusalsOf } from './door.ts'
 import { healthReader } from './health.ts'
 import type { House } from './house.ts'
@@ -72,10 +72,10 @@ const routeOf = (house: House, door: Door): Route => ({
   verb: door.method.type === 'procedure' ? 'POST' : 'GET',
   bucket: door.bucket,
   refusals: refusalsOf(door),
-  answer: async (knocking, query) => ({
-    status: 200,
-    body: checkedOutput(door.method, await door.enter(house, knocking, query)),
-  }),
+  answer: async (knocking, query) => {
+    const answer = checkedOutput(door.method, await door.enter(house, knocking, query))
+    return { status: 200, body: door.hasBytes ? asJson(answer) : answer }
+  },
 })
 
 /** The ways in that have no lexicon. */

@@ -22,6 +22,7 @@ import { type FoundedKeys, foundKeys, type GenesisOperation, type PublicHalves }
 import type { Kek } from './kek.ts'
 import { importPrivateKey, type KeyPair, signCompact } from './private-keys.ts'
 import { assertRenaming, type LaterOperation, type RenamingUse } from './renaming.ts'
+import { type ServiceAuthUse, serviceAuthInput } from './service-auth.ts'
 import { type HeldKey, listKeys, loadActiveKey, type SealedKey } from './store.ts'
 
 /** Keys alive at once, and for how long each. */
@@ -120,6 +121,17 @@ export class Vault {
       jti: claims.jti,
     }
     const signingInput = `${toBase64Url(JSON.stringify(header))}.${toBase64Url(JSON.stringify(payload))}`
+    return `${signingInput}.${toBase64Url(signCompact(pair, utf8(signingInput)))}`
+  }
+
+  /**
+   * A service auth token in a community's name, by its active `#atproto` key. Not to be called inside a transaction, as `sign`.
+   * @throws Unavailable as `sign`
+   * @throws Error when it is for a method or a receiver that we may never sign for
+   */
+  async signServiceAuth(use: ServiceAuthUse): Promise<string> {
+    const pair = await this.#liveKey(use.community, 'atproto')
+    const signingInput = serviceAuthInput(use, JWS_ALG[pair.curve])
     return `${signingInput}.${toBase64Url(signCompact(pair, utf8(signingInput)))}`
   }
 

@@ -3,9 +3,16 @@ import { sql } from 'kysely'
 import type { Did } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { Permit } from '../policy/verdict.ts'
+import { noteAllSpaceEnds } from './space-end-store.ts'
 
 /** Ends every space of a community, so that nobody stands anywhere in it, and takes back what it offered to others. */
-export async function endRoll(tx: Tx, _permit: Permit<'community.transfer'>, community: Did): Promise<void> {
+export async function endRoll(
+  tx: Tx,
+  _permit: Permit<'community.transfer'>,
+  community: Did,
+  nowMs: number,
+): Promise<void> {
+  await noteAllSpaceEnds(tx, community, nowMs)
   await tx
     .updateTable('space')
     .set({ state: 'deleted', joining: 'closed', joining_role: null })

@@ -222,25 +222,6 @@ export async function deleteSpaceEdge(tx: Tx, _permit: Permit<'space.nest'>, edg
     .execute()
 }
 
-/**
- * Marks a space as deleted. Its name stays taken, so that nobody takes a new space for the old one; its entries among the spaces
- * of its community go, and so does every offer of it, and every way of joining it. What other communities wrote on their rosters is
- * theirs, and gives nothing.
- */
-export async function endSpace(tx: Tx, _permit: Permit<'space.delete'>, space: SpaceName): Promise<void> {
-  const { uri, authority } = space
-  const ended = { state: 'deleted', joining: 'closed', joining_role: null } as const
-  await tx.updateTable('space').set(ended).where('uri', '=', uri).execute()
-  await tx
-    .deleteFrom('space_edge')
-    .where('community', '=', authority)
-    .where((edge) => edge.or([edge('into_space', '=', uri), edge('from_space', '=', uri)]))
-    .execute()
-  for (const table of ['offer', 'invite', 'join_request'] as const) {
-    await tx.deleteFrom(table).where('space', '=', uri).execute()
-  }
-}
-
 /** Has a space rest, or wakes it. False: it was so already. */
 export async function freezeSpace(
   tx: Tx,

@@ -49,6 +49,8 @@ export interface Outbound {
    * a redirect, a broken answer, the door is closed), `too-large`, `wrong-type` (content type, or an encoding nobody asked for)
    */
   request(ask: OutboundAsk): Promise<OutboundAnswer>
+  /** Whether a URL that a stranger named may be called at all, as far as its spelling tells. */
+  mayCall(url: string): boolean
   /** Takes no more requests, ends those under way, and resolves when they have ended. Closing twice is as good as once. */
   close(): Promise<void>
 }
@@ -72,6 +74,8 @@ export interface OutboundOptions extends TargetRules {
   /** How strangers' names become addresses; c-ares unless a test brings its own. */
   readonly lookup?: HostLookup
   readonly clock: Clock
+  /** Requests to strangers at once, where they aren't as many as usual. */
+  readonly atOnce?: number
 }
 
 /** Requests at once. The operator's own directory has turns of its own, so that slow strangers can't keep us from it. */
@@ -98,8 +102,8 @@ export function openOutbound(options: OutboundOptions): Outbound {
     trusted: openAgent(undefined),
   }
   const turns = {
-    stranger: openTurns({ atOnce: TURNS.stranger, waitingMax: WAITING_MAX }),
-    loopback: openTurns({ atOnce: TURNS.loopback, waitingMax: WAITING_MAX }),
+    stranger: openTurns({ atOnce: options.atOnce ?? TURNS.stranger, waitingMax: WAITING_MAX }),
+    loopback: openTurns({ atOnce: options.atOnce ?? TURNS.loopback, waitingMax: WAITING_MAX }),
     trusted: openTurns({ atOnce: TURNS.trusted, waitingMax: WAITING_MAX }),
   }
 
@@ -143,6 +147,7 @@ export function openOutbound(options: OutboundOptions): Outbound {
       underWay.add(sent)
       return sent.finally(() => underWay.delete(sent))
     },
+    mayCall: (url) => targetOf(url, { ...rules, trustedOrigins: [] }) !== null,
     async close() {
       closing ??= end()
       await closing

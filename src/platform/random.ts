@@ -1,5 +1,6 @@
 /** Chance. Everybody else is handed a source, so that a test can know what comes. */
 import { randomBytes } from 'node:crypto'
+import { tidOf } from './tid.ts'
 
 export interface Random {
   bytes(count: number): Uint8Array
@@ -17,17 +18,8 @@ export const systemRandom: Random = {
 /** `count` random bytes in lower-case hexadecimal. */
 export const randomHex = (random: Random, count: number): string => Buffer.from(random.bytes(count)).toString('hex')
 
-const TID_ALPHABET = '234567abcdefghijklmnopqrstuvwxyz'
-
-/** A fresh TID: 53 bits of microseconds and 10 random bits, thirteen characters whose string order is time order. */
+/** A fresh TID: the microseconds of now, of which the last three digits are random, and ten random bits. */
 export function freshTid(nowMs: number, random: Random): string {
   const [high = 0, low = 0, extra = 0, more = 0] = random.bytes(4)
-  const micros = BigInt(nowMs) * 1000n + BigInt(((high << 8) | low) % 1000)
-  let value = (micros << 10n) | BigInt(((extra << 8) | more) & 0x3ff)
-  let text = ''
-  for (let i = 0; i < 13; i++) {
-    text = TID_ALPHABET.charAt(Number(value & 31n)) + text
-    value >>= 5n
-  }
-  return text
+  return tidOf(nowMs * 1000 + (((high << 8) | low) % 1000), ((extra << 8) | more) & 0x3ff)
 }

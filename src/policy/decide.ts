@@ -83,6 +83,23 @@ export function decidePerson(facts: AccessFacts, did: Did, action: Action | null
   return person.ok ? { ...person, value: true } : person
 }
 
+/** "This person may write in this space": made only by `decideWrite`, demanded by the store of the writer set. */
+export interface Admission extends Sealed<'admission'> {
+  readonly space: SpaceName
+  readonly did: Did
+  readonly because: readonly Reason[]
+}
+
+/**
+ * May what this person wrote be told of as written in this space? Which app they wrote it with nobody can tell (0016 §Write
+ * notifications), so only the person is judged.
+ */
+export function decideWrite(facts: AccessFacts, did: Did): Decision<Admission> {
+  const { ok, because } = judgePerson(facts, did, 'write', facts.writePolicy)
+  if (!ok) return { ok, code: 'Forbidden', because }
+  return { ok, value: { space: facts.space, did, because } as unknown as Admission, because }
+}
+
 /** The verdict as it is told to whoever asks beforehand: on reading, of app and person together as at the mint. */
 export function decideFor(facts: AccessFacts, asker: Asker, action: Action | null): Decision<Grant | true> {
   return action === 'read' ? decideRead(facts, asker) : decidePerson(facts, asker.did, action)

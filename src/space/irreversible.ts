@@ -3,8 +3,9 @@ import { deleteAppRulesOf } from '../membership/app-rule-store.ts'
 import { notFound, required, rosterUri } from '../membership/governance.ts'
 import { requireSpace } from '../membership/input.ts'
 import type { Act } from '../membership/proposals.ts'
+import { endSpace } from '../membership/space-end-store.ts'
 import type { Facts } from '../membership/standing-facts.ts'
-import { endSpace, loadSpaceState } from '../membership/store.ts'
+import { loadSpaceState } from '../membership/store.ts'
 import type { SpaceName } from '../names.ts'
 import type { Tx } from '../platform/database.ts'
 import { decideDelete } from '../policy/decide-spaces.ts'
@@ -30,10 +31,10 @@ export const ENDING: Act = {
   name: 'space.delete',
   graceMs: 0,
   judge: (_ctx, tx, actor, input) => judgeEnding(tx, actor, requireSpace((input as Ending).space)),
-  async carryOut(_ctx, tx, actor, input) {
+  async carryOut(_ctx, tx, actor, input, nowMs) {
     const space = requireSpace((input as Ending).space)
     const permit = await judgeEnding(tx, actor, space)
-    await endSpace(tx, permit, space)
+    await endSpace(tx, permit, space, nowMs)
     await deleteAppRulesOf(tx, permit, space.uri)
     return { answer: {}, changed: 'graph', because: permit.because, touches: { spaces: [space.uri] } }
   },

@@ -368,6 +368,46 @@ table proposal
   CREATE INDEX proposal_due ON public.proposal USING btree (due_at_ms) WHERE (state = 'approved'::text)
   CREATE UNIQUE INDEX proposal_one_open ON public.proposal USING btree (community, act, target) WHERE (state = ANY (ARRAY['open'::text, 'approved'::text]))
 
+table registration
+  id bigint not null generated always as identity
+  space text collate "C" not null
+  community text collate "C" not null
+  service text collate "C" not null
+  host text collate "C" not null
+  registered_at_ms bigint not null
+  expires_at_ms bigint not null
+  proved_at_ms bigint
+  paused_at_ms bigint
+  paused_by text collate "C"
+  ended_at_ms bigint
+  wanted_rev bigint not null
+  delivered_rev bigint not null
+  look_at_ms bigint not null default 0
+  turn bigint not null default 0
+  checked_revision bigint not null
+  checked_at_ms bigint not null
+  delivered_at_ms bigint
+  gaps integer not null default 0
+  failures integer not null default 0
+  failing_since_ms bigint
+  last_error text
+  constraint registration_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint registration_pkey PRIMARY KEY (id)
+  constraint registration_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
+  CREATE INDEX registration_by_expiry ON public.registration USING btree (expires_at_ms)
+  CREATE INDEX registration_due ON public.registration USING btree (look_at_ms) WHERE ((paused_at_ms IS NULL) AND ((wanted_rev > delivered_rev) OR (ended_at_ms IS NOT NULL)))
+  CREATE UNIQUE INDEX registration_one_live ON public.registration USING btree (space, service) WHERE (ended_at_ms IS NULL)
+  CREATE INDEX registration_unproved ON public.registration USING btree (host) WHERE (proved_at_ms IS NULL)
+
+table registration_sponsor
+  registration bigint not null
+  did text collate "C" not null
+  client_id text collate "C" not null
+  since_ms bigint not null
+  constraint registration_sponsor_pkey PRIMARY KEY (registration, did, client_id)
+  constraint registration_sponsor_registration_fkey FOREIGN KEY (registration) REFERENCES registration(id) ON DELETE CASCADE
+  CREATE INDEX registration_sponsor_by_person ON public.registration_sponsor USING btree (did)
+
 table role
   community text collate "C" not null
   name text collate "C" not null
@@ -427,6 +467,15 @@ table space_edge
   CREATE INDEX space_edge_by_community ON public.space_edge USING btree (community)
   CREATE INDEX space_edge_by_source ON public.space_edge USING btree (from_space)
 
+table space_end
+  space text collate "C" not null
+  community text collate "C" not null
+  ended_at_ms bigint not null
+  told boolean not null default false
+  constraint space_end_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint space_end_pkey PRIMARY KEY (space)
+  constraint space_end_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
+
 table space_settings
   uri text collate "C" not null
   name text
@@ -454,3 +503,28 @@ table standing_moved
   constraint standing_moved_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint standing_moved_pkey PRIMARY KEY (id)
   CREATE INDEX standing_moved_by_community ON public.standing_moved USING btree (community, id)
+
+table writer
+  space text collate "C" not null
+  repo text collate "C" not null
+  community text collate "C" not null
+  repo_rev text collate "C" not null
+  hash bytea
+  space_rev bigint not null
+  host text collate "C"
+  constraint writer_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint writer_hash_check CHECK ((octet_length(hash) = 32))
+  constraint writer_pkey PRIMARY KEY (space, repo)
+  constraint writer_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
+  CREATE INDEX writer_by_host ON public.writer USING btree (space, host)
+  CREATE UNIQUE INDEX writer_by_rev ON public.writer USING btree (space, space_rev)
+
+table writer_set
+  space text collate "C" not null
+  community text collate "C" not null
+  last_rev bigint not null
+  told_rev bigint not null default 0
+  constraint writer_set_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint writer_set_pkey PRIMARY KEY (space)
+  constraint writer_set_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
+  CREATE INDEX writer_set_to_tell ON public.writer_set USING btree (space) WHERE (last_rev > told_rev)

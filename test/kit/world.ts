@@ -155,6 +155,10 @@ export const everyRate = (rate: Rate): Readonly<Record<BucketName, Rate>> => ({
   governancePerson: rate,
   foundingPerson: rate,
   exchangePerson: rate,
+  notify: rate,
+  writerResolution: rate,
+  writer: rate,
+  spaceWrites: rate,
 })
 export const UNLIMITED = everyRate(PLENTY)
 

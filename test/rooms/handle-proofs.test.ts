@@ -19,6 +19,7 @@ afterEach(async () => {
 })
 
 const silent: Outbound = {
+  mayCall: () => true,
   request: async () => {
     throw new OutboundFailure('failed', 'nobody')
   },
@@ -70,6 +71,7 @@ describe('a domain’s well-known place', () => {
   async function said(answer: { status?: number; body?: string } | OutboundFailure) {
     const asks: OutboundAsk[] = []
     const outbound: Outbound = {
+      mayCall: () => true,
       async request(ask) {
         asks.push(ask)
         if (answer instanceof OutboundFailure) throw answer

@@ -148,6 +148,7 @@ describe('beside a directory that fails', () => {
       plcUrl: url,
       outbound: {
         request: (ask) => outbound.request({ ...ask, timeoutMs: Math.min(ask.timeoutMs, timeoutMs) }),
+        mayCall: (target) => outbound.mayCall(target),
         close: () => outbound.close(),
       },
     })

@@ -81,12 +81,13 @@ export const RULES: readonly Rule[] = [
     places: [
       'src/doors/',
       'src/platform/outbound.ts',
+      'src/platform/xrpc-post.ts',
       'src/identity/did-documents.ts',
       'src/identity/handle-proofs.ts',
       'src/identity/plc-directory.ts',
       'src/identity/app-metadata.ts',
     ],
-    because: 'a no has a name; the doors give it a number. The four others read the numbers of answers they receive',
+    because: 'a no has a name; the doors give it a number. The others read the numbers of answers they receive',
     find: either(
       code(/(?<![\w.])(?:40[0-9]|41[0-9]|42[0-9]|431|451|50[1-5])(?![\w.])/g),
       code(/\bstatus(?:Code)?\b\s*[!=<>:]=*\s*[1-5]\d\d\b/g),

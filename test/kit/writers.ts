@@ -1,0 +1,59 @@
+/** What a repo host tells the host of a space when somebody wrote there, in the words of either generation. */
+import { createHash } from 'node:crypto'
+import { tidOf } from '../../src/platform/tid.ts'
+import { type Changes, freshJti, makeServiceJwt } from './tokens.ts'
+import { type Answer, type Binding, type Person, type RawRequest, spaceOf, type World } from './world.ts'
+
+export const NOTIFY_WRITE = 'com.atproto.space.notifyWrite'
+
+/** The hash of a repo's state, as anybody would make one: 32 bytes that differ. */
+export const hashOf = (text: string): Buffer => createHash('sha256').update(text).digest()
+
+/** As the reference writes bytes: standard base64 without padding. */
+export const bytesJson = (bytes: Uint8Array): { $bytes: string } => ({
+  $bytes: Buffer.from(bytes).toString('base64').replace(/=+$/, ''),
+})
+
+let lastMicros = 0
+
+/** A revision later than every one before it. */
+export function freshRev(nowMs: number): string {
+  lastMicros = Math.max(nowMs * 1000, lastMicros + 1)
+  return tidOf(lastMicros, 7)
+}
+
+export interface Write {
+  readonly writer: Pick<Person, 'did' | 'key'>
+  readonly space: string
+  readonly generation?: Binding
+  readonly rev?: string
+  readonly hash?: unknown
+  readonly aud?: string
+  readonly jti?: string
+  readonly changes?: Changes
+  /** Fields of the body in place of those that belong there, or besides; undefined leaves one out. */
+  readonly body?: Readonly<Record<string, unknown>>
+}
+
+/** The request; what is left out is as it should be. */
+export function writeOf(world: Pick<World, 'clock'>, write: Write): RawRequest {
+  const { writer, space, generation = 'october', jti = freshJti(), changes } = write
+  const rev = write.rev ?? freshRev(world.clock.nowMs())
+  const aud = write.aud ?? spaceOf(space).authority
+  const nowSec = world.clock.nowSec()
+  const token = makeServiceJwt({ key: writer.key, iss: writer.did, aud, lxm: NOTIFY_WRITE, nowSec, jti, ...changes })
+  const revision = generation === 'october' ? { repoRev: rev } : { rev }
+  const hash = write.hash ?? bytesJson(hashOf(rev))
+  return {
+    method: 'POST',
+    path: `/xrpc/${NOTIFY_WRITE}`,
+    headers: [
+      ['authorization', `Bearer ${token}`],
+      ['content-type', 'application/json'],
+    ],
+    body: JSON.stringify({ space, repo: writer.did, ...revision, hash, ...write.body }),
+  }
+}
+
+export const write = (world: Pick<World, 'clock' | 'send'>, about: Write): Promise<Answer> =>
+  world.send(writeOf(world, about))
