@@ -59,6 +59,8 @@ create index registration_due on registration (look_at_ms)
   where paused_at_ms is null and (wanted_rev > delivered_rev or ended_at_ms is not null);
 create index registration_by_expiry on registration (expires_at_ms);
 create index registration_unproved on registration (host) where proved_at_ms is null;
+create index registration_proved on registration (host) where proved_at_ms is not null;
+create index registration_by_space on registration (space, service);
 
 -- By whose access a registration lives: as long as one of them may read. An app that proved nothing is ''.
 create table registration_sponsor (

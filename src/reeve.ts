@@ -30,6 +30,7 @@ import { openPaces } from './membership/pace.ts'
 import { resumeImports } from './membership/resume-imports.ts'
 import { clearEndedRolls } from './membership/roll-end-store.ts'
 import { openDispatcher } from './notify/dispatcher.ts'
+import { forgetExpired } from './notify/registration-store.ts'
 import { type Clock, repeat, sleep, systemClock } from './platform/clock.ts'
 import { type Config, readVariable } from './platform/config.ts'
 import { type Db, type OpenDatabase, openDatabase, tidyTables } from './platform/database.ts'
@@ -263,6 +264,7 @@ function startWorkers(house: House, opened: OpenDatabase) {
         await untilLessThan(SWEEP_MAX, () => forgetIssued(db, clock.nowSec() - ISSUED_KEPT_SEC, SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => clearEndedRolls(db, SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetImports(db, clock.nowMs() - IMPORTS_KEPT_MS, SWEEP_MAX))
+        await untilLessThan(SWEEP_MAX, () => forgetExpired(db, clock.nowMs(), SWEEP_MAX))
         house.vault.dropExpired()
         sweeps += 1
         if (sweeps % SWEEPS_PER_TIDYING === 0) await tidyTables(opened)

@@ -37,6 +37,8 @@ export type RefusalCode =
   // a credential that is shown
   | 'CredentialRevoked'
   | 'InvalidCredential'
+  // who is told of writes
+  | 'ServiceNotResolvable'
   // the exchange
   | 'InvalidDelegationToken'
   | 'InvalidClientAttestation'

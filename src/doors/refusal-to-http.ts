@@ -31,6 +31,7 @@ export const STATUS_OF_REFUSAL: Readonly<
   BadSpaceAudience: 401,
   CredentialRevoked: 401,
   InvalidCredential: 400,
+  ServiceNotResolvable: 400,
   InvalidDelegationToken: 400,
   InvalidClientAttestation: 400,
   SpaceNotFound: 400,

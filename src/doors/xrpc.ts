@@ -56,13 +56,19 @@ import { memberUnban } from '../membership/memberUnban.ts'
 import { roleDelete } from '../membership/roleDelete.ts'
 import { roleList } from '../membership/roleList.ts'
 import { rolePut } from '../membership/rolePut.ts'
+import { notifyListRegistrations } from '../notify/notifyListRegistrations.ts'
+import { notifyPause } from '../notify/notifyPause.ts'
+import { notifyReplay } from '../notify/notifyReplay.ts'
+import { notifyResume } from '../notify/notifyResume.ts'
+import { registerNotify } from '../notify/registerNotify.ts'
+import { unregisterNotify } from '../notify/unregisterNotify.ts'
 import { spaceCreate } from '../space/spaceCreate.ts'
 import { spaceDelete } from '../space/spaceDelete.ts'
 import { spaceDescribe } from '../space/spaceDescribe.ts'
 import { spaceGet } from '../space/spaceGet.ts'
 import { spaceList } from '../space/spaceList.ts'
 import { spaceUpdate } from '../space/spaceUpdate.ts'
-import { type Door, exchange, open, presented, procedure, procedureOfLines, query } from './door.ts'
+import { type Door, exchange, open, presented, presentedProcedure, procedure, procedureOfLines, query } from './door.ts'
 import { serviceDescribe } from './serviceDescribe.ts'
 
 const { reeve } = community
@@ -73,6 +79,8 @@ export const DOORS: readonly Door[] = [
   exchange(com.atproto.space.getSpaceCredential.main, 16 * KIB, 'exchange', getSpaceCredential),
   // Whoever holds somebody's credential uses up what that person may ask for by apps, and not what they govern with.
   presented(com.atproto.simplespace.getSpace.main, 'exchange', getSpace),
+  presentedProcedure(com.atproto.space.registerNotify.main, 16 * KIB, 'exchange', registerNotify),
+  presentedProcedure(com.atproto.space.unregisterNotify.main, 16 * KIB, 'exchange', unregisterNotify),
   query(reeve.credential.list.main, 'governance', credentialList),
   procedure(reeve.credential.revoke.main, 16 * KIB, 'governance', credentialRevoke),
   procedure(reeve.community.mint.main, 16 * KIB, 'founding', communityMint),
@@ -128,6 +136,10 @@ export const DOORS: readonly Door[] = [
   procedure(reeve.federation.offer.main, 16 * KIB, 'governance', federationOffer),
   procedure(reeve.federation.withdraw.main, 16 * KIB, 'governance', federationWithdraw),
   query(reeve.federation.listOffers.main, 'governance', federationListOffers),
+  query(reeve.notify.listRegistrations.main, 'governance', notifyListRegistrations),
+  procedure(reeve.notify.pause.main, 16 * KIB, 'governance', notifyPause),
+  procedure(reeve.notify.resume.main, 16 * KIB, 'governance', notifyResume),
+  procedure(reeve.notify.replay.main, 16 * KIB, 'governance', notifyReplay),
   query(reeve.audit.list.main, 'governance', auditList),
   open(reeve.service.describe.main, 'public', serviceDescribe),
 ]

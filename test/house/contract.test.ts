@@ -71,6 +71,7 @@ describe('refusals', () => {
     query: ['JwtReplayed'],
     // Whose credential would not be given any more is told that it was taken back, and not why.
     presented: ['AppNotAuthorized', 'UserNotAuthorized', 'SpaceDeleted'],
+    presentedProcedure: ['AppNotAuthorized', 'UserNotAuthorized', 'SpaceDeleted'],
     // It lists what others were refused for.
     'community.reeve.credential.list': ['AppNotAuthorized', 'UserNotAuthorized', 'NotAuthorized'],
     // Their answers tell of verdicts, and are none.

@@ -9,6 +9,7 @@ export * as credential from "./reeve/credential.ts";
 export * as defs from "./reeve/defs.ts";
 export * as federation from "./reeve/federation.ts";
 export * as member from "./reeve/member.ts";
+export * as notify from "./reeve/notify.ts";
 export * as proposal from "./reeve/proposal.ts";
 export * as role from "./reeve/role.ts";
 export * as service from "./reeve/service.ts";

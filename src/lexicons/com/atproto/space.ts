@@ -3,3 +3,5 @@
  */
 
 export * as getSpaceCredential from "./space/getSpaceCredential.ts";
+export * as registerNotify from "./space/registerNotify.ts";
+export * as unregisterNotify from "./space/unregisterNotify.ts";
