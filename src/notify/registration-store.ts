@@ -324,7 +324,7 @@ export async function listRegistrations(
 /** What is in the writer set belongs to the space that is there now, and not to one that ended. */
 const waitingOf = sql`case when ended_at_ms is null then (select count(*)::int from (
     select from writer where writer.space = registration.space and space_rev > delivered_rev limit ${WAITING_COUNTED}
-  ) as some) else 0 end as waiting`
+  ) as counted) else 0 end as waiting`
 
 /** How many repos a registration has to hear of, counted up to WAITING_COUNTED. */
 export async function countWaiting(tx: Tx, id: number): Promise<number> {

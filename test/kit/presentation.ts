@@ -44,6 +44,8 @@ type Lines = readonly (readonly [string, string])[]
 
 export interface Shown {
   readonly scheme?: string
+  /** The procedure that is called with it, and the body; without one, the space is asked for. */
+  readonly procedure?: { readonly nsid: string; readonly body: string | object }
   /** The space that is asked about. */
   readonly asked?: string
   /** The key that proves possession, when it isn't the holder's. */
@@ -64,9 +66,12 @@ export function presentationOf(world: Pick<World, 'url' | 'clock'>, held: Held, 
   const { prover: key = holder, audience = spaceOf(space).authority } = shown
   const scheme = shown.scheme ?? (binding === 'august' ? 'DPoP' : 'Atproto-Space')
   const authorization = `${scheme} ${credential}`
+  const { procedure } = shown
+  const method = procedure ? 'POST' : 'GET'
+  const path = procedure ? `/xrpc/${procedure.nsid}` : GET_SPACE
   const ownProof = (): Lines => {
     if (binding === 'august') {
-      const about = { key, method: 'GET', url: world.url + GET_SPACE, nowSec: world.clock.nowSec(), credential }
+      const about = { key, method, url: world.url + path, nowSec: world.clock.nowSec(), credential }
       return [['dpop', makeDpopProof({ ...about, ...shown.proof })]]
     }
     const made = { key, authorization, audience, ...(shown.params === undefined ? {} : { params: shown.params }) }
@@ -77,14 +82,14 @@ export function presentationOf(world: Pick<World, 'url' | 'clock'>, held: Held, 
       ['signature', signature],
     ]
   }
-  return {
-    path: `${GET_SPACE}?${new URLSearchParams({ space: shown.asked ?? space })}`,
-    headers: [
-      ...(shown.authorization ?? [['authorization', authorization] as const]),
-      ...(shown.proofLines ?? ownProof()),
-      ...(shown.more ?? []),
-    ],
-  }
+  const headers: Lines = [
+    ...(shown.authorization ?? [['authorization', authorization] as const]),
+    ...(shown.proofLines ?? ownProof()),
+    ...(shown.more ?? []),
+  ]
+  if (!procedure) return { path: `${path}?${new URLSearchParams({ space: shown.asked ?? space })}`, headers }
+  const body = typeof procedure.body === 'string' ? procedure.body : JSON.stringify(procedure.body)
+  return { method, path, headers: [...headers, ['content-type', 'application/json']], body }
 }
 
 export const present = (scene: Scene, held: Held, shown: Shown = {}): Promise<Answer> =>
