@@ -6,6 +6,7 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DOORS } from '../../src/doors/xrpc.ts'
 import { type FakePlc, startFakePlc } from '../kit/fake-plc.ts'
+import { type Held, presentationOf } from '../kit/presentation.ts'
 import { makeDelegation, makeDpopProof, makeKey, makeServiceJwt } from '../kit/tokens.ts'
 import { openWire, statusOf } from '../kit/wire.ts'
 import { type Answer, EXCHANGE_PATH, exchangeRequest, type Person, type RawRequest, spaceOf } from '../kit/world.ts'
@@ -19,6 +20,7 @@ beforeAll(async () => {
   stage = await openStage({ plcUrl: plc.url })
   doomed = await makeDoomed(stage)
   lobby = await openLobby(stage)
+  held = await heldBy(stage.eve, stage.elsewhereForum)
 })
 afterAll(async () => {
   await stage.close()
@@ -205,14 +207,24 @@ const GOOD = goodInputs(
 /** A body that passes the lexicon at a procedure, so that only what a row does to it can be refused. */
 const bodyOf = (nsid: string): Record<string, unknown> => GOOD[nsid]?.() ?? {}
 
-describe.each(procedures.map((door) => [door.method.nsid, door.bodyMaxBytes] as const))(
+/** A credential, and the key that it is bound to. Its proof may be sent as often as one likes. */
+async function heldBy(person: Person, space: string): Promise<Held> {
+  const about = { binding: 'october', holder: makeKey('p256'), space } as const
+  const answer = await stage.world.send(exchangeRequest(stage.world, { ...person, ...about }))
+  return { ...about, credential: String(answer.body.credential) }
+}
+let held: Held
+
+describe.each(procedures.map((door) => [door.method.nsid, door.bodyMaxBytes, door.knock] as const))(
   'a body for %s',
-  (nsid, maxBytes) => {
+  (nsid, maxBytes, how) => {
     const path = `/xrpc/${nsid}`
-    const isExchange = nsid.startsWith('com.atproto.')
     const send = (body: string | Uint8Array, more: readonly HeaderLine[] = [], type = JSON_TYPE): RawRequest => {
-      if (!isExchange) return { ...post(path, body, type), headers: [authorization(path), type, ...more] }
-      const good = exchangeRequest(stage.world, { ...stage.bob, space: stage.forum, binding: 'october' })
+      if (how === 'serviceAuth') return { ...post(path, body, type), headers: [authorization(path), type, ...more] }
+      const good =
+        how === 'credential'
+          ? presentationOf(stage.world, held, { procedure: { nsid, body: '' } })
+          : exchangeRequest(stage.world, { ...stage.bob, space: stage.forum, binding: 'october' })
       const headers = [...(good.headers ?? []).filter(([name]) => name !== 'content-type'), type, ...more]
       return { ...good, headers, body }
     }

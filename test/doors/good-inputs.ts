@@ -63,6 +63,9 @@ export const goodInputs = (
 ): Readonly<Record<string, () => Input>> => ({
   'com.atproto.space.getSpaceCredential': () => ({ space: stage().forum }),
   'com.atproto.simplespace.getSpace': () => ({ space: stage().forum }),
+  // Whoever is named is not called: their document alone says that they could be.
+  'com.atproto.space.registerNotify': () => ({ space: stage().elsewhereForum, service: stage().alice.did }),
+  'com.atproto.space.unregisterNotify': () => ({ space: stage().elsewhereForum, service: stage().alice.did }),
   'community.reeve.credential.list': () => ({ space: stage().forum }),
   // Looked at, and not done: others of a file may hold them.
   'community.reeve.credential.revoke': () => ({ space: stage().forum, dryRun: true }),
@@ -133,6 +136,10 @@ export const goodInputs = (
   'community.reeve.federation.offer': () => ({ space: stage().forum, to: stage().elsewhere }),
   'community.reeve.federation.withdraw': () => ({ space: stage().forum, to: stage().elsewhere }),
   'community.reeve.federation.listOffers': () => ({ community: stage().community }),
+  'community.reeve.notify.listRegistrations': () => ({ space: stage().forum }),
+  'community.reeve.notify.pause': () => ({ space: stage().forum, service: stage().listener }),
+  'community.reeve.notify.resume': () => ({ space: stage().forum, service: stage().listener }),
+  'community.reeve.notify.replay': () => ({ space: stage().forum, service: stage().listener }),
   'community.reeve.audit.list': () => ({ community: stage().community }),
   'community.reeve.service.describe': () => ({}),
 })

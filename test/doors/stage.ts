@@ -2,6 +2,7 @@
 import { sql } from 'kysely'
 import type { Did } from '../../src/names.ts'
 import type { Db } from '../../src/platform/database.ts'
+import { putRegistrations } from '../kit/registering.ts'
 import { openWorld, type Person, type World, type WorldOptions } from '../kit/world.ts'
 
 export interface Stage {
@@ -19,6 +20,8 @@ export interface Stage {
   readonly cancelledImport: string
   readonly elsewhere: Did
   readonly elsewhereForum: string
+  /** Registered to hear of writes in `forum`, where nobody writes. */
+  readonly listener: string
   close(): Promise<void>
 }
 
@@ -36,8 +39,12 @@ export async function openStage(options: WorldOptions = {}): Promise<Stage> {
   await alice.call('community.reeve.member.cancelImport', { import: cancelledImport })
   const elsewhere = await world.found(eve, { name: 'Fishers' })
   const elsewhereForum = await world.makeSpace(eve, elsewhere, { skey: 'main' })
+  const listener = 'did:web:sync.example.com#sync'
+  const registered = { service: listener, expiresAtMs: world.clock.nowMs() + 24 * 60 * 60 * 1000 }
+  await putRegistrations(world.database, [{ space: forum, ...registered, sponsors: [bob.did] }])
   const close = () => world.close()
-  return { world, alice, bob, eve, community, forum, openImport, cancelledImport, elsewhere, elsewhereForum, close }
+  const communities = { community, forum, elsewhere, elsewhereForum }
+  return { world, alice, bob, eve, ...communities, openImport, cancelledImport, listener, close }
 }
 
 /** Tables that a refused call may touch: what was used up, what is kept about refusals, and what workers do meanwhile. */

@@ -72,6 +72,10 @@ describe('the admin of one community', () => {
     [`${R}.member.explain`]: ({ space }) => ({ space, did: stage.alice.did, action: 'read' }),
     [`${R}.member.preview`]: ({ community, space }) => ({ community, space, role: 'reader' }),
     [`${R}.audit.list`]: ({ community }) => ({ community }),
+    [`${R}.notify.listRegistrations`]: ({ space }) => ({ space }),
+    [`${R}.notify.pause`]: ({ space }) => ({ space, service: stage.listener }),
+    [`${R}.notify.resume`]: ({ space }) => ({ space, service: stage.listener }),
+    [`${R}.notify.replay`]: ({ space }) => ({ space, service: stage.listener }),
     [`${R}.credential.list`]: ({ space }) => ({ space, did: stage.alice.did }),
     [`${R}.credential.revoke`]: ({ space }) => ({ space }),
   }
@@ -79,6 +83,8 @@ describe('the admin of one community', () => {
   const OWN_ONLY = [
     'com.atproto.space.getSpaceCredential',
     'com.atproto.simplespace.getSpace',
+    'com.atproto.space.registerNotify',
+    'com.atproto.space.unregisterNotify',
     `${R}.community.mint`,
     `${R}.community.list`,
     `${R}.space.describe`,
