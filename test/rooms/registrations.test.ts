@@ -5,6 +5,7 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { forgetExpired } from '../../src/notify/registration-store.ts'
+import type { Tx } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import { openReeve, type Reeve } from '../../src/reeve.ts'
 import { describeOnEachEngine, hasPostgres, openTestDatabase, type TestDatabase } from '../kit/databases.ts'
@@ -623,15 +624,35 @@ describe.runIf(hasPostgres)('registrations at two processes at once', () => {
     await db.transaction().execute(async (tx) => {
       await sql`update writer_set set last_rev = 2000 where space = ${space}`.execute(tx)
       asking = atOnce([[held, syncer.service]])
-      await eventually('it waits for the write', async () => {
-        const { rows } = await sql<{ waits: boolean }>`select exists (
-          select from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))) as waits`.execute(
-          tx,
-        )
-        return rows[0]?.waits
-      })
+      await eventually('it waits for the write', () => somebodyWaitsFor(tx))
     })
     expect(await asking).toEqual({ '200': 1 })
     expect(await registrations(database)).toMatchObject([{ wanted_rev: 2000, delivered_rev: 2000 }])
   })
+
+  it('hold up writes in their space until they are there: what comes next rouses them', async () => {
+    const { db } = database
+    const space = await scene.world.makeSpace(scene.alice, scene.community)
+    const held = await obtain(scene, { binding: 'october', space, person: scene.alice })
+    await putWriters(database, space, { count: 1, firstRev: 1_000 })
+    const syncer = await newSyncer()
+    let asking: Promise<object> = Promise.resolve({})
+    await db.transaction().execute(async (tx) => {
+      // Where the last of its locks is taken, it stands still.
+      const last = `reeve registration at localhost:${syncer.port}`
+      await sql`select pg_advisory_xact_lock(hashtextextended(${last}, 0))`.execute(tx)
+      asking = atOnce([[held, syncer.service]])
+      await eventually('it waits for the host', () => somebodyWaitsFor(tx))
+      const written = await sql`select from writer_set where space = ${space} for no key update skip locked`.execute(tx)
+      expect(written.rows).toEqual([])
+    })
+    expect(await asking).toEqual({ '200': 1 })
+  })
+
+  /** Whether some other statement waits for what this transaction holds. */
+  async function somebodyWaitsFor(tx: Tx): Promise<boolean | undefined> {
+    const { rows } = await sql<{ waits: boolean }>`select exists (
+      select from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))) as waits`.execute(tx)
+    return rows[0]?.waits
+  }
 })
