@@ -11,6 +11,7 @@ import { sealDue } from './audit/sealer.ts'
 import { carryOutDue } from './community/acts.ts'
 import { resumeMints } from './community/resume-mints.ts'
 import { resumePlcWork } from './community/resume-plc-work.ts'
+import { isStillHeld } from './credential/ledger-store.ts'
 import { recheckDue } from './credential/recheck.ts'
 import { forgetIssued, openIssuing } from './credential/store.ts'
 import type { House } from './doors/house.ts'
@@ -29,8 +30,11 @@ import { forgetImports } from './membership/import-store.ts'
 import { openPaces } from './membership/pace.ts'
 import { resumeImports } from './membership/resume-imports.ts'
 import { clearEndedRolls } from './membership/roll-end-store.ts'
+import { clearEndedSpaces } from './membership/space-clearing.ts'
+import type { SpaceUri } from './names.ts'
 import { openDispatcher } from './notify/dispatcher.ts'
 import { forgetExpired } from './notify/registration-store.ts'
+import { followSpaceEnds } from './notify/space-ends.ts'
 import { type Clock, repeat, sleep, systemClock } from './platform/clock.ts'
 import { type Config, readVariable } from './platform/config.ts'
 import { type Db, type OpenDatabase, openDatabase, tidyTables } from './platform/database.ts'
@@ -81,6 +85,8 @@ const RESUME_PAUSE_MS = 15_000
 const IMPORT_PAUSE_MS = 500
 /** A host elsewhere goes on serving a credential until it is told of what was found in these turns. */
 const RECHECK_PAUSE_MS = 500
+/** Somebody may be waiting to be told, or to make a space of that name anew. */
+const SPACE_ENDS_PAUSE_MS = 500
 const SWEEP_PAUSE_MS = 60_000
 const SWEEP_MAX = 5_000
 /** How long a credential's row outlives it. That it was issued, to whom and why, stays in the audit. */
@@ -231,6 +237,7 @@ function startWorkers(house: House, opened: OpenDatabase) {
     }
   }
   const { db, clock } = house
+  const clearing = { ...house, isStillHeld: (space: SpaceUri) => isStillHeld(db, space, clock.nowSec()) }
   let sweeps = 0
   return [
     repeat(
@@ -256,6 +263,14 @@ function startWorkers(house: House, opened: OpenDatabase) {
     repeat(
       turn('recheck', (signal) => recheckDue(house, signal)),
       RECHECK_PAUSE_MS,
+    ),
+    repeat(
+      turn('space-ends', (signal) => followSpaceEnds(house, signal)),
+      SPACE_ENDS_PAUSE_MS,
+    ),
+    repeat(
+      turn('space-clearing', (signal) => clearEndedSpaces(clearing, signal)),
+      SPACE_ENDS_PAUSE_MS,
     ),
     repeat(
       turn('sweep', async () => {

@@ -130,6 +130,19 @@ export async function revokeIssued(
   return Number(numUpdatedRows)
 }
 
+/** Whether anybody takes a credential for this space, as far as the ledger knows. */
+export async function isStillHeld(db: Db, space: SpaceUri, nowSec: number): Promise<boolean> {
+  const row = await db
+    .selectFrom('issuance')
+    .select('jti')
+    .where('space', '=', space)
+    .where('expires_at_sec', '>', nowSec - CREDENTIAL.skewSec)
+    .where('revoked_at_sec', 'is', null)
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
 /** How many of those that are meant have not ended, and live, or were taken back. */
 export async function countIssued(tx: Tx, which: Which, nowSec: number): Promise<{ live: number; revoked: number }> {
   const row = await tx
@@ -176,7 +189,7 @@ export interface Refused {
   readonly community: Did
   readonly code: RefusalCode
   readonly because: readonly Reason[]
-  /** Empty when nothing can bring it back: the space has ended. */
+  /** Empty when nothing can bring it back: the space has ended. A new one of its name is not made before this is done. */
   readonly basis: Basis
   readonly atMs: number
 }

@@ -194,11 +194,15 @@ async function requireIssued(ctx: PresentedCtx, { space, jti, binding }: Credent
 
 const revoked = (): Refusal => new Refusal('CredentialRevoked', 'the credential was taken back')
 
-/** The end of a space is told by its own name, whether the ledger has been gone through since or not. */
+/**
+ * The end of a space is told by its own name, whether the ledger has been gone through since or not. What was taken back for it stays so
+ * when a space of that name is made anew: that is another one.
+ */
 async function requireStillGiven(ctx: PresentedCtx, space: SpaceName, issued: Issued): Promise<Read> {
   const { did, clientId, revokedAtSec, revokedBecause } = issued
   if (revokedAtSec !== null && revokedBecause !== 'SpaceDeleted') throw revoked()
   const read = await loadReadFacts(ctx, space, did)
-  if (read.space === 'live' && !mayRead(read.facts, { did, clientId }).ok) throw revoked()
+  if (read.space !== 'live') return read
+  if (revokedAtSec !== null || !mayRead(read.facts, { did, clientId }).ok) throw revoked()
   return read
 }

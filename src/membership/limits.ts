@@ -2,15 +2,15 @@
  * How big a roll may grow: checked where something is written, and never where it is read. They keep what every process has
  * to hold in memory in bounds; people are not limited, since nobody holds them in memory.
  */
-import type { Did } from '../names.ts'
+import type { Did, SpaceUri } from '../names.ts'
 import type { Tx } from '../platform/database.ts'
 import { Refusal } from '../refusals.ts'
 import { countAppRules } from './app-rule-store.ts'
 import { countLiveInvites } from './invite-store.ts'
 import { countOpenRequests } from './joining-store.ts'
-import { countUpTo } from './store.ts'
+import { countUpTo, loadSpaceState } from './store.ts'
 
-/** Spaces under one community, those that were deleted too: their names stay taken. */
+/** Spaces under one community, those that were deleted too: that they were there stays known. One made anew counts once. */
 const SPACES_MAX = 10_000
 /** Entries of spaces on rosters of one community. With every space comes one, by which its owners stand in it. */
 const SPACE_ENTRIES_MAX = 30_000
@@ -39,9 +39,10 @@ const IMPORTS_UNDER_WAY_MAX = 5
 
 const exceeded = (says: string): Refusal => new Refusal('LimitExceeded', says)
 
-/** @throws Refusal('LimitExceeded') when a community has as many spaces as it may */
-export async function requireRoomForSpace(tx: Tx, community: Did): Promise<void> {
-  if ((await countUpTo(tx, 'space', community, SPACES_MAX)) >= SPACES_MAX) {
+/** @throws Refusal('LimitExceeded') when a community has as many spaces as it may, and none of this name among them */
+export async function requireRoomForSpace(tx: Tx, community: Did, space: SpaceUri): Promise<void> {
+  const isFull = (await countUpTo(tx, 'space', community, SPACES_MAX)) >= SPACES_MAX
+  if (isFull && (await loadSpaceState(tx, space)) === null) {
     throw exceeded(`a community has ${SPACES_MAX} spaces at most, deleted ones included`)
   }
   await requireRoomForEntry(tx, community)

@@ -89,6 +89,18 @@ export async function endProposal(
   await tx.updateTable('proposal').set({ state, ended_by: by, ended_at_ms: nowMs }).where('id', '=', id).execute()
 }
 
+/** Cancels what waits to be done to a space that has ended, in the name of its community. Answers how many they were. */
+export async function cancelProposalsAbout(tx: Tx, community: Did, space: SpaceUri, nowMs: number): Promise<number> {
+  const { numUpdatedRows } = await tx
+    .updateTable('proposal')
+    .set({ state: 'cancelled', ended_by: community, ended_at_ms: nowMs })
+    .where('community', '=', community)
+    .where('target', '=', space)
+    .where('state', 'in', ['open', 'approved'])
+    .executeTakeFirstOrThrow()
+  return Number(numUpdatedRows)
+}
+
 /** One proposal, or null. */
 export async function loadProposal(db: Db | Tx, id: string): Promise<Proposal | null> {
   const row = await db.selectFrom('proposal').selectAll().where('id', '=', id).executeTakeFirst()

@@ -22,7 +22,7 @@ export async function endRoll(
   await tx.updateTable('community_revision').set({ roll_ended: true }).where('community', '=', community).execute()
 }
 
-/** Tables that say who was where in a community, and with which app. That there were such spaces stays known, so that no other is taken for one. */
+/** Tables that say who was where in a community, and with which app. That there were such spaces stays known. */
 const OF_PEOPLE = [
   'person_edge',
   'space_edge',

@@ -49,6 +49,49 @@ export async function noteAllSpaceEnds(tx: Tx, community: Did, nowMs: number): P
   )
 }
 
+/** A space that ended and is not cleared away yet. */
+export interface SpaceEnd {
+  readonly space: SpaceUri
+  readonly community: Did
+  readonly endedAtMs: number
+}
+
+/** Some of the ends that are told, or not told yet, in the order of their names, after `after`. */
+export async function listSpaceEnds(db: Db, told: boolean, after: string, limit: number): Promise<readonly SpaceUri[]> {
+  const rows = await db
+    .selectFrom('space_end')
+    .select('space')
+    .where('told', '=', told)
+    .where('space', '>', after)
+    .orderBy('space')
+    .limit(limit)
+    .execute()
+  return rows.map(({ space }) => space as SpaceUri)
+}
+
+/** The note of one end, held until the transaction ends. Null: it is at another stage by now, or another process is at it. */
+export async function holdSpaceEnd(tx: Tx, space: SpaceUri, told: boolean): Promise<SpaceEnd | null> {
+  const row = await tx
+    .selectFrom('space_end')
+    .select(['community', 'ended_at_ms'])
+    .where('space', '=', space)
+    .where('told', '=', told)
+    .forUpdate()
+    .skipLocked()
+    .executeTakeFirst()
+  return row ? { space, community: row.community as Did, endedAtMs: row.ended_at_ms } : null
+}
+
+/** Notes that everybody who asked is put down to be told of an end that is held, and that nothing of what was written is left. */
+export async function markSpaceEndTold(tx: Tx, { space }: SpaceEnd): Promise<void> {
+  await tx.updateTable('space_end').set({ told: true }).where('space', '=', space).execute()
+}
+
+/** Forgets an end that is held: from now on the name is free. */
+export async function forgetSpaceEnd(tx: Tx, { space }: SpaceEnd): Promise<void> {
+  await tx.deleteFrom('space_end').where('space', '=', space).execute()
+}
+
 /** Whether what was in a space of that name is still to be cleared away. */
 export async function isBeingCleared(db: Db | Tx, space: SpaceUri): Promise<boolean> {
   const row = await db.selectFrom('space_end').select('space').where('space', '=', space).executeTakeFirst()

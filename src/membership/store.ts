@@ -155,7 +155,10 @@ export async function loadSpaceState(db: Db | Tx, space: SpaceUri): Promise<'liv
   return row?.state ?? null
 }
 
-/** Makes the skeleton of a space and the edge by which the community's owners stand in it. False: the name is taken. */
+/**
+ * Makes the skeleton of a space and the edge by which the community's owners stand in it, in place of one of that name that ended
+ * and is cleared away. False: the name is taken, or what was there is still being cleared away.
+ */
 export async function insertSpace(
   tx: Tx,
   permit: Permit<'space.create'>,
@@ -163,6 +166,8 @@ export async function insertSpace(
   ownersCome: Edge | null,
   nowMs: number,
 ): Promise<boolean> {
+  const own = { state: 'live', created_by: permit.actor, created_at_ms: nowMs, frozen_at_ms: null } as const
+  const anew = { ...own, joining: 'closed', joining_role: null } as const
   const made = await tx
     .insertInto('space')
     .values({
@@ -170,11 +175,15 @@ export async function insertSpace(
       community: space.authority,
       space_type: space.spaceType,
       skey: space.skey,
-      state: 'live',
-      created_by: permit.actor,
-      created_at_ms: nowMs,
+      ...anew,
     })
-    .onConflict((conflict) => conflict.column('uri').doNothing())
+    .onConflict((conflict) =>
+      conflict
+        .column('uri')
+        .doUpdateSet(anew)
+        .where('space.state', '=', 'deleted')
+        .where((where) => where.not(where.exists(where.selectFrom('space_end').where('space', '=', space.uri)))),
+    )
     .returning('uri')
     .executeTakeFirst()
   if (!made) return false

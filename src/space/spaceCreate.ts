@@ -1,9 +1,13 @@
-/** `community.reeve.space.create`: a community gets another space. Its owners stand in it from the first moment. */
+/**
+ * `community.reeve.space.create`: a community gets another space. Its owners stand in it from the first moment. Where one of that name
+ * ended, nothing of it is in the new one.
+ */
 import type * as lexicon from '../lexicons/community/reeve/space/create.ts'
 import { type AppScope, saveAppAccess, saveAppRules } from '../membership/app-rule-store.ts'
 import { changeCommunity, type GovernanceCtx, required, rosterUri } from '../membership/governance.ts'
 import { requireDid, requireReason, requireShownName } from '../membership/input.ts'
 import { requireRoomForAppRules, requireRoomForSpace } from '../membership/limits.ts'
+import { isBeingCleared } from '../membership/space-end-store.ts'
 import { insertSpace } from '../membership/store.ts'
 import { type ClientId, type Did, isSkey, parseNsid, ROLE_SPACE_TYPE, type SpaceName, spaceUriOf } from '../names.ts'
 import type { Tx } from '../platform/database.ts'
@@ -23,7 +27,7 @@ const OWN_TYPES = 'community.reeve.'
 /**
  * Order of checks: the input (InvalidRequest, UnsupportedPolicy, UnsupportedAppAccess, LimitExceeded for the list of apps); the caller stands in the community
  * (NotFound); may make spaces (Forbidden), and is an owner when the public is let in; there is room (LimitExceeded); the name is
- * free (SpaceAlreadyExists); there is room for the rules of its list (LimitExceeded).
+ * free, and what had it before is cleared away (SpaceAlreadyExists); there is room for the rules of its list (LimitExceeded).
  */
 export async function spaceCreate(
   ctx: GovernanceCtx & { readonly random: Random },
@@ -59,9 +63,9 @@ export async function spaceCreate(
     const decision = decideAct(actorFacts, actor, 'space.create', roster)
     const permit = required(decision)
     if (readPolicy === 'public' || writePolicy === 'public') required(decideAct(actorFacts, actor, OWNER_MARK, roster))
-    await requireRoomForSpace(tx, community)
+    await requireRoomForSpace(tx, community, space.uri)
     const isNew = await insertSpace(tx, permit, space, ownersEdge(roster, space.uri), nowMs)
-    if (!isNew) throw new Refusal('SpaceAlreadyExists', 'the community has a space of that name')
+    if (!isNew) throw await nameTaken(tx, space)
     await insertSettings(tx, permit, space.uri, { name, description, readPolicy, writePolicy })
     if (allowed) await saveAppList(tx, permit, { community, scope: space.uri }, allowed, nowMs)
     const details = {
@@ -72,6 +76,13 @@ export async function spaceCreate(
     const touches = { spaces: [space.uri] }
     return { answer: { uri: space.uri }, changed: 'graph', because: decision.because, touches, details }
   })
+}
+
+async function nameTaken(tx: Tx, { uri }: SpaceName): Promise<Refusal> {
+  const says = (await isBeingCleared(tx, uri))
+    ? 'a space of that name has ended and is still being cleared away; try again in a moment'
+    : 'the community has a space of that name'
+  return new Refusal('SpaceAlreadyExists', says)
 }
 
 /** The list of apps that a space is made with: a rule for each. */

@@ -1,4 +1,4 @@
-/** `community.reeve.space.delete`: a space comes to its end. Its name stays taken, so that no other is ever taken for it. */
+/** `community.reeve.space.delete`: a space comes to its end. Its name is free again once everything of it is cleared away. */
 import type * as lexicon from '../lexicons/community/reeve/space/delete.ts'
 import { changeCommunity } from '../membership/governance.ts'
 import { requireSpace } from '../membership/input.ts'
@@ -9,7 +9,7 @@ import { ENDING } from './irreversible.ts'
 
 /**
  * From the next decision on nobody stands there, and nobody comes through it anywhere else. Credentials that were issued before
- * run out by themselves. Where the community has another owner, it waits until somebody else approves it.
+ * are taken back; whoever asked to hear of its writes is told. Where the community has another owner, it waits until somebody else approves it.
  * Order of checks: the space is there and the caller stands in it (NotFound); it isn't the roster (InvalidRequest); the verdict
  * (Forbidden, EscalationDenied).
  */

@@ -25,7 +25,7 @@ export interface SpaceSettings {
   readonly writePolicy: UserPolicy
 }
 
-/** Writes the settings of a space that was just made. */
+/** Writes the settings of a space that was just made, in place of those that one of its name had before. */
 export async function insertSettings(
   tx: Tx,
   _permit: Permit<'space.create'>,
@@ -33,9 +33,11 @@ export async function insertSettings(
   settings: SpaceSettings,
 ): Promise<void> {
   const { name, description, readPolicy, writePolicy } = settings
+  const row = { name, description, read_policy: readPolicy, write_policy: writePolicy }
   await tx
     .insertInto('space_settings')
-    .values({ uri: space, name, description, read_policy: readPolicy, write_policy: writePolicy })
+    .values({ uri: space, ...row })
+    .onConflict((conflict) => conflict.column('uri').doUpdateSet(row))
     .execute()
 }
 
@@ -100,7 +102,7 @@ export async function listSpaces(
   return rows.map(rowOf)
 }
 
-/** A space of a community as it is exported, those that were deleted too: their names stay taken. */
+/** A space of a community as it is exported, those that were deleted and not made anew too. */
 export interface ExportedSpace {
   readonly space: string
   readonly state: 'live' | 'deleted'

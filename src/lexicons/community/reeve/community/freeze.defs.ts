@@ -25,7 +25,7 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"revision":/*#__PURE__*/ l.i
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** Have a space or a whole community rest, or wake it. While it rests nobody reads or writes there, and nobody comes through a resting space; rosters stay as they are. */
+/** Have a space or a whole community rest, or wake it. While it rests nobody reads or writes there, and nobody comes through a resting space; rosters stay as they are. Writes are not taken note of, and whoever asked to hear of them is told nothing, and stays registered. Nothing is lost by it; to end a space for good, see space.delete. */
 const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","EscalationDenied","IdempotencyConflict","StaleRevision"]);
 
 export { main };

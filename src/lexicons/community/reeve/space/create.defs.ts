@@ -26,7 +26,7 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"uri":/*#__PURE__*/ l.string
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** Make a space under a community. */
+/** Make a space under a community. Under the name of one that ended it is a new one: nothing of the old one is in it. */
 const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","SpaceAlreadyExists","LimitExceeded","UnsupportedPolicy","UnsupportedAppAccess","IdempotencyConflict","StaleRevision"]);
 
 export { main };

@@ -25,7 +25,7 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"revision":/*#__PURE__*/ l.i
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** Bring a space to its end. Its name stays taken. */
+/** Bring a space to its end, for good: everything in it is forgotten, and whoever asked to hear of its writes is told. Its name is free again once that is done. To have it rest instead, see community.freeze. */
 const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","EscalationDenied","ProposalWaits","IdempotencyConflict","StaleRevision"]);
 
 export { main };
