@@ -38,13 +38,16 @@ const OF_PEOPLE = [
   'app_seen',
 ] as const
 
-/** Clears away up to `limit` rows of each kind of rolls that have ended. Answers the most that went of one kind. */
+/**
+ * Clears away up to `limit` rows of each kind of rolls that have ended. Answers the most that went of one kind. What somebody else is
+ * taking away in this moment, with one of its spaces, is left to them: two that wait for each other's rows would both stand still.
+ */
 export async function clearEndedRolls(db: Db, limit: number): Promise<number> {
   let most = 0
   for (const table of OF_PEOPLE) {
     const { numAffectedRows } = await sql`delete from ${sql.table(table)} where ctid = any(array(
       select row.ctid from community_revision ended join ${sql.table(table)} row on row.community = ended.community
-      where ended.roll_ended limit ${limit}))`.execute(db)
+      where ended.roll_ended limit ${limit} for update of row skip locked))`.execute(db)
     most = Math.max(most, Number(numAffectedRows ?? 0))
   }
   return Math.max(most, await clearImports(db, limit))
@@ -55,9 +58,10 @@ async function clearImports(db: Db, limit: number): Promise<number> {
   const ofEnded = sql`community_revision ended join import on import.community = ended.community`
   const { numAffectedRows: lines } = await sql`delete from import_row where ctid = any(array(
     select row.ctid from ${ofEnded} join import_row row on row.import = import.id
-    where ended.roll_ended limit ${limit}))`.execute(db)
+    where ended.roll_ended limit ${limit} for update of row skip locked))`.execute(db)
   const { numAffectedRows: imports } = await sql`delete from import where ctid = any(array(
     select import.ctid from ${ofEnded} where ended.roll_ended
-      and not exists (select from import_row row where row.import = import.id) limit ${limit}))`.execute(db)
+      and not exists (select from import_row row where row.import = import.id)
+      limit ${limit} for update of import skip locked))`.execute(db)
   return Math.max(Number(lines ?? 0), Number(imports ?? 0))
 }

@@ -1,6 +1,22 @@
 /** Things that stop working at a given touch, as everything does for a process that dies there. */
+import type { KyselyPlugin } from 'kysely'
+import type { Db } from '../../src/platform/database.ts'
 
 export class Crash extends Error {}
+
+/** The database as a process sees it that is ended after so many statements: from then on nothing of it is done any more. */
+export function dyingAfter(db: Db, statements: number) {
+  let left = statements
+  const plugin: KyselyPlugin = {
+    transformQuery({ node }) {
+      left -= 1
+      if (left < 0) throw new Crash('ended')
+      return node
+    },
+    transformResult: async ({ result }) => result,
+  }
+  return { db: db.withPlugin(plugin), hasDied: () => left < 0 }
+}
 
 /** Counts touches over all the things that it wraps, and breaks at one of them: before it was done, or after. */
 export function crashAt(at: number, when: 'before' | 'after') {

@@ -5,6 +5,7 @@ import { carryOutDue } from '../../src/community/acts.ts'
 import { clearEndedRolls } from '../../src/membership/roll-end-store.ts'
 import { type Did, rosterOf } from '../../src/names.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
+import { eventually } from '../kit/waiting.ts'
 import { openWorld, type Person, type World } from '../kit/world.ts'
 
 const R = 'community.reeve'
@@ -59,16 +60,19 @@ describeOnEachEngine('the end of a community', (open) => {
   })
 
   it('then comes: nobody stands there, nobody is let in, and the rolls are cleared away', async () => {
+    expect([await rowsOf('person_edge'), await linesOfImports()]).toEqual([2, 2])
     world.clock.moveSec(61)
     expect(await due()).toBe(1)
     expect((await get(alice)).status).toBe(404)
     expect((await alice.ask(`${R}.community.list`)).body.communities).toEqual([])
     expect(await bob.exchange(forum)).toMatchObject({ status: 400, body: { error: 'SpaceDeleted' } })
     expect((await alice.call(`${R}.member.put`, { space: forum, did: bob.did, role: 'member' })).status).toBe(404)
-    expect(await rowsOf('person_edge')).toBe(2)
-    expect(await linesOfImports()).toBe(2)
-    while ((await clearEndedRolls(world.database.db, 1)) > 0);
-    expect([await rowsOf('person_edge'), await rowsOf('space_edge'), await linesOfImports()]).toEqual([0, 0, 0])
+    await eventually('all of it is gone', async () => {
+      while ((await clearEndedRolls(world.database.db, 1)) > 0);
+      const ends = await sql`select from space_end where community = ${community}`.execute(world.database.db)
+      const left = [await rowsOf('person_edge'), await rowsOf('space_edge'), await linesOfImports(), ends.rows.length]
+      return left.every((count) => count === 0)
+    })
   })
 
   it('leaves its handle to nobody for thirty days, and then to whoever takes it', async () => {

@@ -2,7 +2,6 @@
  * The ledger after something was taken from somebody: which credentials are taken back, by whom, for what, and that no note about it is
  * lost, whoever dies in between. The worker's turns are taken here by hand.
  */
-import type { KyselyPlugin } from 'kysely'
 import { sql } from 'kysely'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { sealDue } from '../../src/audit/sealer.ts'
@@ -20,7 +19,7 @@ import { type Db, openDatabase } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import { Unavailable } from '../../src/refusals.ts'
 import { spaceDelete } from '../../src/space/spaceDelete.ts'
-import { Crash } from '../kit/crashing.ts'
+import { Crash, dyingAfter } from '../kit/crashing.ts'
 import { describeOnEachEngine, hasPostgres, openTestDatabase } from '../kit/databases.ts'
 import {
   type Community,
@@ -330,20 +329,6 @@ describeOnEachEngine('the ledger', (open) => {
     })
   })
 })
-
-/** The database as a process sees it that is ended after so many statements: from then on nothing of it is done any more. */
-function dyingAfter(db: Db, statements: number) {
-  let left = statements
-  const plugin: KyselyPlugin = {
-    transformQuery({ node }) {
-      left -= 1
-      if (left < 0) throw new Crash('ended')
-      return node
-    },
-    transformResult: async ({ result }) => result,
-  }
-  return { db: db.withPlugin(plugin), hasDied: () => left < 0 }
-}
 
 describe.runIf(hasPostgres)('two processes at one ledger', () => {
   it('take each credential back once, and leave nothing', async () => {

@@ -98,7 +98,7 @@ describeOnEachEngine('changing and ending a space', (open) => {
     }
   })
 
-  it('a deleted space is gone from every list, lets nobody through, and keeps its name', async () => {
+  it('a deleted space is gone from every list, lets nobody through, and its name is not free at once', async () => {
     const [forum, crew] = [await furnished('kept'), await makeRoleSpace(roll, community, 'gone')]
     await nest(roll, community.did, { into: forum, from: crew, role: 'reader' })
     const bob = freshDid()
@@ -113,6 +113,8 @@ describeOnEachEngine('changing and ending a space', (open) => {
     expect(listed.spaces.map(({ uri }) => uri)).not.toContain(crew)
     expect(await verdictOf(() => put(roll, community.founder, crew, bob, 'member'))).toBe('NotFound')
     expect(await verdictOf(() => end(community.founder, crew))).toBe('NotFound')
+    expect(await verdictOf(() => makeForum(roll, community, 'kept'))).toBe('SpaceAlreadyExists')
+    await end(community.founder, forum)
     expect(await verdictOf(() => makeForum(roll, community, 'kept'))).toBe('SpaceAlreadyExists')
   })
 
