@@ -21,7 +21,8 @@ import { Refusal } from '../refusals.ts'
 
 /**
  * For the night when something is wrong and nobody knows yet what: from the next decision on nobody reads or writes there, and
- * nobody comes through a space that rests. Those who govern go on, and can wake it.
+ * nobody comes through a space that rests. Those who govern go on, and can wake it. Whoever asked to hear of writes is told nothing while
+ * it rests, and is registered still when it wakes: this is the form that can be taken back, `space.delete` the one that can't.
  * Order of checks: the input (InvalidRequest); the space is there and the caller stands in it (NotFound); the roster rests with
  * its community only (InvalidRequest); the verdict (Forbidden, EscalationDenied).
  */
