@@ -33,8 +33,10 @@ import { clearEndedRolls } from './membership/roll-end-store.ts'
 import { clearEndedSpaces } from './membership/space-clearing.ts'
 import type { SpaceUri } from './names.ts'
 import { openDispatcher } from './notify/dispatcher.ts'
+import { RefusedWrites } from './notify/refused-writes.ts'
 import { forgetExpired } from './notify/registration-store.ts'
 import { followSpaceEnds } from './notify/space-ends.ts'
+import { openIntake } from './notify/writer-store.ts'
 import { type Clock, repeat, sleep, systemClock } from './platform/clock.ts'
 import { type Config, readVariable } from './platform/config.ts'
 import { type Db, type OpenDatabase, openDatabase, tidyTables } from './platform/database.ts'
@@ -165,6 +167,8 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     paces: openPaces(),
     hosted: new Hosted(),
     issuing: openIssuing(db),
+    intake: openIntake(db),
+    refusedWrites: new RefusedWrites(),
     words: new SealedWords(instanceId),
     buckets: new RateBuckets(clock, rates),
     version: manifest.version,

@@ -47,6 +47,8 @@ export type RefusalCode =
   | 'AppNotAuthorized'
   | 'UserNotAuthorized'
   | 'NotAuthorized'
+  // what was written
+  | 'FutureRev'
   // governance
   | 'Forbidden'
   | 'NotFound'

@@ -9,12 +9,11 @@ import { type CompiledQuery, sql } from 'kysely'
 import type { AuditFact } from '../audit/chain.ts'
 import { appendUnsealed, unsealedInsert } from '../audit/store.ts'
 import type { Basis } from '../membership/basis.ts'
-import { sleep } from '../platform/clock.ts'
+import { whileBusy } from '../platform/busy.ts'
 import type { Db } from '../platform/database.ts'
 import { type Gather, openGather } from '../platform/gather.ts'
 import { claimInsert, claimInsertFrom } from '../platform/once.ts'
 import type { Grant } from '../policy/decide.ts'
-import { Unavailable } from '../refusals.ts'
 import type { Claim } from './possession.ts'
 
 declare module '../platform/database.ts' {
@@ -81,25 +80,13 @@ export interface Issuing {
   ask(one: Issue): Promise<IssueOutcome>
 }
 
-/** Pauses before an exchange whose community is being changed is tried again; three seconds in all. */
-const BUSY_PAUSES_MS = [2, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 440] as const
-
 /**
  * Nobody waits in the statement for a community that is held: the others who share it would wait with them, and strangers of
  * one community for the admins of another.
  */
 export function openIssuing(db: Db): Issuing {
   const gather = gatherOn(db)
-  return {
-    async ask(one) {
-      for (const pauseMs of BUSY_PAUSES_MS) {
-        const answer = await gather.ask(one)
-        if (answer !== 'busy') return answer
-        await sleep(pauseMs)
-      }
-      throw new Unavailable('NotEnoughResources', 'community')
-    },
-  }
+  return { ask: (one) => whileBusy('community', () => gather.ask(one)) }
 }
 
 const gatherOn = (db: Db): Gather<Issue, IssueAnswer> =>

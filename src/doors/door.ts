@@ -9,7 +9,7 @@ import { parseBearer } from '../credential/delegation.ts'
 import type { Exchange, ExchangeCtx } from '../credential/getSpaceCredential.ts'
 import { requireCredential } from '../credential/presented.ts'
 import { parseServiceAuth } from '../identity/service-auth.ts'
-import type { Did } from '../names.ts'
+import type { Did, SpaceUri } from '../names.ts'
 import type { Announced } from '../notify/announced.ts'
 import { type ProcedureCall, requestHashOf } from '../platform/idempotency.ts'
 import { Refusal, type RefusalCode } from '../refusals.ts'
@@ -202,7 +202,8 @@ export const announced = <M extends AnyProcedure>(
     parseParams(method, readQuery(text))
     const input = parseInput(method, withBytes(await readJsonBody(incoming, bodyMaxBytes))) as InputOf<M>
     const charge = () => chargePerson(house, bucket, token.iss)
-    return action(house, { ...token, keyOf: writerKeyOfFor(house, address), charge }, input)
+    const chargeSpace = (space: SpaceUri) => house.buckets.take('spaceWrites', space)
+    return action(house, { ...token, keyOf: writerKeyOfFor(house, address), charge, chargeSpace }, input)
   },
 })
 

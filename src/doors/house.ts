@@ -5,6 +5,7 @@ import type { ExchangeCtx } from '../credential/getSpaceCredential.ts'
 import type { AppMetadata } from '../identity/app-metadata.ts'
 import type { GovernanceCtx } from '../membership/governance.ts'
 import type { Dispatcher } from '../notify/dispatcher.ts'
+import type { NotifyWriteCtx } from '../notify/notifyWrite.ts'
 import type { Outbound } from '../platform/outbound.ts'
 import type { Random } from '../platform/random.ts'
 import type { RateBuckets } from './rate-buckets.ts'
@@ -12,7 +13,7 @@ import type { RateBuckets } from './rate-buckets.ts'
 /** What an exchange charges, and whom, is each request's own. */
 type OfRequest = 'keyOf' | 'appKeysOf' | 'chargePerson'
 
-export interface House extends GovernanceCtx, FoundingCtx, SetHandleCtx, Omit<ExchangeCtx, OfRequest> {
+export interface House extends GovernanceCtx, FoundingCtx, SetHandleCtx, Omit<ExchangeCtx, OfRequest>, NotifyWriteCtx {
   readonly random: Random
   readonly apps: AppMetadata
   /** Whoever asked to hear of writes is told by it. */

@@ -39,6 +39,7 @@ export const STATUS_OF_REFUSAL: Readonly<
   AppNotAuthorized: 400,
   UserNotAuthorized: 400,
   NotAuthorized: 400,
+  FutureRev: 400,
   Forbidden: 403,
   NotFound: 404,
   SpaceAlreadyExists: 400,

@@ -56,10 +56,12 @@ import { memberUnban } from '../membership/memberUnban.ts'
 import { roleDelete } from '../membership/roleDelete.ts'
 import { roleList } from '../membership/roleList.ts'
 import { rolePut } from '../membership/rolePut.ts'
+import { listRepos } from '../notify/listRepos.ts'
 import { notifyListRegistrations } from '../notify/notifyListRegistrations.ts'
 import { notifyPause } from '../notify/notifyPause.ts'
 import { notifyReplay } from '../notify/notifyReplay.ts'
 import { notifyResume } from '../notify/notifyResume.ts'
+import { notifyWrite } from '../notify/notifyWrite.ts'
 import { registerNotify } from '../notify/registerNotify.ts'
 import { unregisterNotify } from '../notify/unregisterNotify.ts'
 import { spaceCreate } from '../space/spaceCreate.ts'
@@ -68,7 +70,18 @@ import { spaceDescribe } from '../space/spaceDescribe.ts'
 import { spaceGet } from '../space/spaceGet.ts'
 import { spaceList } from '../space/spaceList.ts'
 import { spaceUpdate } from '../space/spaceUpdate.ts'
-import { type Door, exchange, open, presented, presentedProcedure, procedure, procedureOfLines, query } from './door.ts'
+import {
+  announced,
+  type Door,
+  exchange,
+  open,
+  presented,
+  presentedBytes,
+  presentedProcedure,
+  procedure,
+  procedureOfLines,
+  query,
+} from './door.ts'
 import { serviceDescribe } from './serviceDescribe.ts'
 
 const { reeve } = community
@@ -81,6 +94,8 @@ export const DOORS: readonly Door[] = [
   presented(com.atproto.simplespace.getSpace.main, 'exchange', getSpace),
   presentedProcedure(com.atproto.space.registerNotify.main, 16 * KIB, 'exchange', registerNotify),
   presentedProcedure(com.atproto.space.unregisterNotify.main, 16 * KIB, 'exchange', unregisterNotify),
+  announced(com.atproto.space.notifyWrite.main, 16 * KIB, 'notify', notifyWrite),
+  presentedBytes(com.atproto.space.listRepos.main, 'exchange', listRepos),
   query(reeve.credential.list.main, 'governance', credentialList),
   procedure(reeve.credential.revoke.main, 16 * KIB, 'governance', credentialRevoke),
   procedure(reeve.community.mint.main, 16 * KIB, 'founding', communityMint),

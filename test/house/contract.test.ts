@@ -72,6 +72,9 @@ describe('refusals', () => {
     // Whose credential would not be given any more is told that it was taken back, and not why.
     presented: ['AppNotAuthorized', 'UserNotAuthorized', 'SpaceDeleted'],
     presentedProcedure: ['AppNotAuthorized', 'UserNotAuthorized', 'SpaceDeleted'],
+    presentedBytes: ['AppNotAuthorized', 'UserNotAuthorized', 'SpaceDeleted'],
+    // Of a write it is told as Forbidden.
+    'com.atproto.space.notifyWrite': ['UserNotAuthorized'],
     // It lists what others were refused for.
     'community.reeve.credential.list': ['AppNotAuthorized', 'UserNotAuthorized', 'NotAuthorized'],
     // Their answers tell of verdicts, and are none.

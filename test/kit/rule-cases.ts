@@ -18,6 +18,7 @@ import {
   decideRead,
   decideRemove,
   decideUnban,
+  decideWrite,
   type UserPolicy,
 } from '../../src/policy/decide.ts'
 import { decideRole } from '../../src/policy/decide-roles.ts'
@@ -149,7 +150,16 @@ function personCases(): Case[] {
       ),
     }
   })
-  return [...asked, ...read, ...both]
+  const written = every({ ...choices, held: standings(['write'], without('write')) }).map((chosen) => {
+    const reader = { ...chosen, ...chosen.held }
+    return {
+      family: 'decideWrite',
+      ask: askOf('announce', contextOf(reader, 'write'), spaceOf(reader)),
+      says: saysOf(reader),
+      scenes: personScenes(reader, decideWrite),
+    }
+  })
+  return [...asked, ...read, ...both, ...written]
 }
 
 // --- acts in a space ---

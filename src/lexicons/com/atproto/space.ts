@@ -3,5 +3,7 @@
  */
 
 export * as getSpaceCredential from "./space/getSpaceCredential.ts";
+export * as listRepos from "./space/listRepos.ts";
+export * as notifyWrite from "./space/notifyWrite.ts";
 export * as registerNotify from "./space/registerNotify.ts";
 export * as unregisterNotify from "./space/unregisterNotify.ts";

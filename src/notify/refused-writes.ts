@@ -1,0 +1,25 @@
+/**
+ * Which refused writes were kept in the audit lately. A repo host announces each commit of a person, and each would be a row: one an
+ * hour tells as much. Of one process: another may keep one more.
+ */
+import { LRUCache } from 'lru-cache'
+import type { Did, SpaceUri } from '../names.ts'
+
+/** A writer of a space is forgotten when so many others were refused since. */
+const REMEMBERED_MAX = 10_000
+const PAUSE_MS = 60 * 60 * 1000
+
+export class RefusedWrites {
+  readonly #keptAtMs = new LRUCache<string, number>({ max: REMEMBERED_MAX })
+
+  /** Whether nothing was kept of this repo in this space for an hour. `nowMs`: of a clock that never steps back. */
+  isDue(space: SpaceUri, repo: Did, nowMs: number): boolean {
+    const keptAtMs = this.#keptAtMs.get(`${space} ${repo}`)
+    return keptAtMs === undefined || nowMs - keptAtMs >= PAUSE_MS
+  }
+
+  /** Notes that one was kept. */
+  note(space: SpaceUri, repo: Did, nowMs: number): void {
+    this.#keptAtMs.set(`${space} ${repo}`, nowMs)
+  }
+}
