@@ -124,6 +124,7 @@ describe('the combinations of facts', () => {
         "decideUnban": 40,
         "decideUnnest": 20,
         "decideWithdrawal": 8,
+        "decideWrite": 160,
       }
     `)
   })
@@ -170,6 +171,7 @@ describe('the combinations of facts', () => {
         "decideRevoke: in the roster, an owner is who holds community.transfer": 5,
         "decideUnban: in the roster, an owner is who holds community.transfer": 10,
         "decideWithdrawal: whoever is kept out holds nothing": 2,
+        "decideWrite: whoever is kept out holds nothing": 64,
       }
     `)
   })
@@ -317,6 +319,8 @@ describe('the page and the engine', () => {
         "decideUnnest NotFound": 4,
         "decideUnnest ok": 6,
         "decideWithdrawal ok": 6,
+        "decideWrite Forbidden": 34,
+        "decideWrite ok": 62,
       }
     `)
   })
