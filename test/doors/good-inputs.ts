@@ -66,6 +66,12 @@ export const goodInputs = (
   // Whoever is named is not called: their document alone says that they could be.
   'com.atproto.space.registerNotify': () => ({ space: stage().elsewhereForum, service: stage().alice.did }),
   'com.atproto.space.unregisterNotify': () => ({ space: stage().elsewhereForum, service: stage().alice.did }),
+  // A revision that is no newer than the one known is taken like any other.
+  'com.atproto.space.notifyWrite': () => ({
+    ...{ space: stage().forum, repo: stage().bob.did, repoRev: '3n2q4swd7dc2j' },
+    hash: { $bytes: 'TaN7H+Ah4jPG8DRLYzuKEytYakhtu0mZaRvF+4Zxejw' },
+  }),
+  'com.atproto.space.listRepos': () => ({ space: stage().forum }),
   'community.reeve.credential.list': () => ({ space: stage().forum }),
   // Looked at, and not done: others of a file may hold them.
   'community.reeve.credential.revoke': () => ({ space: stage().forum, dryRun: true }),

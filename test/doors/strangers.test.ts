@@ -85,6 +85,8 @@ describe('the admin of one community', () => {
     'com.atproto.simplespace.getSpace',
     'com.atproto.space.registerNotify',
     'com.atproto.space.unregisterNotify',
+    'com.atproto.space.notifyWrite',
+    'com.atproto.space.listRepos',
     `${R}.community.mint`,
     `${R}.community.list`,
     `${R}.space.describe`,
