@@ -268,6 +268,33 @@ for (const door of DOORS.filter(({ knock: how }) => how === 'serviceAuth')) {
   })
 }
 
+describe('the door for what people write', () => {
+  const nsid = 'com.atproto.space.notifyWrite'
+  const meant = (aud: string, person: Person = stage.bob) =>
+    bearer(makeServiceJwt({ key: person.key, iss: person.did, aud, lxm: nsid, nowSec: nowSec() }))
+
+  it('lets in nobody who comes as to the other doors, and they leave no trace', async () => {
+    const before = await holdings(stage.world.database.db)
+    for (const [name, lines, expected] of CALLERS) {
+      const verdict = verdictOf(await knock(nsid, lines(nsid)))
+      expect(verdict, name).toMatch(/^40[0-3] /)
+      // What is right for the others is meant for us, and not for the authority of a space.
+      if (expected === 'in') expect(verdict, name).toBe('403 Forbidden')
+    }
+    expect(await holdings(stage.world.database.db)).toEqual(before)
+  })
+
+  it('lets in the writer whose token is meant for the authority, and nobody in their name', async () => {
+    expect(verdictOf(await knock(nsid, meant(stage.community, { ...stage.eve, did: stage.bob.did })))).toBe(
+      '401 BadJwtSignature',
+    )
+    expect(verdictOf(await knock(nsid, meant(stage.community, stage.eve)))).toBe('403 Forbidden')
+    for (const fragment of ['', '#atproto_space_host']) {
+      expect(verdictOf(await knock(nsid, meant(`${stage.community}${fragment}`)))).toBe('in')
+    }
+  })
+})
+
 describe('doors for anybody', () => {
   const open = DOORS.filter((door) => door.knock === 'anybody').map((door) => door.method.nsid)
 

@@ -315,6 +315,27 @@ describeOnEachEngine('a write that is told of', (open) => {
     })
   })
 
+  it('that is refused by its own words has nobody looked up for it', async () => {
+    const { world, plc, forum, community } = scene
+    const nobody = { did: `did:plc:${'7'.repeat(24)}` as Did, key: makeKey('k256') }
+    const faults: readonly Partial<Write>[] = [
+      { body: { hash: 'x' } },
+      { body: { repo: scene.bob.did } },
+      { aud: ELSEWHERE },
+      { space: `at://${ELSEWHERE}/space/com.atmoboards.forum/main` },
+      { space: rosterOf(community).uri },
+      { rev: ahead(given, 6) },
+    ]
+    plc.forget()
+    for (const fault of faults) {
+      const { status } = await write(world, { writer: nobody, space: forum, ...fault })
+      expect([400, 403]).toContain(status)
+    }
+    expect(plc.asked).toEqual([])
+    expect((await write(world, { writer: nobody, space: forum })).status).toBe(401)
+    expect(plc.count('document', nobody.did)).toBe(1)
+  })
+
   it('in words of both generations goes by the newer one’s', async () => {
     const [older, newer] = [freshRev(scene.world.clock.nowMs()), freshRev(scene.world.clock.nowMs())]
     expect((await tell({ body: { repoRev: older, rev: newer } })).status).toBe(200)
