@@ -225,18 +225,9 @@ describe.each(procedures.map((door) => [door.method.nsid, door.bodyMaxBytes, doo
       const good =
         how === 'credential'
           ? presentationOf(stage.world, held, { procedure: { nsid, body: '' } })
-          : exchangeRequest(stage.world, { ...stage.bob, space: stage.forum, binding: 'october' })
-    const how = DOORS.find((door) => door.method.nsid === nsid)?.knock
-    const send = (body: string | Uint8Array, more: readonly HeaderLine[] = [], type = JSON_TYPE): RawRequest => {
-      if (how === 'announcement') {
-        const { headers = [] } = writeOf(stage.world, { writer: stage.bob, space: stage.forum })
-        return {
-          ...post(path, body, type),
-          headers: [...headers.filter(([name]) => name === 'authorization'), type, ...more],
-        }
-      }
-      if (how !== 'delegation') return { ...post(path, body, type), headers: [authorization(path), type, ...more] }
-      const good = exchangeRequest(stage.world, { ...stage.bob, space: stage.forum, binding: 'october' })
+          : how === 'announcement'
+            ? writeOf(stage.world, { writer: stage.bob, space: stage.forum })
+            : exchangeRequest(stage.world, { ...stage.bob, space: stage.forum, binding: 'october' })
       const headers = [...(good.headers ?? []).filter(([name]) => name !== 'content-type'), type, ...more]
       return { ...good, headers, body }
     }
@@ -315,7 +306,7 @@ describe.each(procedures.map((door) => [door.method.nsid, door.bodyMaxBytes, doo
   },
 )
 
-describe('fields', () => 
+describe('fields', () => {
   it('9: many and long ones are refused', async () => {
     const many = JSON.stringify(Object.fromEntries(Array.from({ length: 5_000 }, (_, at) => [`k${at}`, 1])))
     await refused(post(CREATE, many), '400 InvalidRequest')
@@ -361,7 +352,8 @@ describe('fields', () =>
   it('in the query of a procedure of ours are refused like in its body', async () => {
     const raw = post(PUT, JSON.stringify(bodyOf('community.reeve.member.put')))
     await refused({ ...raw, path: `${PUT}?until=2030-01-01T00:00:00Z` }, '400 InvalidRequest')
-  }))
+  })
+})
 
 describe('paths and verbs', () => {
   const DESCRIBE = '/xrpc/community.reeve.service.describe'
