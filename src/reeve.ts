@@ -89,6 +89,8 @@ const IMPORT_PAUSE_MS = 500
 const RECHECK_PAUSE_MS = 500
 /** Somebody may be waiting to be told, or to make a space of that name anew. */
 const SPACE_ENDS_PAUSE_MS = 500
+/** Whoever writes here is told of at once; this is for what other processes took in, and for whoever has to hear again. */
+const DELIVERY_PAUSE_MS = 500
 const SWEEP_PAUSE_MS = 60_000
 const SWEEP_MAX = 5_000
 /** How long a credential's row outlives it. That it was issued, to whom and why, stays in the audit. */
@@ -114,11 +116,12 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
       house,
       port,
       async close() {
+        // Beside the server: whoever is told takes no longer to hear of it than whoever asks to be answered.
+        const told = house.dispatcher.stop()
         await closeServer(server)
+        await told
         // Before the workers: one of them may be waiting for a directory that doesn't answer.
         await house.outbound.close()
-        await house.dispatcher.stop()
-        await house.deliveries.close()
         await Promise.all(workers.map((worker) => worker.stop()))
         house.vault.drop()
         await opened.close()
@@ -150,6 +153,8 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     atOnce: DELIVERIES_AT_ONCE,
   })
   const documents = openDidDocuments({ outbound, plcUrl, allowLoopback, clock, log })
+  const graphs = new Graphs()
+  const words = new SealedWords(instanceId)
   return {
     db,
     clock,
@@ -159,17 +164,17 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     outbound,
     deliveries,
     documents,
-    dispatcher: openDispatcher(),
+    dispatcher: openDispatcher({ db, clock, random, log, vault, documents, deliveries, graphs, words }),
     apps: openAppMetadata({ outbound, allowLoopback, clock, log }),
     directory: openPlcDirectory({ plcUrl, outbound }),
     handleProofs: openHandleProofs({ outbound, lookupTxt: openTxtLookup(nameServers) }),
-    graphs: new Graphs(),
+    graphs,
     paces: openPaces(),
     hosted: new Hosted(),
     issuing: openIssuing(db),
     intake: openIntake(db),
     refusedWrites: new RefusedWrites(),
-    words: new SealedWords(instanceId),
+    words,
     buckets: new RateBuckets(clock, rates),
     version: manifest.version,
     founders: config.founders,
@@ -275,6 +280,10 @@ function startWorkers(house: House, opened: OpenDatabase) {
     repeat(
       turn('space-clearing', (signal) => clearEndedSpaces(clearing, signal)),
       SPACE_ENDS_PAUSE_MS,
+    ),
+    repeat(
+      turn('deliveries', async () => house.dispatcher.rouse()),
+      DELIVERY_PAUSE_MS,
     ),
     repeat(
       turn('sweep', async () => {

@@ -44,10 +44,35 @@ export async function loadSpaceFacts(
   return new Map(rows.map((row) => [row.community as Did, spaceFactsOf(row)]))
 }
 
-function spaceFactsOf(row: SpaceFactsRow): SpaceFacts {
+const spaceFactsOf = (row: SpaceFactsRow): SpaceFacts => ({ ...peopleAtSpaceOf(row), isOnRoll: row.is_on_roll })
+
+function peopleAtSpaceOf(row: Omit<SpaceFactsRow, 'is_on_roll'>): PeopleAtSpace {
   const { state, read_policy: readPolicy, write_policy: writePolicy } = row
   const policies = { readPolicy: readPolicy ?? 'memberList', writePolicy: writePolicy ?? 'memberList' } as const
-  return { ...peopleOf(row), space: state ? { state, ...policies } : null, isOnRoll: row.is_on_roll }
+  return { ...peopleOf(row), space: state ? { state, ...policies } : null }
+}
+
+/** The same about several people, without their places on the roll. */
+export type PeopleAtSpace = Omit<SpaceFacts, 'isOnRoll'>
+
+/** The same for several people, in one statement and so of one snapshot. */
+export async function loadPeopleAtSpace(
+  db: Db | Tx,
+  name: SpaceName,
+  about: {
+    readonly communities: readonly Did[]
+    readonly dids: readonly Did[]
+    readonly within: readonly SpaceUri[] | null
+  },
+): Promise<ReadonlyMap<Did, PeopleAtSpace>> {
+  const { communities, dids, within } = about
+  const { rows } = await sql<Omit<SpaceFactsRow, 'is_on_roll'>>`select ${peopleColumns(dids, within)},
+      space.state, space_settings.read_policy, space_settings.write_policy
+    from community_revision
+    left join space on space.community = community_revision.community and space.uri = ${name.uri}
+    left join space_settings on space_settings.uri = space.uri
+    where ${isOneOf(communities)}`.execute(db)
+  return new Map(rows.map((row) => [row.community as Did, peopleAtSpaceOf(row)]))
 }
 
 /** Who made an entry of a roster, and when. */

@@ -1,4 +1,32 @@
-/** Tells those who asked of what was written: takes lanes, sends, and notes how far each has got. */
+/**
+ * Tells those who asked of what was written: takes lanes that are due, has each take its turn, and notes how far each has got.
+ *
+ * Any number of processes do so beside each other: a lane is taken for a while, by a number that only one of them has. Who dies in the
+ * middle loses nothing, for what has to be told is in the database; the receiver may hear the last of it twice.
+ */
+import type { AccessCtx } from '../access/may-read.ts'
+import type { SpaceUri } from '../names.ts'
+import { sleep } from '../platform/clock.ts'
+import { type Gather, openGather } from '../platform/gather.ts'
+import { errorName } from '../platform/log.ts'
+import type { Outbound } from '../platform/outbound.ts'
+import type { WriterRow } from './forward.ts'
+import { openBreaker, openRepoPace, openSlots, POOLS, type PoolName, type Slots } from './host-pace.ts'
+import { type LaneCtx, letGo, type TurnEnd, takeTurn } from './lane.ts'
+import {
+  claimLanes,
+  dropLane,
+  type EndReason,
+  endLane,
+  type Finished,
+  finishLanes,
+  type Lane,
+  loadNewest,
+  loadNext,
+  ROUSED_MAX,
+  rouseLanes,
+} from './lane-store.ts'
+import { isToBeJudged, judgeLanes, type Standing } from './sponsors.ts'
 
 export interface Dispatcher {
   /** Something was written: there may be somebody to tell. Never waits, never throws. */
@@ -7,6 +35,208 @@ export interface Dispatcher {
   stop(): Promise<void>
 }
 
-export function openDispatcher(): Dispatcher {
-  return { rouse() {}, async stop() {} }
+export interface DispatcherCtx extends AccessCtx, Omit<LaneCtx, 'breaker' | 'repoPace'> {
+  readonly deliveries: Pick<Outbound, 'request' | 'mayCall' | 'close'>
+}
+
+/** How long a lane is a process's that says nothing. Longer than a turn and its last call. */
+const LEASE_MS = 15_000
+/** Lanes taken in one statement. */
+const CLAIMED_MAX = 128
+/** Rows of a space that are read once for all lanes that are taken together, and for one that is further behind. */
+const PAGE_MAX = 64
+const ROWS_MAX = 100
+/** Between one look and the next, however often somebody calls: others need the database too. */
+const LOOK_PAUSE_MS = 10
+/** Nobody may read there for now. */
+const REST_MS = 5_000
+/** After trouble of our own. */
+const TROUBLE_MS = 2_000
+/** How long the house waits for turns under way when it closes. */
+const CLOSING_MAX_MS = 5_000
+
+/** Opens it, asleep: it looks around when it is roused, and does so by itself only after its own turns. */
+export function openDispatcher(given: DispatcherCtx): Dispatcher {
+  const closing = new AbortController()
+  const ctx = { ...given, breaker: openBreaker(), repoPace: openRepoPace() }
+  const post = {
+    ctx,
+    slots: openSlots(),
+    finishing: openFinishing(ctx),
+    closing: closing.signal,
+    rouse,
+    underWay: new Map(),
+  }
+  let looking: Promise<void> | null = null
+  let isAgain = false
+
+  function rouse(): void {
+    isAgain = true
+    if (closing.signal.aborted || looking) return
+    looking = lookOn().finally(() => {
+      looking = null
+    })
+  }
+
+  /** Looks until nobody has called since. */
+  async function lookOn(): Promise<void> {
+    while (isAgain && !closing.signal.aborted) {
+      isAgain = false
+      try {
+        await lookAround(post)
+      } catch (error) {
+        given.log.warn('deliveries.wait', { error: errorName(error) })
+        return
+      }
+      await sleep(LOOK_PAUSE_MS, closing.signal)
+    }
+  }
+
+  return {
+    rouse,
+    async stop() {
+      closing.abort()
+      await looking
+      const patience = new AbortController()
+      const ended = Promise.all(post.underWay.values())
+      await Promise.race([ended, sleep(CLOSING_MAX_MS, patience.signal)])
+      patience.abort()
+      await given.deliveries.close()
+      await ended
+    },
+  }
+}
+
+/** What one process's deliveries have in common. */
+interface Post {
+  readonly ctx: DispatcherCtx & LaneCtx
+  readonly slots: Slots
+  readonly finishing: Gather<Finished, boolean>
+  readonly closing: AbortSignal
+  readonly rouse: () => void
+  /** Lanes that have their turn, by their ids. */
+  readonly underWay: Map<number, Promise<void>>
+}
+
+const openFinishing = ({ db }: DispatcherCtx): Gather<Finished, boolean> => {
+  const alone = async (one: Finished) => (await finishLanes(db, [one]))[0] ?? false
+  return openGather({
+    keysOf: ({ id }) => [String(id)],
+    alone,
+    together: (some) => finishLanes(db, some),
+    again: alone,
+  })
+}
+
+/** Rouses lanes for what was written, and has as many take their turn as there is room for. */
+async function lookAround(post: Post): Promise<void> {
+  while ((await rouseLanes(post.ctx.db)) >= ROUSED_MAX);
+  for (const pool of ['sound', 'doubtful'] as const) {
+    let most = 0
+    let taken = 0
+    do {
+      most = Math.min(CLAIMED_MAX, post.slots.room(pool))
+      taken = most === 0 || post.closing.aborted ? 0 : await takeLanes(post, pool, most)
+    } while (taken > 0 && taken === most)
+  }
+}
+
+async function takeLanes(post: Post, pool: PoolName, most: number): Promise<number> {
+  const { ctx, slots, underWay } = post
+  const nowMs = ctx.clock.nowMs()
+  const beganMs = ctx.clock.monotonicMs()
+  const lanes = await claimLanes(ctx.db, {
+    ...{ pool, nowMs, untilMs: nowMs + LEASE_MS, most },
+    ...{ share: POOLS[pool].ofCommunity, used: slots.used(pool) },
+    openHosts: ctx.breaker.openHosts(),
+    closedHosts: pool === 'doubtful' ? [...ctx.breaker.restingHosts(nowMs), ...slots.lonelyHosts()] : [],
+    underWay: [...underWay.keys()],
+  })
+  if (lanes.length === 0) return 0
+  // Read now, for all of them together, while each space is judged.
+  const pages = loadPages(post, lanes)
+  pages.catch(() => {})
+  for (const [space, some] of Map.groupBy(lanes, (lane) => lane.space)) {
+    const standings = judge(post, space, some)
+    standings.catch(() => {})
+    for (const lane of some) {
+      const giveBack = slots.take(pool, lane)
+      const turn = haveTurn(post, { lane, beganMs, pages, standings }).finally(() => {
+        giveBack()
+        underWay.delete(lane.id)
+        post.rouse()
+      })
+      underWay.set(lane.id, turn)
+    }
+  }
+  return lanes.length
+}
+
+type Pages = ReadonlyMap<SpaceUri, readonly WriterRow[]>
+
+/** What is new in the spaces of these lanes, from where the one that is furthest behind stands. */
+async function loadPages({ ctx }: Post, lanes: readonly Lane[]): Promise<Pages> {
+  const from = new Map<SpaceUri, number>()
+  for (const { space, deliveredRev, endedAtMs } of lanes) {
+    if (endedAtMs === null) from.set(space, Math.min(from.get(space) ?? deliveredRev, deliveredRev))
+  }
+  return from.size === 0 ? new Map() : loadNewest(ctx.db, from, PAGE_MAX)
+}
+
+async function judge({ ctx }: Post, space: SpaceUri, lanes: readonly Lane[]): Promise<ReadonlyMap<number, Standing>> {
+  const nowMs = ctx.clock.nowMs()
+  const some = lanes.filter((lane) => isToBeJudged(lane, nowMs))
+  return some.length === 0 ? new Map() : judgeLanes(ctx, space, some)
+}
+
+interface Taken {
+  readonly lane: Lane
+  readonly beganMs: number
+  readonly pages: Promise<Pages>
+  readonly standings: Promise<ReadonlyMap<number, Standing>>
+}
+
+/** A lane's turn from beginning to end. Never throws. */
+async function haveTurn(post: Post, taken: Taken): Promise<void> {
+  const { ctx } = post
+  const { lane } = taken
+  try {
+    await settle(post, lane, await turnOf(post, taken))
+  } catch (error) {
+    ctx.log.warn('delivery.waits', { community: lane.community, error: errorName(error) })
+    // Best effort: if this can't be written either, the lease runs out by itself.
+    await post.finishing.ask(letGo(lane, ctx.clock.nowMs() + TROUBLE_MS)).catch(() => {})
+  }
+}
+
+async function turnOf(post: Post, { lane, beganMs, pages, standings }: Taken): Promise<TurnEnd> {
+  const { ctx, closing } = post
+  const nowMs = ctx.clock.nowMs()
+  const standing = (await standings).get(lane.id) ?? { is: 'goes', ...lane }
+  if (standing.is === 'rests') return { is: 'goesOn', left: letGo(lane, nowMs + REST_MS) }
+  if (standing.is === 'ends') return { is: 'ends', reason: 'SponsorsGone', left: letGo(lane, nowMs) }
+  const rows = lane.endedAtMs === null ? await rowsOf(post, lane, (await pages).get(lane.space) ?? []) : []
+  const { checkedRevision, checkedAtMs } = standing
+  return takeTurn(ctx, { lane, beganMs, checked: { checkedRevision, checkedAtMs }, rows, closing })
+}
+
+/** From the common page, when it reaches back to where the lane stands. */
+async function rowsOf({ ctx }: Post, lane: Lane, page: readonly WriterRow[]): Promise<readonly WriterRow[]> {
+  const [oldest] = page
+  const isEnough = page.length < PAGE_MAX || !oldest || oldest.spaceRev <= lane.deliveredRev
+  return isEnough ? page : loadNext(ctx.db, lane.space, lane.deliveredRev, ROWS_MAX)
+}
+
+async function settle(post: Post, lane: Lane, end: TurnEnd): Promise<void> {
+  const { db, log } = post.ctx
+  if (end.is === 'over') return dropLane(db, lane)
+  if (end.is === 'ends' && (await ended(post, lane, end.reason))) return
+  if (!(await post.finishing.ask(end.left))) log.debug('lane.lost', { community: lane.community, lane: lane.id })
+}
+
+async function ended({ ctx }: Post, lane: Lane, reason: EndReason): Promise<boolean> {
+  const { space, service } = lane
+  if (!(await endLane(ctx.db, lane, reason, ctx.clock.nowMs()))) return false
+  ctx.log.info('registration.ended', { space, service, reason })
+  return true
 }

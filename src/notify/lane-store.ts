@@ -1,0 +1,254 @@
+/**
+ * The tables of registrations as lanes: who is due, who delivers, and how far each has got. A process has a lane while `turn` is the number
+ * it was given; whoever comes later gives it another one, and what the earlier still wants to write down is not written.
+ */
+import { sql } from 'kysely'
+import { unsealedInsert } from '../audit/store.ts'
+import type { ClientId, Did, SpaceUri } from '../names.ts'
+import type { Db } from '../platform/database.ts'
+import type { WriterRow } from './forward.ts'
+import type { PoolName } from './host-pace.ts'
+
+/** Spaces whose lanes are roused in one statement. */
+export const ROUSED_MAX = 64
+
+/** Has the lanes of spaces in which something was written want it. Answers of how many spaces; full when there may be more. */
+export async function rouseLanes(db: Db): Promise<number> {
+  const { rows } = await sql<{ count: number }>`with
+    found as materialized (
+      select space from writer_set where last_rev > told_rev order by space limit ${sql.lit(ROUSED_MAX)} for update skip locked
+    ),
+    moved as (
+      update writer_set set told_rev = last_rev from found where writer_set.space = found.space
+      returning writer_set.space, writer_set.last_rev
+    ),
+    held as materialized (
+      select lane.id, moved.last_rev from registration lane join moved on moved.space = lane.space
+      where lane.ended_at_ms is null order by lane.id for update of lane
+    ),
+    roused as (
+      update registration set wanted_rev = greatest(wanted_rev, held.last_rev) from held where registration.id = held.id
+    )
+    select count(*)::int as count from moved`.execute(db)
+  return rows[0]?.count ?? 0
+}
+
+/** A lane that is this process's until its lease is over. */
+export interface Lane {
+  readonly id: number
+  readonly turn: number
+  readonly space: SpaceUri
+  readonly community: Did
+  readonly service: string
+  readonly host: string
+  readonly expiresAtMs: number
+  readonly provedAtMs: number | null
+  readonly endedAtMs: number | null
+  readonly wantedRev: number
+  readonly deliveredRev: number
+  readonly deliveredAtMs: number | null
+  readonly checkedRevision: number
+  readonly checkedAtMs: number
+  readonly gaps: number
+  readonly failures: number
+  readonly failingSinceMs: number | null
+  readonly lastError: string | null
+  /** Of the community, when the lane was taken. */
+  readonly revision: number
+  /** Nobody else may call its host meanwhile. */
+  readonly isAlone: boolean
+}
+
+export interface Claiming {
+  readonly pool: PoolName
+  readonly nowMs: number
+  readonly untilMs: number
+  readonly most: number
+  /** What one community may have under way in this pool, and what each has. */
+  readonly share: number
+  readonly used: ReadonlyMap<Did, number>
+  /** Hosts that one lane at a time may call, and those that none may call now. */
+  readonly openHosts: readonly string[]
+  readonly closedHosts: readonly string[]
+  /** Lanes that this process delivers already, whatever became of their lease. */
+  readonly underWay: readonly number[]
+}
+
+/** Lanes looked at for a claim: those who are due longest. */
+const SEEN_MAX = 1_024
+
+/**
+ * Takes lanes that are due, of one pool. What their number depends on is decided on a look beforehand; a lane that somebody took
+ * since that look is left out by the second one, which holds the row.
+ */
+export async function claimLanes(db: Db, claiming: Claiming): Promise<readonly Lane[]> {
+  const { pool, nowMs, untilMs, most, share, used, openHosts, closedHosts, underWay } = claiming
+  const full = [...used].filter(([, count]) => count >= share).map(([community]) => community)
+  const isAlone = sql`(proved_at_ms is null or host = any(${openHosts}::text[]))`
+  const isDoubtful = sql`(${isAlone} or failures > 0)`
+  const { rows } = await sql<Lane>`with
+    seen as materialized (
+      select id, community, host, look_at_ms, ${isAlone} as is_alone from registration
+      where paused_at_ms is null and (wanted_rev > delivered_rev or ended_at_ms is not null)
+        and look_at_ms <= ${nowMs} and expires_at_ms > ${nowMs} and ${isDoubtful} = ${pool === 'doubtful'}
+        and community <> all(${full}::text[]) and host <> all(${closedHosts}::text[]) and id <> all(${underWay}::bigint[])
+      order by look_at_ms limit ${sql.lit(SEEN_MAX)}
+    ),
+    placed as materialized (
+      select seen.*, row_number() over (partition by community order by look_at_ms, id) as of_community,
+        row_number() over (partition by host, is_alone order by look_at_ms, id) as of_host
+      from seen
+    ),
+    taken as materialized (
+      select lane.id, placed.is_alone from registration lane join placed on placed.id = lane.id
+      left join unnest(${[...used.keys()]}::text[], ${[...used.values()]}::int[]) as busy (community, count)
+        on busy.community = placed.community
+      where placed.of_community + coalesce(busy.count, 0) <= ${share}::int and (not placed.is_alone or placed.of_host = 1)
+        and lane.look_at_ms <= ${nowMs} and lane.paused_at_ms is null
+        and (lane.wanted_rev > lane.delivered_rev or lane.ended_at_ms is not null)
+      order by placed.look_at_ms, lane.id limit ${most} for update of lane skip locked
+    )
+    update registration lane set look_at_ms = ${untilMs}, turn = turn + 1 from taken where lane.id = taken.id
+    returning lane.id, turn, space, community, service, host, expires_at_ms as "expiresAtMs", proved_at_ms as "provedAtMs",
+      ended_at_ms as "endedAtMs", wanted_rev as "wantedRev", delivered_rev as "deliveredRev", delivered_at_ms as "deliveredAtMs",
+      checked_revision as "checkedRevision", checked_at_ms as "checkedAtMs", gaps, failures,
+      failing_since_ms as "failingSinceMs", last_error as "lastError",
+      (select revision from community_revision where community_revision.community = lane.community) as revision,
+      taken.is_alone as "isAlone"`.execute(db)
+  return rows
+}
+
+interface FoundRow {
+  readonly space: SpaceUri
+  readonly repo: Did
+  readonly repo_rev: string
+  readonly hash: Uint8Array | null
+  readonly space_rev: number
+}
+
+const writerRowOf = (row: FoundRow): WriterRow => ({
+  repo: row.repo,
+  repoRev: row.repo_rev,
+  hash: row.hash,
+  spaceRev: row.space_rev,
+})
+
+/**
+ * The newest rows of some spaces, each after its own revision and at most so many, in their order. Where fewer than that come back, they
+ * are all there are.
+ */
+export async function loadNewest(
+  db: Db,
+  afterRevs: ReadonlyMap<SpaceUri, number>,
+  most: number,
+): Promise<ReadonlyMap<SpaceUri, readonly WriterRow[]>> {
+  const { rows } = await sql<FoundRow>`select found.* from
+    unnest(${[...afterRevs.keys()]}::text[], ${[...afterRevs.values()]}::bigint[]) as asked (space, after_rev)
+    cross join lateral (
+      select space, repo, repo_rev, hash, space_rev from writer
+      where writer.space = asked.space and space_rev > asked.after_rev order by space_rev desc limit ${most}
+    ) found
+    order by found.space, found.space_rev`.execute(db)
+  return new Map([...Map.groupBy(rows, ({ space }) => space)].map(([space, some]) => [space, some.map(writerRowOf)]))
+}
+
+/** The oldest rows of one space after a revision, in their order. */
+export async function loadNext(db: Db, space: SpaceUri, after: number, most: number): Promise<readonly WriterRow[]> {
+  const { rows } = await sql<FoundRow>`select space, repo, repo_rev, hash, space_rev from writer
+    where space = ${space} and space_rev > ${after} order by space_rev limit ${most}`.execute(db)
+  return rows.map(writerRowOf)
+}
+
+/** By whose access a lane lives. */
+export interface Sponsor {
+  readonly did: Did
+  /** Null: the app proved nothing. */
+  readonly clientId: ClientId | null
+}
+
+/** The sponsors of some lanes. A lane without any is absent. */
+export async function loadSponsors(db: Db, ids: readonly number[]): Promise<ReadonlyMap<number, readonly Sponsor[]>> {
+  const { rows } = await sql<{ lane: number; did: Did; clientId: ClientId | '' }>`select registration as lane, did,
+      client_id as "clientId" from registration_sponsor where registration = any(${ids}::bigint[])
+    order by registration, did, client_id`.execute(db)
+  const groups = Map.groupBy(rows, ({ lane }) => lane)
+  const sponsorOf = ({ did, clientId }: { did: Did; clientId: ClientId | '' }): Sponsor => ({
+    did,
+    clientId: clientId === '' ? null : clientId,
+  })
+  return new Map([...groups].map(([lane, some]) => [lane, some.map(sponsorOf)]))
+}
+
+/** A lane as its turn left it, and when somebody is to look at it again. */
+export type Finished = Pick<
+  Lane,
+  | 'id'
+  | 'turn'
+  | 'host'
+  | 'provedAtMs'
+  | 'deliveredRev'
+  | 'deliveredAtMs'
+  | 'checkedRevision'
+  | 'checkedAtMs'
+  | 'gaps'
+  | 'failures'
+  | 'failingSinceMs'
+  | 'lastError'
+> & { readonly lookAtMs: number }
+
+/** Writes down what came of some turns. For each: whether the lane was still this process's; else nothing of it was written. */
+export async function finishLanes(db: Db, some: readonly Finished[]): Promise<readonly boolean[]> {
+  const of = <T>(value: (one: Finished) => T) => some.map(value)
+  const { rows } = await sql<{ id: number }>`with
+    result as materialized (
+      select * from unnest(${of((one) => one.id)}::bigint[], ${of((one) => one.turn)}::bigint[],
+        ${of((one) => one.host)}::text[], ${of((one) => one.provedAtMs)}::bigint[],
+        ${of((one) => one.deliveredRev)}::bigint[], ${of((one) => one.deliveredAtMs)}::bigint[],
+        ${of((one) => one.checkedRevision)}::bigint[], ${of((one) => one.checkedAtMs)}::bigint[],
+        ${of((one) => one.gaps)}::int[], ${of((one) => one.failures)}::int[],
+        ${of((one) => one.failingSinceMs)}::bigint[], ${of((one) => one.lastError)}::text[],
+        ${of((one) => one.lookAtMs)}::bigint[])
+      as result (id, turn, host, proved_at_ms, delivered_rev, delivered_at_ms, checked_revision, checked_at_ms, gaps, failures,
+        failing_since_ms, last_error, look_at_ms)
+    ),
+    held as materialized (
+      select lane.id from registration lane join result on result.id = lane.id and result.turn = lane.turn
+      order by lane.id for update of lane
+    )
+    update registration lane set host = result.host, proved_at_ms = result.proved_at_ms, delivered_rev = result.delivered_rev,
+      delivered_at_ms = result.delivered_at_ms, checked_revision = result.checked_revision,
+      checked_at_ms = result.checked_at_ms, gaps = result.gaps, failures = result.failures,
+      failing_since_ms = result.failing_since_ms, last_error = result.last_error, look_at_ms = result.look_at_ms
+    from result join held on held.id = result.id
+    where lane.id = result.id and lane.turn = result.turn
+    returning lane.id`.execute(db)
+  const written = new Set(rows.map(({ id }) => id))
+  return some.map(({ id }) => written.has(id))
+}
+
+/** Why a registration came to its end before its time. */
+export type EndReason = 'SponsorsGone' | 'NeverAnswered' | 'Unreachable'
+
+/**
+ * Ends a registration, with an entry in the log. One that was renewed since the lane was taken stays: whoever renewed it was just seen to
+ * have access. Answers whether it ended.
+ */
+export async function endLane(db: Db, lane: Lane, reason: EndReason, nowMs: number): Promise<boolean> {
+  const { id, turn, expiresAtMs, community, space, service } = lane
+  const { rows } = await sql<{ count: number }>`with
+    gone as (
+      delete from registration where id = ${id} and turn = ${turn} and expires_at_ms = ${expiresAtMs} returning id
+    ),
+    journal as (${unsealedInsert(
+      db,
+      sql`select ${community}, ${nowMs}::bigint, ${community}, 'notify.end', ${space}, null::text,
+          ${JSON.stringify({ reason, service })}::jsonb where exists (select from gone)`,
+    )})
+    select count(*)::int as count from gone`.execute(db)
+  return rows[0]?.count === 1
+}
+
+/** Forgets a lane whose space has ended, once there is nothing more to tell, or nobody to hear it. */
+export async function dropLane(db: Db, { id, turn }: Lane): Promise<void> {
+  await sql`delete from registration where id = ${id} and turn = ${turn} and ended_at_ms is not null`.execute(db)
+}
