@@ -11,7 +11,7 @@ import { type Gather, openGather } from '../platform/gather.ts'
 import { errorName } from '../platform/log.ts'
 import type { Outbound } from '../platform/outbound.ts'
 import type { WriterRow } from './forward.ts'
-import { openBreaker, openRepoPace, openSlots, POOLS, type PoolName, type Slots } from './host-pace.ts'
+import { OF_HOST, openBreaker, openRepoPace, openSlots, POOLS, type PoolName, type Slots } from './host-pace.ts'
 import { type LaneCtx, letGo, type TurnEnd, takeTurn } from './lane.ts'
 import {
   claimLanes,
@@ -51,7 +51,7 @@ const LOOK_PAUSE_MS = 10
 /** Nobody may read there for now. */
 const REST_MS = 5_000
 /** After trouble of our own. */
-const TROUBLE_MS = 2_000
+const TROUBLE_MS = 5_000
 /** How long the house waits for turns under way when it closes. */
 const CLOSING_MAX_MS = 5_000
 
@@ -147,7 +147,7 @@ async function takeLanes(post: Post, pool: PoolName, most: number): Promise<numb
   const beganMs = ctx.clock.monotonicMs()
   const lanes = await claimLanes(ctx.db, {
     ...{ pool, nowMs, untilMs: nowMs + LEASE_MS, most },
-    ...{ share: POOLS[pool].ofCommunity, used: slots.used(pool) },
+    ...{ share: POOLS[pool].ofCommunity, used: slots.used(pool), ofHost: OF_HOST, usedHosts: slots.usedHosts() },
     openHosts: ctx.breaker.openHosts(),
     closedHosts: pool === 'doubtful' ? [...ctx.breaker.restingHosts(nowMs), ...slots.lonelyHosts()] : [],
     underWay: [...underWay.keys()],

@@ -19,6 +19,9 @@ export const POOLS: Readonly<Record<PoolName, Pool>> = {
   doubtful: { atOnce: 64, ofCommunity: 16 },
 }
 
+/** One host at once, over all lanes: as many as there are connections to it, so that no call waits in a line while its time runs. */
+export const OF_HOST = 16
+
 /** What a delivery occupies. `isAlone`: nobody else may call that host meanwhile, as far as it is doubtful. */
 export interface Place {
   readonly community: Did
@@ -31,6 +34,8 @@ export interface Slots {
   room(pool: PoolName): number
   /** What each community has under way. */
   used(pool: PoolName): ReadonlyMap<Did, number>
+  /** How many call each host. */
+  usedHosts(): ReadonlyMap<string, number>
   /** Hosts that are called by somebody who has to be alone there. */
   lonelyHosts(): readonly string[]
   /** Takes a place, and answers how to give it back; twice is as good as once. */
@@ -40,14 +45,17 @@ export interface Slots {
 export function openSlots(pools: Readonly<Record<PoolName, Pool>> = POOLS): Slots {
   const taken = { sound: 0, doubtful: 0 }
   const used = { sound: new Map<Did, number>(), doubtful: new Map<Did, number>() }
+  const hosts = new Map<string, number>()
   const lonely = new Map<string, number>()
   return {
     room: (pool) => Math.max(0, pools[pool].atOnce - taken[pool]),
     used: (pool) => used[pool],
+    usedHosts: () => hosts,
     lonelyHosts: () => [...lonely.keys()],
     take(pool, { community, host, isAlone }) {
       taken[pool] += 1
       count(used[pool], community, 1)
+      count(hosts, host, 1)
       if (isAlone) count(lonely, host, 1)
       let isGivenBack = false
       return () => {
@@ -55,6 +63,7 @@ export function openSlots(pools: Readonly<Record<PoolName, Pool>> = POOLS): Slot
         isGivenBack = true
         taken[pool] -= 1
         count(used[pool], community, -1)
+        count(hosts, host, -1)
         if (isAlone) count(lonely, host, -1)
       }
     },

@@ -67,6 +67,9 @@ export interface Claiming {
   /** What one community may have under way in this pool, and what each has. */
   readonly share: number
   readonly used: ReadonlyMap<Did, number>
+  /** The same of hosts, over both pools. */
+  readonly ofHost: number
+  readonly usedHosts: ReadonlyMap<string, number>
   /** Hosts that one lane at a time may call, and those that none may call now. */
   readonly openHosts: readonly string[]
   readonly closedHosts: readonly string[]
@@ -82,8 +85,10 @@ const SEEN_MAX = 1_024
  * since that look is left out by the second one, which holds the row.
  */
 export async function claimLanes(db: Db, claiming: Claiming): Promise<readonly Lane[]> {
-  const { pool, nowMs, untilMs, most, share, used, openHosts, closedHosts, underWay } = claiming
+  const { pool, nowMs, untilMs, most, share, used, ofHost, usedHosts, openHosts, underWay } = claiming
   const full = [...used].filter(([, count]) => count >= share).map(([community]) => community)
+  const fullHosts = [...usedHosts].filter(([, count]) => count >= ofHost).map(([host]) => host)
+  const closedHosts = [...claiming.closedHosts, ...fullHosts]
   const isAlone = sql`(proved_at_ms is null or host = any(${openHosts}::text[]))`
   const isDoubtful = sql`(${isAlone} or failures > 0)`
   const { rows } = await sql<Lane>`with
@@ -103,7 +108,10 @@ export async function claimLanes(db: Db, claiming: Claiming): Promise<readonly L
       select lane.id, placed.is_alone from registration lane join placed on placed.id = lane.id
       left join unnest(${[...used.keys()]}::text[], ${[...used.values()]}::int[]) as busy (community, count)
         on busy.community = placed.community
-      where placed.of_community + coalesce(busy.count, 0) <= ${share}::int and (not placed.is_alone or placed.of_host = 1)
+      left join unnest(${[...usedHosts.keys()]}::text[], ${[...usedHosts.values()]}::int[]) as called (host, count)
+        on called.host = placed.host
+      where placed.of_community + coalesce(busy.count, 0) <= ${share}::int
+        and placed.of_host + coalesce(called.count, 0) <= ${ofHost}::int and (not placed.is_alone or placed.of_host = 1)
         and lane.look_at_ms <= ${nowMs} and lane.paused_at_ms is null
         and (lane.wanted_rev > lane.delivered_rev or lane.ended_at_ms is not null)
       order by placed.look_at_ms, lane.id limit ${most} for update of lane skip locked

@@ -62,7 +62,7 @@ const FIRST_TRIES = 3
 /** A receiver that heard nothing for so long has gone. */
 const GONE_MS = 24 * 60 * 60 * 1000
 /** After trouble of our own. */
-const TROUBLE_MS = 2_000
+const TROUBLE_MS = 5_000
 
 /** The lane as it was taken, to be looked at again at `lookAtMs`. */
 export const letGo = (lane: Lane, lookAtMs: number): Finished => ({ ...lane, lookAtMs })

@@ -40,6 +40,15 @@ describe('slots', () => {
     expect(slots.room('sound')).toBe(0)
   })
 
+  it('tell how many call each host, over both pools', () => {
+    const slots = openSlots()
+    slots.take('sound', place())
+    const give = slots.take('doubtful', place())
+    expect([...slots.usedHosts()]).toEqual([[HOST, 2]])
+    give()
+    expect([...slots.usedHosts()]).toEqual([[HOST, 1]])
+  })
+
   it('tell which hosts somebody has to be alone with', () => {
     const slots = openSlots()
     slots.take('doubtful', place({ host: 'https://well.example.com' }))
