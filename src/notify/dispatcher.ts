@@ -42,12 +42,12 @@ export interface DispatcherCtx extends AccessCtx, Omit<LaneCtx, 'breaker' | 'rep
 /** How long a lane is a process's that says nothing. Longer than a turn and its last call. */
 const LEASE_MS = 15_000
 /** Lanes taken in one statement. */
-const CLAIMED_MAX = 128
+const CLAIMED_MAX = 256
 /** Rows of a space that are read once for all lanes that are taken together, and for one that is further behind. */
 const PAGE_MAX = 64
 const ROWS_MAX = 100
 /** Between one look and the next, however often somebody calls: others need the database too. */
-const LOOK_PAUSE_MS = 10
+const LOOK_PAUSE_MS = 25
 /** Nobody may read there for now. */
 const REST_MS = 5_000
 /** After trouble of our own. */

@@ -329,6 +329,32 @@ describeOnEachEngine('lanes', (open) => {
     expect(most).toBe(1)
   })
 
+  it('hang on sixteen hosts at once in one community that never answered, and tell everybody else meanwhile', async () => {
+    const { space, syncer: well } = await proved()
+    const silent = await Promise.all(Array.from({ length: 20 }, newSyncer))
+    /** Calls before the first of them was given up. */
+    let called = 0
+    let isGivenUp = false
+    for (const syncer of silent) {
+      syncer.misbehave((outgoing) => {
+        if (!isGivenUp) called += 1
+        outgoing.on('close', () => {
+          isGivenUp = true
+        })
+      })
+      await register({ space, syncer })
+    }
+    await wrote(space)
+    await eventually('they are called', async () => called >= 16)
+    for (const count of [2, 3, 4]) {
+      await wrote(space)
+      await hears(well, count)
+    }
+    await eventually('each has had its turn', async () => silent.every(({ told }) => told.length > 0))
+    expect(called).toBe(16)
+    for (const syncer of silent) syncer.misbehave(null)
+  })
+
   it('tell nothing to whose registration has expired', async () => {
     const { space, syncer, id } = await proved({ expiresInSec: HOUR })
     await wrote(space)
