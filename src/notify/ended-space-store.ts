@@ -7,7 +7,7 @@ import type { Tx } from '../platform/database.ts'
 /**
  * Puts everybody who was registered when the space ended down to hear of that, at once, and forgets who was registered no more.
  * Answers how many are to be told. Whoever is telling them of a write in this moment has lost the row: what became of that write
- * must not hold up the news that there is nothing more to come.
+ * must not hold up the news that there is nothing more to come. Nor must a pause, which was about writes, or failures of before.
  */
 export async function endRegistrations(tx: Tx, { space, endedAtMs }: SpaceEnd): Promise<number> {
   // Nobody is roused for what was written: there is no space to read it from. In the order in which others hold these rows.
@@ -16,7 +16,8 @@ export async function endRegistrations(tx: Tx, { space, endedAtMs }: SpaceEnd): 
   await sql`delete from registration where id = any(array(
     ${live} and expires_at_ms <= ${endedAtMs} order by id for update))`.execute(tx)
   const { numAffectedRows } = await sql`update registration
-    set ended_at_ms = ${endedAtMs}, look_at_ms = 0, turn = turn + 1
+    set ended_at_ms = ${endedAtMs}, look_at_ms = 0, turn = turn + 1, failures = 0, failing_since_ms = null,
+      paused_at_ms = null, paused_by = null
     where id = any(array(${live} order by id for update))`.execute(tx)
   return Number(numAffectedRows ?? 0)
 }

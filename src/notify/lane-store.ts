@@ -95,7 +95,8 @@ export async function claimLanes(db: Db, claiming: Claiming): Promise<readonly L
     seen as materialized (
       select id, community, host, look_at_ms, ${isAlone} as is_alone from registration
       where paused_at_ms is null and (wanted_rev > delivered_rev or ended_at_ms is not null)
-        and look_at_ms <= ${nowMs} and expires_at_ms > ${nowMs} and ${isDoubtful} = ${pool === 'doubtful'}
+        and look_at_ms <= ${nowMs} and (expires_at_ms > ${nowMs} or ended_at_ms is not null)
+        and ${isDoubtful} = ${pool === 'doubtful'}
         and community <> all(${full}::text[]) and host <> all(${closedHosts}::text[]) and id <> all(${underWay}::bigint[])
       order by look_at_ms limit ${sql.lit(SEEN_MAX)}
     ),

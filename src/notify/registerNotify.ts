@@ -65,9 +65,8 @@ export async function registerNotify(
   asked: Lookup,
 ): Promise<lexicon.$OutputBody> {
   const { service } = input
-  const origin = await requireOrigin(ctx, service, asked)
+  const host = await requireOrigin(ctx, service, asked)
   const facts = requireSpaceOf(holder, input.space)
-  const { host } = new URL(origin)
   const nowMs = ctx.clock.nowMs()
   const expiresAtMs = nowMs + REGISTERED_MS
   const asking = { holder, facts, service, host, expiresAtMs, nowMs }
@@ -82,6 +81,7 @@ interface Asking {
   readonly holder: Holder
   readonly facts: AccessFacts
   readonly service: string
+  /** The origin at which it is called now. */
   readonly host: string
   readonly expiresAtMs: number
   readonly nowMs: number

@@ -83,7 +83,7 @@ describeOnEachEngine('a service', (open) => {
     expect(Date.parse(first.body.expiresAt)).toBeLessThanOrEqual(clock.nowMs() + DAY_MS)
     const [row] = await registrations(database)
     expect(row).toMatchObject({
-      ...{ space: scene.forum, service: syncer.service, host: `localhost:${syncer.port}`, proved_at_ms: null },
+      ...{ space: scene.forum, service: syncer.service, host: `http://localhost:${syncer.port}`, proved_at_ms: null },
       ...{ expires_at_ms: Date.parse(first.body.expiresAt), wanted_rev: 0, delivered_rev: 0 },
       sponsors: [`${scene.bob.did} `],
     })
@@ -406,7 +406,7 @@ describeOnEachEngine('a service', (open) => {
     const soon = () => scene.world.clock.nowMs() + DAY_MS
     const others = (count: number, more: object = {}) =>
       Array.from({ length: count }, (_, nth) => ({
-        ...{ space: scene.forum, service: `did:web:s${nth}.example.com#sync`, host: `s${nth}.example.com` },
+        ...{ space: scene.forum, service: `did:web:s${nth}.example.com#sync`, host: `https://s${nth}.example.com` },
         ...{ expiresAtMs: soon(), ...more },
       }))
 
@@ -450,7 +450,7 @@ describeOnEachEngine('a service', (open) => {
 
     it('is one of eight at a host that never answered, over all spaces; once it answered there is no such limit', async () => {
       const syncer = await newSyncer()
-      const host = `localhost:${syncer.port}`
+      const host = `http://localhost:${syncer.port}`
       const elsewhere = await scene.world.found(scene.alice, { name: 'Fishers' })
       const space = await scene.world.makeSpace(scene.alice, elsewhere)
       const there = { space, service: `${syncer.did}#there`, host, expiresAtMs: soon() }
@@ -471,21 +471,21 @@ describeOnEachEngine('a service', (open) => {
       if (!syncer || !crowded) throw new Error('no syncers')
       await register(scene, held, syncer.service)
       await sql`update registration set proved_at_ms = 7`.execute(database.db)
-      await putRegistrations(database, others(8, { host: `localhost:${crowded.port}` }))
+      await putRegistrations(database, others(8, { host: `http://localhost:${crowded.port}` }))
       syncer.publish(crowded.url)
       scene.world.reeve.house.documents.expire(syncer.did as Person['did'])
       expect(saidOf(await register(scene, held, syncer.service))).toBe('429 RateLimitExceeded')
       await sql`delete from registration where service = 'did:web:s0.example.com#sync'`.execute(database.db)
       expect(saidOf(await register(scene, held, syncer.service))).toBe('200')
       expect((await registrations(database))[0]).toMatchObject({
-        ...{ service: syncer.service, host: `localhost:${crowded.port}`, proved_at_ms: null },
+        ...{ service: syncer.service, host: `http://localhost:${crowded.port}`, proved_at_ms: null },
       })
     })
 
     it('has sixteen sponsors, and who comes after them renews it only', async () => {
       const syncer = await newSyncer()
       const sponsors = Array.from({ length: 15 }, (_, nth) => `did:web:p${nth}.example.com`)
-      const host = `localhost:${syncer.port}`
+      const host = `http://localhost:${syncer.port}`
       const nearly = scene.world.clock.nowMs() + 60_000
       await putRegistrations(database, [
         { space: scene.forum, service: syncer.service, host, expiresAtMs: nearly, sponsors },
@@ -580,7 +580,7 @@ describe.runIf(hasPostgres)('registrations at two processes at once', () => {
         ...{
           space: scene.forum,
           service: `did:web:s${nth}.example.com#sync`,
-          host: `s${nth}.example.com`,
+          host: `https://s${nth}.example.com`,
           expiresAtMs,
         },
       })),
@@ -639,7 +639,7 @@ describe.runIf(hasPostgres)('registrations at two processes at once', () => {
     let asking: Promise<object> = Promise.resolve({})
     await db.transaction().execute(async (tx) => {
       // Where the last of its locks is taken, it stands still.
-      const last = `reeve registration at localhost:${syncer.port}`
+      const last = `reeve registration at ${syncer.url}`
       await sql`select pg_advisory_xact_lock(hashtextextended(${last}, 0))`.execute(tx)
       asking = atOnce([[held, syncer.service]])
       await eventually('it waits for the host', () => somebodyWaitsFor(tx))
