@@ -13,7 +13,9 @@ import { resumeMints } from './community/resume-mints.ts'
 import { resumePlcWork } from './community/resume-plc-work.ts'
 import { isStillHeld } from './credential/ledger-store.ts'
 import { recheckDue } from './credential/recheck.ts'
+import { forgetRevocations } from './credential/revocation-store.ts'
 import { forgetIssued, openIssuing } from './credential/store.ts'
+import { openHostTelling } from './credential/tell-hosts.ts'
 import type { House } from './doors/house.ts'
 import { type BucketName, type Rate, RateBuckets } from './doors/rate-buckets.ts'
 import { DOORS } from './doors/xrpc.ts'
@@ -91,6 +93,7 @@ const RECHECK_PAUSE_MS = 500
 const SPACE_ENDS_PAUSE_MS = 500
 /** Whoever writes here is told of at once; this is for what other processes took in, and for whoever has to hear again. */
 const DELIVERY_PAUSE_MS = 500
+const TELL_HOSTS_PAUSE_MS = 500
 const SWEEP_PAUSE_MS = 60_000
 const SWEEP_MAX = 5_000
 /** How long a credential's row outlives it. That it was issued, to whom and why, stays in the audit. */
@@ -181,6 +184,7 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     serviceDid: config.serviceDid,
     publicUrl: config.publicUrl,
     handleDomains: config.handleDomains,
+    hostCaps: config.hostCaps,
     trustedProxies: config.trustedProxies,
   } satisfies House & { outbound: Outbound }
 }
@@ -248,6 +252,11 @@ function startWorkers(house: House, opened: OpenDatabase) {
   const { db, clock } = house
   const clearing = { ...house, isStillHeld: (space: SpaceUri) => isStillHeld(db, space, clock.nowSec()) }
   let sweeps = 0
+  const telling = openHostTelling(house)
+  const tellHosts = repeat(
+    turn('tell-hosts', (signal) => telling.turn(signal)),
+    TELL_HOSTS_PAUSE_MS,
+  )
   return [
     repeat(
       turn('seal', () => sealDue(db)),
@@ -273,6 +282,12 @@ function startWorkers(house: House, opened: OpenDatabase) {
       turn('recheck', (signal) => recheckDue(house, signal)),
       RECHECK_PAUSE_MS,
     ),
+    {
+      async stop() {
+        await tellHosts.stop()
+        await telling.settled()
+      },
+    },
     repeat(
       turn('space-ends', (signal) => followSpaceEnds(house, signal)),
       SPACE_ENDS_PAUSE_MS,
@@ -290,6 +305,7 @@ function startWorkers(house: House, opened: OpenDatabase) {
         await untilLessThan(SWEEP_MAX, () => forgetSpent(db, clock.nowSec(), SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetAnswers(db, clock.nowMs(), SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetIssued(db, clock.nowSec() - ISSUED_KEPT_SEC, SWEEP_MAX))
+        await untilLessThan(SWEEP_MAX, () => forgetRevocations(db, clock.nowMs(), SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => clearEndedRolls(db, SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetImports(db, clock.nowMs() - IMPORTS_KEPT_MS, SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetExpired(db, clock.nowMs(), SWEEP_MAX))

@@ -9,6 +9,7 @@ import { isoOf } from '../platform/clock.ts'
 import { decideRevoke } from '../policy/decide-credentials.ts'
 import { Refusal } from '../refusals.ts'
 import { type Issued, listIssued, type Place } from './ledger-store.ts'
+import { loadTelling, type Telling } from './revocation-store.ts'
 
 /**
  * Pages in the order of people, then of the ends of credentials. About their own everybody may ask, in any space: the exchange would
@@ -38,7 +39,12 @@ export async function credentialList(
   const page = await listIssued(ctx.db, which, { nowSec: ctx.clock.nowSec(), after, limit })
   // A silent community doesn't say here either whether it was the app or the person.
   const isSilent = !decision.ok && facts.graph.isSilent
-  const credentials = page.map((one) => shown(one, isSilent))
+  const revoked = page.filter(({ revokedAtSec }) => revokedAtSec !== null)
+  const telling = await loadTelling(
+    ctx.db,
+    revoked.map(({ jti }) => jti),
+  )
+  const credentials = page.map((one) => shown(one, isSilent, telling.get(one.jti)))
   const last = page.at(-1)
   const cursor = page.length === limit && last ? { cursor: `${last.did} ${last.expiresAtSec} ${last.jti}` } : {}
   return { credentials, ...cursor, revision: facts.revision }
@@ -54,7 +60,7 @@ function placeOf(cursor: string): Place {
   return { did, expiresAtSec: Number(secText), jti }
 }
 
-function shown(one: Issued, isSilent: boolean) {
+function shown(one: Issued, isSilent: boolean, hosts: Telling | undefined) {
   const { jti, did, clientId, space, revokedAtSec, revokedBecause } = one
   const isBlurred = isSilent && (revokedBecause === 'AppNotAuthorized' || revokedBecause === 'UserNotAuthorized')
   return {
@@ -66,5 +72,6 @@ function shown(one: Issued, isSilent: boolean) {
     expiresAt: isoOf(one.expiresAtSec * 1000),
     ...(revokedAtSec === null ? {} : { revokedAt: isoOf(revokedAtSec * 1000) }),
     ...(revokedBecause === null ? {} : { revokedBecause: isBlurred ? 'NotAuthorized' : revokedBecause }),
+    ...(hosts === undefined ? {} : { hosts }),
   }
 }

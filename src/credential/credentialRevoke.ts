@@ -4,9 +4,16 @@ import { changeCommunity, type GovernanceCtx, notFound, required } from '../memb
 import { requireClientId, requireDid, requireScope } from '../membership/input.ts'
 import { loadSpaceState } from '../membership/store.ts'
 import type { Did, SpaceUri } from '../names.ts'
+import type { HostCaps } from '../platform/config.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
 import { decideRevoke } from '../policy/decide-credentials.ts'
-import { countIssued, revokeIssued } from './ledger-store.ts'
+import { countLive, type LiveInSpace, revokeIssued } from './ledger-store.ts'
+import { foreseen } from './revocation-foresight.ts'
+import { countUnheard } from './revocation-store.ts'
+
+export interface RevokeCtx extends GovernanceCtx {
+  readonly hostCaps: HostCaps
+}
 
 /**
  * They are refused here from the end of this call on. Nobody loses what they may do: who is let in may ask for another one at once,
@@ -16,7 +23,7 @@ import { countIssued, revokeIssued } from './ledger-store.ts'
  * @throws Refusal
  */
 export async function credentialRevoke(
-  ctx: GovernanceCtx,
+  ctx: RevokeCtx,
   actor: Did,
   input: lexicon.$InputBody,
   { idempotency }: ProcedureCall,
@@ -41,12 +48,13 @@ export async function credentialRevoke(
     const permit = required(decision)
     const which = { community, space, did, clientId, jti: input.jti }
     const nowSec = Math.floor(nowMs / 1000)
-    const before = await countIssued(tx, which, nowSec)
+    const live = await countLive(tx, which, nowSec)
+    const pending = await countUnheard(tx, which, nowSec)
+    const plan = live.length === 0 ? {} : { plan: await foreseen(tx, { live, caps: ctx.hostCaps, nowMs }) }
     // A dry run only counts: what it wrote would stand in the way of the worker that goes through the same rows.
-    const revoked = input.dryRun ? before.live : await revokeIssued(tx, permit, which, nowSec)
-    const pending = before.revoked + revoked
+    const revoked = input.dryRun ? sum(live) : await revokeIssued(tx, permit, which, nowSec)
     return {
-      answer: { revoked, pending },
+      answer: { revoked, pending, ...plan },
       changed: revoked > 0 ? 'roster' : 'nothing',
       because: decision.because,
       touches: { people: [] },
@@ -54,3 +62,5 @@ export async function credentialRevoke(
     }
   })
 }
+
+const sum = (live: readonly LiveInSpace[]): number => live.reduce((all, { count }) => all + count, 0)

@@ -79,7 +79,8 @@ export async function loadIssued(db: Db, jti: string): Promise<Issued | null> {
 /** The place of a credential in the order of a list. */
 export type Place = Pick<Issued, 'did' | 'expiresAtSec' | 'jti'>
 
-const isMeant = ({ community, space, did, clientId, jti }: Which, nowSec: number) => {
+/** The condition for rows of `issuance` that are meant and have not ended. */
+export const isMeant = ({ community, space, did, clientId, jti }: Which, nowSec: number) => {
   const conditions = [
     sql<SqlBool>`community = ${community}`,
     // As long as anybody takes it, and that is a few seconds longer than it says.
@@ -143,15 +144,19 @@ export async function isStillHeld(db: Db, space: SpaceUri, nowSec: number): Prom
   return row !== undefined
 }
 
-/** How many of those that are meant have not ended, and live, or were taken back. */
-export async function countIssued(tx: Tx, which: Which, nowSec: number): Promise<{ live: number; revoked: number }> {
-  const row = await tx
-    .selectFrom('issuance')
-    .select((where) => where.fn.countAll<number>().as('all'))
-    .select((where) => where.fn.count<number>('revoked_at_sec').as('revoked'))
-    .where(isMeant(which, nowSec))
-    .executeTakeFirstOrThrow()
-  return { live: Number(row.all) - Number(row.revoked), revoked: Number(row.revoked) }
+/** What lives of those that are meant in one space. */
+export interface LiveInSpace {
+  readonly space: SpaceUri
+  readonly count: number
+  /** When the last of them ends. */
+  readonly untilSec: number
+}
+
+/** How many of those that are meant live, space by space. */
+export async function countLive(tx: Tx, which: Which, nowSec: number): Promise<readonly LiveInSpace[]> {
+  const { rows } = await sql<LiveInSpace>`select space, count(*)::int as count, max(expires_at_sec) as "untilSec"
+    from issuance where ${isMeant(which, nowSec)} and revoked_at_sec is null group by space order by space`.execute(tx)
+  return rows
 }
 
 /** The live credentials by which one person reads one space with one app. */

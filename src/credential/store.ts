@@ -34,6 +34,8 @@ declare module '../platform/database.ts' {
       revoked_at_sec: number | null
       revoked_by: string | null
       revoked_because: string | null
+      /** Whether hosts elsewhere are told of it; null until that was decided. */
+      hosts_plan: string | null
     }
   }
 }

@@ -6,6 +6,7 @@ import type { AppMetadata } from '../identity/app-metadata.ts'
 import type { GovernanceCtx } from '../membership/governance.ts'
 import type { Dispatcher } from '../notify/dispatcher.ts'
 import type { NotifyWriteCtx } from '../notify/notifyWrite.ts'
+import type { HostCaps } from '../platform/config.ts'
 import type { Outbound } from '../platform/outbound.ts'
 import type { Random } from '../platform/random.ts'
 import type { RateBuckets } from './rate-buckets.ts'
@@ -22,5 +23,7 @@ export interface House extends GovernanceCtx, FoundingCtx, SetHandleCtx, Omit<Ex
   readonly deliveries: Outbound
   readonly version: string
   readonly buckets: RateBuckets
+  /** What repo hosts take of what was taken back. */
+  readonly hostCaps: HostCaps
   readonly trustedProxies: readonly string[]
 }

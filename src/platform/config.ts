@@ -32,8 +32,18 @@ export interface Config {
   readonly founders: ReadonlySet<string> | null
   readonly allowLoopback: boolean
   readonly trustedProxies: readonly string[]
+  readonly hostCaps: HostCaps
   readonly logLevel: LogLevel | 'silent'
 }
+
+/** What a repo host takes: names of credentials that it keeps at once for one space, and calls in ten minutes. */
+export interface HostCap {
+  readonly live: number
+  readonly calls: number
+}
+
+/** By host, with its port where it has one; `*` is for all others. */
+export type HostCaps = ReadonlyMap<string, HostCap>
 
 /** What is wrong with the environment, one sentence each. Never a value: it may be a secret. */
 export class ConfigError extends Error {
@@ -61,6 +71,7 @@ const KNOWN = [
   'REEVE_FOUNDERS',
   'REEVE_ALLOW_LOOPBACK',
   'REEVE_TRUSTED_PROXIES',
+  'REEVE_HOST_CAPS',
   'REEVE_LOG_LEVEL',
 ] as const
 
@@ -99,6 +110,7 @@ const shape = z.object({
   REEVE_FOUNDERS: list,
   REEVE_ALLOW_LOOPBACK: flag,
   REEVE_TRUSTED_PROXIES: list.pipe(z.array(z.union([z.cidrv4(), z.cidrv6()], 'holds something that is no CIDR'))),
+  REEVE_HOST_CAPS: list.transform(hostCapsOf),
   REEVE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 })
 
@@ -148,6 +160,7 @@ function configOf(env: z.infer<typeof shape>): Config {
     founders: everybody ? null : new Set(founders),
     allowLoopback: env.REEVE_ALLOW_LOOPBACK,
     trustedProxies: env.REEVE_TRUSTED_PROXIES,
+    hostCaps: env.REEVE_HOST_CAPS,
     logLevel: env.REEVE_LOG_LEVEL,
   }
 }
@@ -164,6 +177,9 @@ function contradictions(config: Config, env: z.infer<typeof shape>): string[] {
   for (const founder of config.founders ?? []) {
     if (!parseDid(founder))
       faults.push('REEVE_FOUNDERS holds something that is neither * nor a DID in its canonical form')
+  }
+  if (!config.isDevelopment && [...config.hostCaps.keys()].some(isLoopbackHost)) {
+    faults.push('REEVE_HOST_CAPS names a host on loopback, which is for development')
   }
   if (config.isDevelopment) {
     // In development anybody may found and keys are made up: nobody else's machine may reach that.
@@ -182,6 +198,23 @@ function contradictions(config: Config, env: z.infer<typeof shape>): string[] {
 
 /** `did:web:` of an origin; a port is part of the name, percent-encoded (did:web §Method-specific identifier). */
 const didOfUrl = (url: string): string => `did:web:${encodeURIComponent(new URL(url).host)}`
+
+/** `pds.example.com=5000/60` */
+const HOST_CAP =
+  /^(?<host>\*|localhost(?::\d{1,5})?|(?:[a-z0-9-]+\.)+[a-z0-9-]*[a-z][a-z0-9-]*(?::\d{1,5})?)=(?<live>\d{1,6})\/(?<calls>\d{1,4})$/
+
+const isLoopbackHost = (host: string): boolean => /^localhost(?::|$)/.test(host)
+
+function hostCapsOf(items: readonly string[], context: z.RefinementCtx): HostCaps {
+  const caps = new Map<string, HostCap>()
+  for (const item of items) {
+    const { host = '', live, calls } = HOST_CAP.exec(item)?.groups ?? {}
+    if (host === '') context.addIssue('holds something that is not of the form pds.example.com=1000/10')
+    else if (caps.has(host)) context.addIssue('holds the same host twice')
+    caps.set(host, { live: Number(live), calls: Number(calls) })
+  }
+  return caps
+}
 
 function isOrigin(text: string): boolean {
   if (!URL.canParse(text)) return false

@@ -25,6 +25,10 @@ const ANSWER_MAX_BYTES = 4 * 1024
 /** Statuses after which the same call may be taken: the receiver was busy, or somebody in front of it was. */
 const PASSING: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504, 522, 524])
 
+/** Whether it didn't take us for whom we are, or the receiver that was named for one of its own. */
+export const isDenied = (heard: Heard): boolean =>
+  heard.is === 'unwanted' && (heard.because === 'status 401' || heard.because === 'status 403')
+
 /** Sends it once. Never throws for what the receiver or the network does. */
 export async function postXrpc(outbound: Pick<Outbound, 'request'>, post: XrpcPost): Promise<Heard> {
   const { origin, nsid, token, body, timeoutMs } = post

@@ -230,11 +230,14 @@ table issuance
   revoked_at_sec bigint
   revoked_by text collate "C"
   revoked_because text
+  hosts_plan text
+  constraint issuance_hosts_plan_check CHECK ((hosts_plan = ANY (ARRAY['none'::text, 'tell'::text, 'wait'::text, 'cannot'::text])))
   constraint issuance_pkey PRIMARY KEY (jti)
   CREATE INDEX issuance_by_app ON public.issuance USING btree (community, client_id, expires_at_sec)
   CREATE INDEX issuance_by_community ON public.issuance USING btree (community, did, expires_at_sec)
   CREATE INDEX issuance_by_expiry ON public.issuance USING btree (expires_at_sec)
   CREATE INDEX issuance_by_person ON public.issuance USING btree (space, did)
+  CREATE INDEX issuance_to_plan ON public.issuance USING btree (space, jti) WHERE ((revoked_at_sec IS NOT NULL) AND (hosts_plan IS NULL))
 
 table join_request
   space text collate "C" not null
@@ -409,6 +412,39 @@ table registration_sponsor
   constraint registration_sponsor_pkey PRIMARY KEY (registration, did, client_id)
   constraint registration_sponsor_registration_fkey FOREIGN KEY (registration) REFERENCES registration(id) ON DELETE CASCADE
   CREATE INDEX registration_sponsor_by_person ON public.registration_sponsor USING btree (did)
+
+table revocation_call
+  id bigint not null generated always as identity
+  host text collate "C" not null
+  at_ms bigint not null
+  constraint revocation_call_pkey PRIMARY KEY (id)
+  CREATE INDEX revocation_call_by_host ON public.revocation_call USING btree (host, at_ms)
+  CREATE INDEX revocation_call_by_time ON public.revocation_call USING btree (at_ms)
+
+table revocation_host
+  host text collate "C" not null
+  look_at_ms bigint
+  turn bigint not null default 0
+  failures integer not null default 0
+  deaf_until_ms bigint not null default 0
+  constraint revocation_host_pkey PRIMARY KEY (host)
+  CREATE INDEX revocation_host_due ON public.revocation_host USING btree (look_at_ms) WHERE (look_at_ms IS NOT NULL)
+
+table revocation_notice
+  space text collate "C" not null
+  jti text collate "C" not null
+  host text collate "C" not null
+  repo text collate "C" not null
+  ends_at_sec bigint not null
+  planned_at_ms bigint not null
+  look_at_ms bigint not null
+  sent_at_ms bigint
+  state text not null
+  constraint revocation_notice_pkey PRIMARY KEY (space, jti, host)
+  constraint revocation_notice_state_check CHECK ((state = ANY (ARRAY['due'::text, 'told'::text, 'cannot'::text, 'ended'::text, 'moved'::text])))
+  CREATE INDEX revocation_notice_by_end ON public.revocation_notice USING btree (ends_at_sec)
+  CREATE INDEX revocation_notice_by_host ON public.revocation_notice USING btree (host, space)
+  CREATE INDEX revocation_notice_due ON public.revocation_notice USING btree (host, planned_at_ms) WHERE (state = 'due'::text)
 
 table role
   community text collate "C" not null

@@ -15,9 +15,9 @@ export interface Somebody {
 }
 
 /** A new did:plc at a directory, as any PDS would register it: secp256k1, one rotation key. */
-export async function makeSomebody(plcUrl: string): Promise<Somebody> {
+export async function makeSomebody(plcUrl: string, pds?: string): Promise<Somebody> {
   const key = makeKey('k256')
-  const operation = signed(key, operationOf(key, key, null))
+  const operation = signed(key, operationOf(key, key, null, pds))
   const did = didOf(operation)
   await submitOperation(plcUrl, did, operation)
   return { did, key }
@@ -27,6 +27,12 @@ export async function makeSomebody(plcUrl: string): Promise<Somebody> {
 export async function changeKey(plcUrl: string, person: Somebody, key: TestKey): Promise<void> {
   const prev = await headOf(plcUrl, person.did)
   await submitOperation(plcUrl, person.did, signed(person.key, operationOf(person.key, key, prev)))
+}
+
+/** Moves somebody's repo to another host. */
+export async function movePds(plcUrl: string, person: Somebody, pds: string): Promise<void> {
+  const prev = await headOf(plcUrl, person.did)
+  await submitOperation(plcUrl, person.did, signed(person.key, operationOf(person.key, person.key, prev, pds)))
 }
 
 /** Ends a DID. */
@@ -59,12 +65,12 @@ export async function headOf(plcUrl: string, did: Did): Promise<string> {
   return cidOf(head)
 }
 
-const operationOf = (rotation: TestKey, key: TestKey, prev: string | null) => ({
+const operationOf = (rotation: TestKey, key: TestKey, prev: string | null, pds = 'https://pds.example.com') => ({
   type: 'plc_operation' as const,
   rotationKeys: [rotation.didKey],
   verificationMethods: { atproto: key.didKey },
   alsoKnownAs: [],
-  services: { atproto_pds: { type: 'AtprotoPersonalDataServer', endpoint: 'https://pds.example.com' } },
+  services: { atproto_pds: { type: 'AtprotoPersonalDataServer', endpoint: pds } },
   prev,
 })
 

@@ -51,7 +51,8 @@ export interface World {
   readonly reeve: Reeve
   readonly database: TestDatabase
   readonly clock: MovableClock
-  person(): Promise<Person>
+  /** Somebody new; `pds` is where their document says that their repo is. */
+  person(about?: { readonly pds?: string }): Promise<Person>
   /** Founds a community, custodial unless a recovery key is given, and answers its DID. */
   found(founder: Person, more?: object): Promise<Did>
   /** Makes a space under a community and answers its URI. */
@@ -121,7 +122,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     reeve,
     database,
     clock,
-    person: () => registerPerson(world),
+    person: (about) => registerPerson(world, about),
     async found(founder, more = {}) {
       const custody = { $type: 'community.reeve.community.mint#custodial' }
       const answer = await founder.call('community.reeve.community.mint', { name: 'Gardeners', custody, ...more })
@@ -163,14 +164,14 @@ export const everyRate = (rate: Rate): Readonly<Record<BucketName, Rate>> => ({
 export const UNLIMITED = everyRate(PLENTY)
 
 /** A person with a did:plc of their own, as any PDS would have registered it: secp256k1, one rotation key. */
-async function registerPerson(world: World): Promise<Person> {
+async function registerPerson(world: World, { pds = 'https://pds.example.com' } = {}): Promise<Person> {
   const key = makeKey('k256')
   const unsigned: UnsignedPlcOperation = {
     type: 'plc_operation',
     rotationKeys: [key.didKey],
     verificationMethods: { atproto: key.didKey },
     alsoKnownAs: [],
-    services: { atproto_pds: { type: 'AtprotoPersonalDataServer', endpoint: 'https://pds.example.com' } },
+    services: { atproto_pds: { type: 'AtprotoPersonalDataServer', endpoint: pds } },
     prev: null,
   }
   const operation = { ...unsigned, sig: base64Url(signBytes(key, encodeOperation(unsigned))) }

@@ -70,10 +70,15 @@ type Credential = { $type?: "community.reeve.credential.list#credential";
   /**
    * Why: the refusal that its holder would get now, or Wished where somebody took it back.
    */
-  "revokedBecause"?:string };
+  "revokedBecause"?:string;
+
+  /**
+   * What hosts elsewhere know of it, where it was taken back and some host has something of its space. telling: some are still being told. told: every host knows. waitsOut: some host isn't told, and there it ends by itself. cannotBeTold: some host doesn't take it.
+   */
+  "hosts"?:"telling" | "told" | "waitsOut" | "cannotBeTold" | l.UnknownString };
 
 export type { Credential };
 
-const credential = /*#__PURE__*/ l.typedObject<Credential>($nsid, "credential", /*#__PURE__*/ l.object({"jti":/*#__PURE__*/ l.string(),"did":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"clientId":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":2048})),"space":/*#__PURE__*/ l.string(),"issuedAt":/*#__PURE__*/ l.string({"format":"datetime"}),"expiresAt":/*#__PURE__*/ l.string({"format":"datetime"}),"revokedAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"revokedBecause":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":64}))}));
+const credential = /*#__PURE__*/ l.typedObject<Credential>($nsid, "credential", /*#__PURE__*/ l.object({"jti":/*#__PURE__*/ l.string(),"did":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"clientId":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":2048})),"space":/*#__PURE__*/ l.string(),"issuedAt":/*#__PURE__*/ l.string({"format":"datetime"}),"expiresAt":/*#__PURE__*/ l.string({"format":"datetime"}),"revokedAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"revokedBecause":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":64})),"hosts":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string<{"knownValues":["telling","told","waitsOut","cannotBeTold"],"maxLength":16}>({"maxLength":16}))}));
 
 export { credential };

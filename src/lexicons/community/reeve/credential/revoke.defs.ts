@@ -20,7 +20,7 @@ export const $input = /*#__PURE__*/ l.jsonPayload({"community":/*#__PURE__*/ l.o
 export type $Input<B = l.BinaryData> = l.InferPayload<typeof $input, B>;
 export type $InputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $input, B>;
 
-export const $output = /*#__PURE__*/ l.jsonPayload({"revoked":/*#__PURE__*/ l.integer({"minimum":0}),"pending":/*#__PURE__*/ l.integer({"minimum":0}),"revision":/*#__PURE__*/ l.integer({"minimum":0}),"preview":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.Preview>((() => ReeveDefs.preview) as any))});
+export const $output = /*#__PURE__*/ l.jsonPayload({"revoked":/*#__PURE__*/ l.integer({"minimum":0}),"pending":/*#__PURE__*/ l.integer({"minimum":0}),"plan":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<Plan>((() => plan) as any)),"revision":/*#__PURE__*/ l.integer({"minimum":0}),"preview":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.Preview>((() => ReeveDefs.preview) as any))});
 
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
@@ -35,3 +35,31 @@ const $lxm = $nsid;
 type $lxm = typeof $lxm;
 
 export { $lxm };
+
+type Plan = { $type?: "community.reeve.credential.revoke#plan";
+
+  /**
+   * none: no host has anything of these spaces. tell: every host is told. wait: some host isn't told, because that would leave it no room for what comes after, or it doesn't take it; there they end by themselves.
+   */
+  "hosts":"none" | "tell" | "wait" | l.UnknownString;
+
+  /**
+   * Hosts elsewhere that have something of these spaces.
+   */
+  "hostCount":number;
+
+  /**
+   * How many of those hosts are told.
+   */
+  "toldCount":number;
+
+  /**
+   * When the last of them has ended by itself everywhere.
+   */
+  "latestEnd":l.DatetimeString };
+
+export type { Plan };
+
+const plan = /*#__PURE__*/ l.typedObject<Plan>($nsid, "plan", /*#__PURE__*/ l.object({"hosts":/*#__PURE__*/ l.string<{"knownValues":["none","tell","wait"],"maxLength":16}>({"maxLength":16}),"hostCount":/*#__PURE__*/ l.integer({"minimum":0}),"toldCount":/*#__PURE__*/ l.integer({"minimum":0}),"latestEnd":/*#__PURE__*/ l.string({"format":"datetime"})}));
+
+export { plan };

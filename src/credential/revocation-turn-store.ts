@@ -1,0 +1,185 @@
+/**
+ * The turns in which hosts are told what was taken back: which host is due, what it is sent, and what became of it.
+ *
+ * A process takes a host for a while and makes one call. Whatever it did when its time was over, or when it was ended, somebody else goes
+ * on: what was sent and not noted is sent once more, which a host takes as it took the first.
+ */
+import { type SqlBool, sql } from 'kysely'
+import type { SpaceUri } from '../names.ts'
+import type { HostCaps } from '../platform/config.ts'
+import { type Db, type Tx, withTransaction } from '../platform/database.ts'
+import { BATCH_MAX, CALLS_WINDOW_MS, capOf, freeAtMs, WORTH_SEC } from './revocation-plan.ts'
+
+/** How long a host is a process's own: looking up whom to name there, and one call. */
+const TAKEN_MS = 15_000
+/** A host that doesn't know the method is asked again after this. */
+const DEAF_MS = 3_600_000
+/** Accounts of a host that are looked at for one call. */
+const REPOS_MAX = 20
+
+export interface Name {
+  readonly jti: string
+  readonly endsAtSec: number
+}
+
+/** One call that is due, and whose turn it is. */
+export interface Turn {
+  readonly host: string
+  readonly turn: number
+  readonly failures: number
+  readonly space: SpaceUri
+  readonly names: readonly Name[]
+}
+
+export interface Asked {
+  readonly caps: HostCaps
+  readonly nowMs: number
+  /** Whether hosts that failed last time are taken as well. */
+  readonly isPatient: boolean
+  /** Only this one. */
+  readonly host?: string
+}
+
+/** Takes a host that is due. Null: none is, or others have them. */
+export async function takeTurn(db: Db, asked: Asked): Promise<Turn | null> {
+  for (;;) {
+    const taken = await withTransaction(db, (tx) => takeIn(tx, asked))
+    if (taken !== 'nothing') return taken
+  }
+}
+
+interface Lane {
+  readonly host: string
+  readonly turn: number
+  readonly failures: number
+  readonly deafUntilMs: number
+}
+
+/** `nothing`: a host was due for which there is nothing to do now; it was given its next time. */
+async function takeIn(tx: Tx, { caps, nowMs, isPatient, host }: Asked): Promise<Turn | 'nothing' | null> {
+  const some = [isPatient ? sql`` : sql`and failures = 0`, host === undefined ? sql`` : sql`and host = ${host}`]
+  const { rows: lanes } =
+    await sql<Lane>`select host, turn, failures, deaf_until_ms as "deafUntilMs" from revocation_host
+    where look_at_ms <= ${nowMs} ${sql.join(some, sql` `)} order by look_at_ms limit 1 for no key update skip locked`.execute(
+      tx,
+    )
+  const [lane] = lanes
+  if (!lane) return null
+  const nowSec = Math.floor(nowMs / 1000)
+  await settle(tx, lane.host, 'ended', sql`ends_at_sec <= ${nowSec + WORTH_SEC}`)
+  const freeMs = await callFreeAtMs(tx, lane.host, caps, nowMs)
+  if (freeMs === null || lane.deafUntilMs > nowMs) await settle(tx, lane.host, 'cannot', sql`true`)
+  if (freeMs !== null && freeMs > nowMs) return restUntil(tx, lane.host, freeMs)
+  const { rows } = await sql<Name & { space: SpaceUri }>`with first as (
+      select space from revocation_notice where host = ${lane.host} and state = 'due' and look_at_ms <= ${nowMs}
+      order by planned_at_ms limit 1
+    )
+    select space, jti, ends_at_sec as "endsAtSec" from revocation_notice
+    where host = ${lane.host} and state = 'due' and look_at_ms <= ${nowMs} and space = (select space from first)
+    order by planned_at_ms, jti limit ${BATCH_MAX}`.execute(tx)
+  const [first] = rows
+  if (!first) return restUntil(tx, lane.host, nowMs)
+  await sql`update revocation_host set turn = turn + 1, look_at_ms = ${nowMs + TAKEN_MS} where host = ${lane.host}`.execute(
+    tx,
+  )
+  const { failures, turn } = lane
+  return { host: lane.host, turn: turn + 1, failures, space: first.space, names: rows }
+}
+
+/** The next look at a host: not before `fromMs`, and none when nothing is due. */
+async function restUntil(tx: Tx, host: string, fromMs: number): Promise<'nothing'> {
+  await sql`update revocation_host set look_at_ms = (
+      select greatest(min(notice.look_at_ms), ${fromMs}::bigint) from revocation_notice as notice
+      where notice.host = ${host} and notice.state = 'due' having count(*) > 0
+    ) where host = ${host}`.execute(tx)
+  return 'nothing'
+}
+
+type State = 'told' | 'cannot' | 'ended' | 'moved'
+
+async function settle(tx: Tx, host: string, state: State, which: ReturnType<typeof sql<SqlBool>>): Promise<void> {
+  await sql`update revocation_notice set state = ${state} where host = ${host} and state = 'due' and ${which}`.execute(
+    tx,
+  )
+}
+
+async function callFreeAtMs(tx: Tx, host: string, caps: HostCaps, nowMs: number): Promise<number | null> {
+  const cap = capOf(caps, host)
+  const { rows } = await sql<{ atMs: number }>`select at_ms as "atMs" from revocation_call
+    where host = ${host} and at_ms > ${nowMs - CALLS_WINDOW_MS} order by at_ms desc limit ${Math.max(1, cap.calls)}`.execute(
+    tx,
+  )
+  return freeAtMs(
+    rows.map(({ atMs }) => atMs),
+    cap,
+    nowMs,
+  )
+}
+
+/** Accounts by which that host may be called: those for whom it was planned, then others that wrote in the space from there. */
+export async function listRepos(db: Db, { host, space, names }: Turn): Promise<readonly string[]> {
+  const jtis = names.map(({ jti }) => jti)
+  const spelt = [host, `https://${host}`, `http://${host}`]
+  const { rows } = await sql<{ repo: string }>`select repo, min(rank) as rank from (
+      (select distinct repo, 0 as rank from revocation_notice
+        where space = ${space} and host = ${host} and jti = any(${jtis}::text[]) limit ${REPOS_MAX})
+      union all
+      (select repo, 1 as rank from writer where space = ${space} and host = any(${spelt}::text[]) limit ${REPOS_MAX})
+    ) as found group by repo order by rank, repo limit ${REPOS_MAX}`.execute(db)
+  return rows.map(({ repo }) => repo)
+}
+
+/** Holds the host if the turn is still this process's. */
+async function holdTurn(tx: Tx, { host, turn }: Turn): Promise<boolean> {
+  const { rows } = await sql`select host from revocation_host where host = ${host} and turn = ${turn}
+    for no key update`.execute(tx)
+  return rows.length > 0
+}
+
+/**
+ * Notes a call before it is made, so that whatever becomes of it counts against what the host takes. False: it must not be made, because the
+ * turn is somebody else's by now, or no call is free any more.
+ */
+export const noteSent = (db: Db, turn: Turn, { caps, nowMs }: Pick<Asked, 'caps' | 'nowMs'>): Promise<boolean> =>
+  withTransaction(db, async (tx) => {
+    if (!(await holdTurn(tx, turn))) return false
+    const freeMs = await callFreeAtMs(tx, turn.host, caps, nowMs)
+    if (freeMs === null || freeMs > nowMs) return false
+    await sql`update revocation_host set look_at_ms = ${nowMs + TAKEN_MS} where host = ${turn.host}`.execute(tx)
+    await sql`insert into revocation_call (host, at_ms) values (${turn.host}, ${nowMs})`.execute(tx)
+    await sql`update revocation_notice set sent_at_ms = ${nowMs} where ${ofTurn(turn)}`.execute(tx)
+    return true
+  })
+
+const ofTurn = ({ host, space, names }: Turn) =>
+  sql<SqlBool>`space = ${space} and host = ${host} and jti = any(${names.map(({ jti }) => jti)}::text[])`
+
+/**
+ * What became of a turn. `heard`; `deaf`: the host doesn't know the method; `denied`: it took nobody that we named for its own, or nobody is
+ * there any more of whom we know; `moved`: whoever was there is elsewhere, and that host hears of it; `failed`: the host may hear later;
+ * `unsure`: it wasn't called, through no fault of its own.
+ */
+export type TurnEnd =
+  | { readonly is: 'heard' | 'deaf' | 'denied' | 'moved' }
+  | { readonly is: 'failed' | 'unsure'; readonly againAtMs: number }
+
+/** Notes how a turn ended, and lets go of the host. Whoever lost the turn meanwhile notes nothing. */
+export const endTurn = (db: Db, turn: Turn, end: TurnEnd, nowMs: number): Promise<void> =>
+  withTransaction(db, async (tx) => {
+    if (!(await holdTurn(tx, turn))) return
+    const { host } = turn
+    if (end.is === 'heard') await settle(tx, host, 'told', ofTurn(turn))
+    if (end.is === 'denied') await settle(tx, host, 'cannot', ofTurn(turn))
+    if (end.is === 'moved') await settle(tx, host, 'moved', ofTurn(turn))
+    if (end.is === 'deaf') {
+      await settle(tx, host, 'cannot', sql`true`)
+      await sql`update revocation_host set deaf_until_ms = ${nowMs + DEAF_MS} where host = ${host}`.execute(tx)
+    }
+    if (end.is === 'unsure') {
+      await sql`update revocation_notice set look_at_ms = ${end.againAtMs} where ${ofTurn(turn)}`.execute(tx)
+    } else {
+      const failures = end.is === 'failed' ? turn.failures + 1 : 0
+      await sql`update revocation_host set failures = ${failures} where host = ${host}`.execute(tx)
+    }
+    await restUntil(tx, host, end.is === 'failed' ? end.againAtMs : nowMs)
+  })
