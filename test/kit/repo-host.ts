@@ -2,7 +2,7 @@
  * A repo host on loopback: a PDS as far as it is told which credentials were taken back. It believes nobody but the authority of the space,
  * named to one of its own accounts, keeps what it is told for 3,610 s, and refuses reads by it from then on.
  *
- * Keys come from the directory by a parser of its own and signatures are checked by the library that PDSes use, not by ours.
+ * Keys come straight from the directory, and signatures are checked by the library that PDSes use, not by ours.
  */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -121,19 +121,19 @@ function claimsOf(token: string): Readonly<Record<string, string>> {
   return text === '' ? {} : JSON.parse(text)
 }
 
-/** Service auth for exactly this method by the key that the issuer's document publishes, alive and short. */
+/** Service auth for exactly this method by the key that the directory has for the issuer, alive and short. */
 async function isSignedBy(plcUrl: string, token: string, nowSec: number): Promise<boolean> {
   const [header = '', payload = '', signature = ''] = token.split('.')
   const { iss = '', lxm, exp, iat, jti } = claimsOf(token) as Record<string, never>
   const lives = Number(exp) > nowSec && Number(exp) - Number(iat) <= 60 && Number(iat) <= nowSec + 5
   if (lxm !== METHOD || !lives || typeof jti !== 'string') return false
-  const document = (await (await fetch(`${plcUrl}/${iss}`)).json()) as {
-    verificationMethod: { id: string; publicKeyMultibase: string }[]
+  const data = (await (await fetch(`${plcUrl}/${iss}/data`)).json()) as {
+    verificationMethods?: { atproto?: string }
   }
-  const method = document.verificationMethod.find(({ id }) => id === `${iss}#atproto`)
-  if (!method) return false
+  const didKey = data.verificationMethods?.atproto
+  if (didKey === undefined) return false
   const signed = Buffer.from(`${header}.${payload}`)
-  return verifySignature(`did:key:${method.publicKeyMultibase}`, signed, Buffer.from(signature, 'base64url'))
+  return verifySignature(didKey, signed, Buffer.from(signature, 'base64url'))
 }
 
 async function bodyOf(incoming: IncomingMessage): Promise<string> {

@@ -45,6 +45,50 @@ describe('the configuration', () => {
     expect(parseConfig(PRODUCTION).serviceDid).toBe('did:web:reeve.example.com')
   })
 
+  it('knows what hosts take, by name, with a port, and for all others', () => {
+    expect(parseConfig({}).hostCaps).toEqual(new Map())
+    const REEVE_HOST_CAPS = 'pds.example.com=5000/60, pds.example.com:8443=0/0, *=1000/10'
+    expect(parseConfig({ ...PRODUCTION, REEVE_HOST_CAPS }).hostCaps).toEqual(
+      new Map([
+        ['pds.example.com', { live: 5000, calls: 60 }],
+        ['pds.example.com:8443', { live: 0, calls: 0 }],
+        ['*', { live: 1000, calls: 10 }],
+      ]),
+    )
+    const onLoopback = { REEVE_HOST_CAPS: 'localhost:3000=1/2' }
+    expect(parseConfig(onLoopback).hostCaps).toEqual(new Map([['localhost:3000', { live: 1, calls: 2 }]]))
+    expect(faultsOf({ ...PRODUCTION, ...onLoopback })).toEqual([
+      'REEVE_HOST_CAPS names a host on loopback, which is for development',
+    ])
+  })
+
+  it.each([
+    'pds.example.com',
+    'pds.example.com=1000',
+    'pds.example.com=1000/',
+    'pds.example.com=-1/10',
+    'pds.example.com=1e3/10',
+    'pds.example.com=1000/10/1',
+    'pds.example.com=1000000000/10',
+    'PDS.example.com=1000/10',
+    'https://pds.example.com=1000/10',
+    'pds.example.com/=1000/10',
+    'pds.example.com:=1000/10',
+    '10.0.0.1=1000/10',
+    'pds=1000/10',
+    '**=1000/10',
+    '=1000/10',
+  ])('says what is wrong with a host that takes %s', (REEVE_HOST_CAPS) => {
+    expect(faultsOf({ ...PRODUCTION, REEVE_HOST_CAPS })).toEqual([
+      'REEVE_HOST_CAPS holds something that is not of the form pds.example.com=1000/10',
+    ])
+  })
+
+  it('says when a host is named twice', () => {
+    const REEVE_HOST_CAPS = 'pds.example.com=1/1,pds.example.com=2/2'
+    expect(faultsOf({ ...PRODUCTION, REEVE_HOST_CAPS })).toEqual(['REEVE_HOST_CAPS holds the same host twice'])
+  })
+
   it.each([
     ['a name nobody knows', { REEVE_PUBLIC_ULR: 'x' }, 'REEVE_PUBLIC_ULR is not a setting of Reeve'],
     [

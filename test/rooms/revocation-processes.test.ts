@@ -1,0 +1,191 @@
+/**
+ * Several processes that tell hosts from one database: nothing is planned twice, no host gets more than it takes, and no more than one call
+ * at a time. The hosts are played without sockets.
+ */
+import { sql } from 'kysely'
+import { describe, expect, it } from 'vitest'
+import { forgetRevocations } from '../../src/credential/revocation-store.ts'
+import { type Asked, endTurn, noteSent, takeTurn } from '../../src/credential/revocation-turn-store.ts'
+import { openHostTelling, type TellingCtx } from '../../src/credential/tell-hosts.ts'
+import type { Did, SpaceUri } from '../../src/names.ts'
+import { systemClock } from '../../src/platform/clock.ts'
+import { type Db, openDatabase } from '../../src/platform/database.ts'
+import { silentLog } from '../../src/platform/log.ts'
+import type { OutboundAsk } from '../../src/platform/outbound.ts'
+import { describeOnEachEngine, hasPostgres, openTestDatabase } from '../kit/databases.ts'
+import { freshDid, makeForum, openCommunity, type Roll, rollOn } from '../kit/roll.ts'
+import { addTaken, noticesOf, wroteFrom } from '../kit/taken.ts'
+
+/** Hosts that hear everything, and what each was sent. */
+function playedHosts() {
+  const homes = new Map<string, string>()
+  const calls: { host: string; space: string; credentials: readonly string[] }[] = []
+  const open = new Map<string, number>()
+  let mostAtOnce = 0
+  const documents = {
+    async resolve(did: Did) {
+      const endpoint = homes.get(did)
+      if (endpoint === undefined) return null
+      return { service: () => ({ type: 'AtprotoPersonalDataServer', endpoint }) } as never
+    },
+  }
+  const deliveries = {
+    mayCall: () => true,
+    async request({ url, body }: OutboundAsk) {
+      const { host } = new URL(url)
+      const going = (open.get(host) ?? 0) + 1
+      open.set(host, going)
+      mostAtOnce = Math.max(mostAtOnce, going)
+      calls.push({ host, ...JSON.parse(String(body)) })
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      open.set(host, (open.get(host) ?? 0) - 1)
+      return { status: 200, contentType: '', body: new Uint8Array() }
+    },
+  }
+  return { homes, calls, documents, deliveries, mostAtOnce: () => mostAtOnce }
+}
+
+const processOn = (
+  roll: Roll,
+  hosts: ReturnType<typeof playedHosts>,
+  hostCaps: TellingCtx['hostCaps'],
+): TellingCtx => ({
+  ...roll,
+  ...hosts,
+  log: silentLog,
+  vault: { signServiceAuth: async () => 'a token' },
+  hostCaps,
+})
+
+describe.runIf(hasPostgres)('two processes that tell hosts', () => {
+  it('plan each credential once, and keep to what a host takes together', { timeout: 60_000 }, async () => {
+    const database = await openTestDatabase('postgres')
+    const more = { dataDir: '', allowUnsafe: true, log: silentLog, clock: systemClock }
+    const second = await openDatabase({ url: database.url, ...more })
+    try {
+      const hosts = playedHosts()
+      const rolls = [rollOn(database.db), rollOn(second.db)]
+      const [roll] = rolls as [Roll, Roll]
+      const community = await openCommunity(roll)
+      const cap = { live: 30, calls: 12 }
+      const tellings = rolls.map((each) => openHostTelling(processOn(each, hosts, new Map([['*', cap]]))))
+      const spaces: SpaceUri[] = []
+      for (let at = 0; at < 6; at++) {
+        const space = await makeForum(roll, community, `s${at}`)
+        spaces.push(space)
+        for (const host of ['a.example', 'b.example', 'c.example']) {
+          const repo = freshDid()
+          hosts.homes.set(repo, `https://${host}`)
+          await wroteFrom(database, { space, repo, host: `https://${host}` })
+        }
+      }
+      for (let round = 0; round < 6; round++) {
+        const nowSec = roll.clock.nowSec()
+        const rows = spaces.map((space) => addTaken(database, { space, count: 7, nowSec }))
+        await Promise.all([...rows, ...tellings.flatMap((each) => [each.turn(), each.turn()])])
+      }
+      for (const each of tellings) {
+        await each.turn()
+        await each.settled()
+      }
+      for (const space of spaces) {
+        const { plans } = await noticesOf(database, space)
+        expect([...plans.values()].filter((plan) => plan === null)).toEqual([])
+        for (const host of ['a.example', 'b.example', 'c.example']) {
+          const jtis = hosts.calls.filter((call) => call.host === host && call.space === space)
+          const sent = jtis.flatMap(({ credentials }) => credentials)
+          expect(sent.length, 'each once').toBe(new Set(sent).size)
+          expect(sent.length).toBeLessThanOrEqual(cap.live)
+        }
+      }
+      for (const host of ['a.example', 'b.example', 'c.example']) {
+        const calls = hosts.calls.filter((call) => call.host === host)
+        expect(calls.length).toBeLessThanOrEqual(cap.calls)
+        expect(calls.length).toBeGreaterThan(0)
+      }
+      expect(hosts.mostAtOnce()).toBe(1)
+    } finally {
+      await second.close()
+      await database.close()
+    }
+  })
+})
+
+describeOnEachEngine('a turn at a host', (open) => {
+  async function scene() {
+    const { db } = await open()
+    const roll = rollOn(db)
+    const community = await openCommunity(roll)
+    const space = await makeForum(roll, community, 'main')
+    const hosts = playedHosts()
+    const repo = freshDid()
+    hosts.homes.set(repo, 'https://a.example')
+    await wroteFrom({ db }, { space, repo, host: 'https://a.example' })
+    const caps: Asked['caps'] = new Map()
+    const ctx = processOn(roll, hosts, caps)
+    const asked = () => ({ caps, nowMs: roll.clock.nowMs(), isPatient: true })
+    return { db, roll, space, hosts, ctx, asked }
+  }
+  const planOnly = async (ctx: TellingCtx) => {
+    const { planDue } = await import('../../src/credential/tell-hosts.ts')
+    await planDue(ctx)
+  }
+  const stateIn = async (db: Db, space: SpaceUri) => (await noticesOf({ db }, space)).notices.map(({ state }) => state)
+
+  it('that was lost is somebody else’s, and whoever lost it neither sends nor notes anything', async () => {
+    const { db, roll, space, ctx, asked } = await scene()
+    await addTaken({ db }, { space, count: 1, nowSec: roll.clock.nowSec() })
+    await planOnly(ctx)
+    const first = await takeTurn(db, asked())
+    if (!first) throw new Error('no turn')
+    expect(await takeTurn(db, asked()), 'it is taken').toBeNull()
+    roll.clock.moveMs(15_001)
+    const second = await takeTurn(db, asked())
+    if (!second) throw new Error('no second turn')
+    expect(await noteSent(db, first, asked())).toBe(false)
+    await endTurn(db, first, { is: 'heard' }, roll.clock.nowMs())
+    expect(await stateIn(db, space)).toEqual(['due'])
+    expect(await noteSent(db, second, asked())).toBe(true)
+    await endTurn(db, second, { is: 'heard' }, roll.clock.nowMs())
+    expect(await stateIn(db, space)).toEqual(['told'])
+  })
+
+  it('lets go of what has ended meanwhile', async () => {
+    const { db, roll, space, hosts, ctx } = await scene()
+    await addTaken({ db }, { space, count: 3, nowSec: roll.clock.nowSec() })
+    await planOnly(ctx)
+    roll.clock.moveMs(596_000)
+    const telling = openHostTelling(ctx)
+    await telling.turn()
+    await telling.settled()
+    expect(hosts.calls).toEqual([])
+    expect(await stateIn(db, space)).toEqual(['ended', 'ended', 'ended'])
+  })
+
+  it('leaves nothing behind once no host keeps what it was told', async () => {
+    const { db, roll, space, ctx } = await scene()
+    await addTaken({ db }, { space, count: 3, nowSec: roll.clock.nowSec() })
+    const telling = openHostTelling(ctx)
+    await telling.turn()
+    await telling.settled()
+    roll.clock.moveMs(3_610_000)
+    await forgetRevocations(db, roll.clock.nowMs(), 100)
+    expect(await stateIn(db, space), 'while a host keeps it').toEqual(['told', 'told', 'told'])
+    roll.clock.moveMs(700_000)
+    await forgetRevocations(db, roll.clock.nowMs(), 100)
+    const { rows } = await sql`select host from revocation_notice union all select host from revocation_call
+      union all select host from revocation_host`.execute(db)
+    expect(rows).toEqual([])
+  })
+
+  it('goes to the largest taking-back of all without a single notice', async () => {
+    const { db, roll, space, hosts, ctx } = await scene()
+    await addTaken({ db }, { space, count: 20_500, nowSec: roll.clock.nowSec() })
+    const telling = openHostTelling(ctx)
+    await telling.turn()
+    await telling.settled()
+    expect(hosts.calls).toEqual([])
+    const { plans, notices } = await noticesOf({ db }, space)
+    expect([new Set(plans.values()), plans.size, notices.length]).toEqual([new Set(['wait']), 20_500, 0])
+  })
+})
