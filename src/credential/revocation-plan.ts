@@ -23,6 +23,8 @@ const SMALL_MAX = 10
 export const TOGETHER_MS = 60_000
 /** Notices that one plan writes. The hosts for which there would be more wait. */
 export const NOTICES_MAX = 20_000
+/** More credentials of one space than this are never told of at once. */
+export const TAKEN_MAX = 5_000
 /** Hosts of one space that are looked at. */
 export const HOSTS_MAX = 2_000
 

@@ -11,9 +11,9 @@ import {
   type HostFacts,
   hostNameOf,
   KEPT_MS,
-  NOTICES_MAX,
   type Plan,
   planRevocations,
+  TAKEN_MAX,
   TOGETHER_MS,
   WORTH_SEC,
 } from './revocation-plan.ts'
@@ -92,7 +92,7 @@ export const planSpace = (
     const taken = await takeUnplanned(tx, space)
     if (taken.length === 0) return null
     const nowSec = Math.floor(nowMs / 1000)
-    const isTooMany = taken.length > NOTICES_MAX
+    const isTooMany = taken.length > TAKEN_MAX
     const some = isTooMany ? [] : taken.filter(({ endsAtSec }) => endsAtSec > nowSec + WORTH_SEC)
     const { writers, hasOthers } = await loadWriterHosts(tx, space)
     const names = writers.map(({ host }) => host)
@@ -101,7 +101,7 @@ export const planSpace = (
     const { hosts: plan, verdicts } = planRevocations({ count: some.length, hosts, hasOthers })
     const told = writers.filter(({ host }) => verdicts.get(host) === 'tell')
     await insertNotices(tx, { space, some, writers: told, nowMs })
-    await noteDecided(tx, space, isTooMany ? null : taken.map(({ jti }) => jti), plan)
+    await noteDecided(tx, { space, taken, isForAll: isTooMany, plan })
     return { plan, count: taken.length }
   })
 
@@ -109,20 +109,24 @@ export const planSpace = (
 async function takeUnplanned(tx: Tx, space: SpaceUri): Promise<readonly Taken[]> {
   const { rows } = await sql<Taken>`select jti, expires_at_sec as "endsAtSec" from issuance
     where space = ${space} and revoked_at_sec is not null and hosts_plan is null
-    order by jti limit ${NOTICES_MAX + 1} for no key update skip locked`.execute(tx)
+    order by jti limit ${TAKEN_MAX + 1} for no key update skip locked`.execute(tx)
   return rows
 }
 
-/** Null: everything in the space that was taken back. */
+/**
+ * Writes down what was decided, piece by piece. `isForAll`: of everything in the space that was taken back, or what is left of it would look
+ * like little afterwards.
+ */
 async function noteDecided(
   tx: Tx,
-  space: SpaceUri,
-  jtis: readonly string[] | null,
-  plan: Plan['hosts'],
+  decided: { space: SpaceUri; taken: readonly Taken[]; isForAll: boolean; plan: Plan['hosts'] },
 ): Promise<void> {
-  const which = jtis === null ? sql`` : sql`and jti = any(${jtis}::text[])`
-  await sql`update issuance set hosts_plan = ${plan}
-    where space = ${space} and revoked_at_sec is not null and hosts_plan is null ${which}`.execute(tx)
+  const { space, isForAll, plan } = decided
+  for (let { taken } = decided; taken.length > 0; taken = isForAll ? await takeUnplanned(tx, space) : []) {
+    await sql`update issuance set hosts_plan = ${plan} where jti = any(${taken.map(({ jti }) => jti)}::text[])`.execute(
+      tx,
+    )
+  }
 }
 
 /** Holds the rows of hosts, always in one order, and makes those that aren't there yet. */
@@ -223,12 +227,12 @@ export async function countUnheard(tx: Tx, which: Which, nowSec: number): Promis
  */
 export async function forgetRevocations(db: Db, nowMs: number, max: number): Promise<number> {
   const endedBeforeSec = Math.floor((nowMs - KEPT_MS) / 1000)
-  const notices = await sql`delete from revocation_notice where (space, jti, host) in (
-    select space, jti, host from revocation_notice where ends_at_sec < ${endedBeforeSec}
-    order by ends_at_sec limit ${max} for update skip locked)`.execute(db)
-  const calls = await sql`delete from revocation_call where id in (
-    select id from revocation_call where at_ms < ${nowMs - CALLS_WINDOW_MS}
-    order by at_ms limit ${max} for update skip locked)`.execute(db)
+  const notices = await sql`delete from revocation_notice where ctid = any (array (
+    select ctid from revocation_notice where ends_at_sec < ${endedBeforeSec}
+    order by ends_at_sec limit ${max} for update skip locked))`.execute(db)
+  const calls = await sql`delete from revocation_call where ctid = any (array (
+    select ctid from revocation_call where at_ms < ${nowMs - CALLS_WINDOW_MS}
+    order by at_ms limit ${max} for update skip locked))`.execute(db)
   await sql`delete from revocation_host as one where host in (
     select host from revocation_host where look_at_ms is null and deaf_until_ms < ${nowMs}
       and not exists (select from revocation_notice as notice where notice.host = revocation_host.host)
