@@ -178,6 +178,22 @@ describeOnEachEngine('a turn at a host', (open) => {
     expect(rows).toEqual([])
   })
 
+  it('that is found page by page takes half of the room, and the next single one is told', async () => {
+    const { db, roll, space, hosts, ctx } = await scene()
+    const telling = openHostTelling(ctx)
+    const tellAfter = async (count: number) => {
+      await addTaken({ db }, { space, count, nowSec: roll.clock.nowSec() })
+      await telling.turn()
+      await telling.settled()
+      roll.clock.moveMs(700)
+    }
+    const sent = () => hosts.calls.flatMap(({ credentials }) => credentials).length
+    for (let page = 0; page < 8; page++) await tellAfter(100)
+    expect(sent()).toBe(500)
+    await tellAfter(1)
+    expect(sent()).toBe(501)
+  })
+
   it('goes to the largest taking-back of all without a single notice', async () => {
     const { db, roll, space, hosts, ctx } = await scene()
     await addTaken({ db }, { space, count: 5_200, nowSec: roll.clock.nowSec() })
