@@ -22,6 +22,16 @@ export async function endRegistrations(tx: Tx, { space, endedAtMs }: SpaceEnd): 
   return Number(numAffectedRows ?? 0)
 }
 
+/**
+ * Whether it still has to be found out which hosts are told that credentials for the space are dead: that is asked of the writer set.
+ * Soon over: nobody gets another one, and each ends within ten minutes by itself.
+ */
+export async function areHostsAskedFor(tx: Tx, space: SpaceUri, nowSec: number): Promise<boolean> {
+  const { rows } = await sql<{ are: boolean }>`select exists (select from issuance
+    where space = ${space} and expires_at_sec > ${nowSec} and hosts_plan is null) as are`.execute(tx)
+  return rows[0]?.are ?? false
+}
+
 /** Takes away up to `limit` repos that wrote in a space. Answers how many they were: fewer than `limit` were the last. */
 export async function clearWriters(tx: Tx, space: SpaceUri, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`delete from writer where ctid = any(array(

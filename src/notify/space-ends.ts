@@ -7,7 +7,7 @@ import { holdSpaceEnd, markSpaceEndTold } from '../membership/space-end-store.ts
 import type { SpaceUri } from '../names.ts'
 import { withTransaction } from '../platform/database.ts'
 import type { Dispatcher } from './dispatcher.ts'
-import { clearWriters, endRegistrations } from './ended-space-store.ts'
+import { areHostsAskedFor, clearWriters, endRegistrations } from './ended-space-store.ts'
 
 export interface SpaceEndsCtx extends EndsCtx {
   readonly dispatcher: Pick<Dispatcher, 'rouse'>
@@ -24,15 +24,16 @@ export const followSpaceEnds = (ctx: SpaceEndsCtx, signal?: AbortSignal): Promis
   goRoundEnds(ctx, false, (space) => followNext(ctx, space), signal)
 
 async function followNext(ctx: SpaceEndsCtx, space: SpaceUri): Promise<boolean> {
-  const toTell = await withTransaction(ctx.db, async (tx) => {
+  const done = await withTransaction(ctx.db, async (tx) => {
     const end = await holdSpaceEnd(tx, space, false)
-    if (!end) return null
-    const ended = await endRegistrations(tx, end)
+    if (!end) return { toTell: 0, isAny: false }
+    const toTell = await endRegistrations(tx, end)
+    if (await areHostsAskedFor(tx, space, ctx.clock.nowSec())) return { toTell, isAny: toTell > 0 }
     // No write is let in after the end; yet whatever got in has to go before the note says that there is nothing left.
     const gone = await clearWriters(tx, space, WRITERS_AT_ONCE)
     if (gone < WRITERS_AT_ONCE) await markSpaceEndTold(tx, end)
-    return ended
+    return { toTell, isAny: true }
   })
-  if (toTell) ctx.dispatcher.rouse()
-  return toTell !== null
+  if (done.toTell > 0) ctx.dispatcher.rouse()
+  return done.isAny
 }

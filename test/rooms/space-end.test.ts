@@ -7,7 +7,7 @@ import { memberBan } from '../../src/membership/memberBan.ts'
 import { memberImport } from '../../src/membership/memberImport.ts'
 import { memberLeave } from '../../src/membership/memberLeave.ts'
 import { clearEndedRolls, endRoll } from '../../src/membership/roll-end-store.ts'
-import { authorityOf, type SpaceUri } from '../../src/names.ts'
+import { authorityOf, type Did, type SpaceUri } from '../../src/names.ts'
 import { giveWay } from '../../src/platform/clock.ts'
 import { type Db, withTransaction } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
@@ -278,39 +278,51 @@ describeOnEachEngine('the end of a space', (open) => {
     expect(await noteOf(db, forum)).toBeUndefined()
   })
 
-  it('frees its name only when no credential for it is good any more', async () => {
-    const bob = freshDid()
-    await put(roll, community.founder, forum, bob, 'member')
+  /** A credential for the forum that lives for another ten minutes. */
+  async function issued(did: Did): Promise<void> {
     const nowSec = roll.clock.nowSec()
     await sql`insert into issuance (jti, space, community, did, client_id, holder, issued_at_sec, expires_at_sec, revision)
-      values (${freshJti()}, ${forum}, ${authorityOf(forum)}, ${bob}, null, 'key', ${nowSec}, ${nowSec + 600}, 1)`.execute(
+      values (${freshJti()}, ${forum}, ${authorityOf(forum)}, ${did}, null, 'key', ${nowSec}, ${nowSec + 600}, 1)`.execute(
       db,
     )
+  }
+
+  it('keeps who wrote until it is known which hosts hear that its credentials are dead, and its name until all of them are', async () => {
+    const bob = freshDid()
+    await put(roll, community.founder, forum, bob, 'member')
+    await addWriters(db, forum, 3)
+    const lane = await register(roll, forum)
+    await issued(bob)
     await end()
     const ends = endsOn(roll, { isStillHeld: (space) => isStillHeld(db, space, roll.clock.nowSec()) })
     await ends.finish()
-    expect(await leftOf(db, forum)).toEqual({})
-    expect(await noteOf(db, forum)).toMatchObject({ told: true })
-    expect(await ends.clear()).toBe(0)
+    expect(await lanesOf(db, forum)).toEqual([expect.objectContaining({ id: lane, look_at_ms: 0 })])
+    expect(await writersIn(db, forum)).toBe(3)
     await recheckDue({ ...roll, log: silentLog })
-    expect(await ends.clear()).toBe(1)
+    await ends.finish()
+    expect(await writersIn(db, forum)).toBe(3)
+    expect(await noteOf(db, forum)).toMatchObject({ told: false })
+    await sql`update issuance set hosts_plan = 'wait' where space = ${forum}`.execute(db)
+    await ends.finish()
+    expect(await leftOf(db, forum)).toEqual({})
     expect(await noteOf(db, forum)).toBeUndefined()
   })
 
-  it('or when the last of them is over, whatever became of the ledger', async () => {
-    const nowSec = roll.clock.nowSec()
-    await sql`insert into issuance (jti, space, community, did, client_id, holder, issued_at_sec, expires_at_sec, revision)
-      values (${freshJti()}, ${forum}, ${authorityOf(forum)}, ${freshDid()}, null, 'key', ${nowSec}, ${nowSec + 600}, 1)`.execute(
-      db,
-    )
+  it('waits no longer than the last of them lives, whatever became of the ledger and of the hosts', async () => {
+    await issued(freshDid())
+    await addWriters(db, forum, 3)
     await end()
     const ends = endsOn(roll, { isStillHeld: (space) => isStillHeld(db, space, roll.clock.nowSec()) })
     await ends.finish()
+    expect(await noteOf(db, forum)).toMatchObject({ told: false })
     // It is taken for some seconds longer than it says.
     roll.clock.moveMs(604_000)
-    expect(await ends.clear()).toBe(0)
+    await ends.finish()
+    expect(await writersIn(db, forum)).toBe(0)
+    expect(await noteOf(db, forum)).toMatchObject({ told: true })
     roll.clock.moveMs(1_000)
     expect(await ends.clear()).toBe(1)
+    expect(await noteOf(db, forum)).toBeUndefined()
   })
 
   it('comes to every space with the end of their community, beside what clears its roll', async () => {
