@@ -6,7 +6,10 @@
  * far; between `profile` and `profiled` it notes where the time goes.
  */
 
+import { readFileSync } from 'node:fs'
 import { Session } from 'node:inspector/promises'
+import { sql } from 'kysely'
+import { Agent } from 'undici'
 import { delegationSignatureHolds, parseDelegation } from '../src/credential/delegation.ts'
 import { verifyDpopProof } from '../src/credential/dpop.ts'
 import { verifyExchangeSignature } from '../src/credential/http-signature.ts'
@@ -33,11 +36,12 @@ const reeve = await openReeve(parseConfig(processEnvironment()), { log: silentLo
 export type Order =
   | { kind: 'crypto'; requests: readonly Prepared[]; url: string }
   | { kind: 'atproto'; requests: readonly Prepared[] }
+  | { kind: 'posts'; urls: readonly string[]; rounds: number }
   | { kind: 'cpu' | 'profile' | 'profiled' | 'end' }
 export type Report =
   | { kind: 'ready'; es256k: Es256k['backend'] }
   | { kind: 'crypto'; cpuSec: number; count: number }
-  | { kind: 'cpu'; cpuSec: number; rssMiB: number }
+  | { kind: 'cpu'; cpuSec: number; databaseSec: number; rssMiB: number }
   | { kind: 'profile' }
   | { kind: 'profiled'; shares: Shares }
 
@@ -54,7 +58,8 @@ const inspector = new Session()
 inspector.connect()
 
 process.on('message', (order: Order) => {
-  if (order.kind === 'cpu') report({ kind: 'cpu', cpuSec: cpuSec(), rssMiB: process.memoryUsage.rss() / 2 ** 20 })
+  if (order.kind === 'cpu') void resources().then(report)
+  if (order.kind === 'posts') void barePosts(order.urls, order.rounds).then(report)
   if (order.kind === 'crypto') report(cryptoOnly(order.requests, order.url))
   if (order.kind === 'atproto') void atprotoOnly(order.requests).then(report)
   if (order.kind === 'profile') void startProfile().then(report)
@@ -62,6 +67,40 @@ process.on('message', (order: Order) => {
   if (order.kind === 'end') void reeve.close().then(() => process.exit(0))
 })
 report({ kind: 'ready', es256k: es256kBackend() })
+
+async function resources(): Promise<Report> {
+  const databaseSec = await databaseCpuSec()
+  return { kind: 'cpu', cpuSec: cpuSec(), databaseSec, rssMiB: process.memoryUsage.rss() / 2 ** 20 }
+}
+
+/** Processor time of the server's processes that work for this database; none where it is in this process. */
+async function databaseCpuSec(): Promise<number> {
+  if (!process.env['DATABASE_URL']) return 0
+  const { rows } = await sql<{
+    pid: number
+  }>`select pid from pg_stat_activity where datname = current_database()`.execute(reeve.house.db)
+  const ns = rows.map(({ pid }) => Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]))
+  return ns.reduce((sum, one) => sum + one, 0) / 1e9
+}
+
+const clientOfPosts = new Agent({ connections: 2, keepAliveMaxTimeout: 60_000 })
+
+/** What a delivery costs without anything around it: a signature, and a POST over a connection that is open. */
+async function barePosts(urls: readonly string[], rounds: number): Promise<Report> {
+  const signer = makeKeyPair('p256')
+  const body = JSON.stringify({ space: 'x'.repeat(90), rev: 'x'.repeat(150) })
+  const send = async (origin: string) => {
+    const input = `${toBase64Url('x'.repeat(30))}.${toBase64Url('x'.repeat(220))}`
+    const authorization = `Bearer ${input}.${toBase64Url(signCompact(signer, utf8(input)))}`
+    const headers = { authorization, 'content-type': 'application/json' }
+    const answer = await clientOfPosts.request({ origin, path: '/', method: 'POST', headers, body })
+    await answer.body.dump()
+  }
+  await Promise.all(urls.map(send))
+  const before = cpuSec()
+  for (let round = 0; round < rounds; round++) await Promise.all(urls.map(send))
+  return { kind: 'crypto', cpuSec: cpuSec() - before, count: urls.length * rounds }
+}
 
 async function startProfile(): Promise<Report> {
   await inspector.post('Profiler.enable')

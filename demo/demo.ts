@@ -10,6 +10,7 @@ import { blank, chapter, fact, holds, refused, says, title } from './narrator.ts
 import { accepted, answerOf, ask, call, must, type Network, refusedAs } from './network.ts'
 import { delegationToken, exchange } from './reader-app.ts'
 import { play } from './stage.ts'
+import { theSyncer, theSyncerAfterwards } from './telling.ts'
 
 const SEALED_WITHIN_MS = 10_000
 /** How often each act of the story stands in the log. */
@@ -17,8 +18,12 @@ const KEPT: readonly (readonly [string, number])[] = [
   ['community.mint', 1],
   ['space.create', 2],
   ['member.put', 3],
-  ['credential.issue', 2],
+  ['credential.issue', 3],
+  ['notify.register', 1],
+  // A repo's first write in a space is kept, not each of them.
+  ['write.admit', 3],
   ['member.remove', 1],
+  ['notify.end', 1],
 ]
 
 /** The story. Returns the community's DID and the forum's URI. */
@@ -30,7 +35,9 @@ async function tell(network: Network): Promise<{ did: string; forum: string }> {
   const spent = await theCredentials(network, founded.did, forum)
   await whoIsRefused(network, founded.did, forum, spent)
   await theModerators(network, founded.did, forum)
+  const syncer = await theSyncer(network, founded.did, forum)
   await bobLeaves(network, founded.did, forum)
+  await theSyncerAfterwards(network, founded.did, forum, syncer)
   const rows = await whatWasKept(network, founded.did)
   inShort(founded.did, rows)
   return { did: founded.did, forum }
@@ -172,7 +179,8 @@ async function whatWasKept(network: Network, community: string): Promise<number>
   verifyChain(community, entries)
   const acts = entries.map(({ action }) => action)
   for (const [action, times] of KEPT) must(acts.filter((act) => act === action).length === times, `${action} is kept`)
-  const names = new Map([network.alice, network.bob, network.carol].map(({ did, handle }) => [did, handle]))
+  const people = [network.alice, network.bob, network.carol].map(({ did, handle }) => [did, handle] as const)
+  const names = new Map<string, string>([[community, 'the community itself'], ...people])
   says(`Changes join the chain as they are made, credentials a moment later. Strangers who were refused are not in it:
     anybody can make themself a DID, and would fill it.`)
   for (const { seq, hash, actor, action, subject } of entries) {
@@ -200,8 +208,9 @@ const inOrderOfChain = (entries: readonly AuditEntry[]): AuditEntry[] => entries
 function inShort(community: string, rows: number): void {
   chapter('In short')
   fact('founded', community)
-  fact('issued', '2 credentials, one of each generation, both verified without Reeve’s code')
-  fact('refused', '3 requests, each by name')
+  fact('issued', '3 credentials; one of each generation verified without Reeve’s code')
+  fact('told', 'a syncer, of every write while bob was in; the one that it lost, it noticed')
+  fact('refused', '4 requests, each by name')
   fact('kept', `${rows} rows in one unbroken chain`)
   fact('took', `${(performance.now() / 1000).toFixed(1)} s, starting the servers included`)
   blank()
@@ -209,5 +218,6 @@ function inShort(community: string, rows: number): void {
 
 title('Reeve: the first credential')
 blank()
-says('A community gets an identity, a space, members and moderators. An app is let in; others are refused.')
+says(`A community gets an identity, a space, members and moderators. An app is let in; others are refused. A syncer hears of
+  every write.`)
 await play(tell)

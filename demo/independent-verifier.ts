@@ -49,11 +49,7 @@ export async function verifyCredential(input: {
   generation: 'october' | 'august'
 }): Promise<Verified> {
   const { plcUrl, community, space, credential, holder } = input
-  const document = await didDocument(plcUrl, community)
-  must(document.id === community, 'the directory answers with the document of the community')
-  const entry = document.verificationMethod.find(({ id }) => id.endsWith('#atproto_space'))
-  if (!entry) throw new Error('the document has no #atproto_space key')
-  const key = await importJWK(p256Jwk(decodeBase58(entry.publicKeyMultibase)), 'ES256')
+  const { key, type } = await publishedKey(plcUrl, community, '#atproto_space')
 
   const rules = {
     algorithms: ['ES256'],
@@ -72,7 +68,41 @@ export async function verifyCredential(input: {
     () => false,
   )
   must(!forOneMore, 'a credential with one changed claim is not accepted')
-  return { claims: payload, lifetimeSec: (payload.exp ?? 0) - (payload.iat ?? 0), keyType: entry.type }
+  return { claims: payload, lifetimeSec: (payload.exp ?? 0) - (payload.iat ?? 0), keyType: type }
+}
+
+/** The key that stands in a community's document under one name, as the directory has it now. */
+async function publishedKey(plcUrl: string, community: string, name: string) {
+  const document = await didDocument(plcUrl, community)
+  must(document.id === community, 'the directory answers with the document of the community')
+  const entry = document.verificationMethod.find(({ id }) => id.endsWith(name))
+  if (!entry) throw new Error(`the document has no ${name} key`)
+  return { key: await importJWK(p256Jwk(decodeBase58(entry.publicKeyMultibase)), 'ES256'), type: entry.type }
+}
+
+/**
+ * Verifies service auth as whoever is called would: signed by the community's own `#atproto` key, for this receiver and this method, and
+ * alive for a minute at most. Throws when it is anything else.
+ */
+export async function verifyServiceAuth(input: {
+  plcUrl: string
+  community: string
+  token: string
+  audience: string
+  method: string
+}): Promise<void> {
+  const { plcUrl, community, token, audience, method } = input
+  const { key } = await publishedKey(plcUrl, community, '#atproto')
+  const rules = {
+    algorithms: ['ES256'],
+    typ: 'JWT',
+    issuer: community,
+    audience,
+    requiredClaims: ['iat', 'exp', 'jti'],
+  }
+  const { payload } = await jwtVerify(token, key, rules)
+  must(payload['lxm'] === method, 'the token is for this method')
+  must((payload.exp ?? 0) - (payload.iat ?? 0) <= 60, 'the token lives for a minute at most')
 }
 
 /** The same credential, living a day longer. */
@@ -90,7 +120,7 @@ function spoilt(credential: string): string {
 function p256Jwk(bytes: Buffer): JWK {
   const isMultikey = bytes.length === 35 && bytes[0] === 0x80 && bytes[1] === 0x24
   const point = isMultikey ? uncompressed(bytes.subarray(2)) : bytes
-  must(point.length === 65 && point[0] === 4, 'the #atproto_space key is a point of P-256')
+  must(point.length === 65 && point[0] === 4, 'the key is a point of P-256')
   const coordinate = (start: number) => point.subarray(start, start + 32).toString('base64url')
   return { kty: 'EC', crv: 'P-256', x: coordinate(1), y: coordinate(33) }
 }

@@ -1,5 +1,6 @@
 /** What a repo host tells the host of a space when somebody wrote there, in the words of either generation. */
 import { createHash } from 'node:crypto'
+import type { Clock } from '../../src/platform/clock.ts'
 import { tidOf } from '../../src/platform/tid.ts'
 import { type Changes, freshJti, makeServiceJwt } from './tokens.ts'
 import { type Answer, type Binding, type Person, type RawRequest, spaceOf, type World } from './world.ts'
@@ -36,7 +37,7 @@ export interface Write {
 }
 
 /** The request; what is left out is as it should be. */
-export function writeOf(world: Pick<World, 'clock'>, write: Write): RawRequest {
+export function writeOf(world: { readonly clock: Pick<Clock, 'nowMs' | 'nowSec'> }, write: Write): RawRequest {
   const { writer, space, generation = 'october', jti = freshJti(), changes } = write
   const rev = write.rev ?? freshRev(world.clock.nowMs())
   const aud = write.aud ?? spaceOf(space).authority

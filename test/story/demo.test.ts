@@ -72,7 +72,11 @@ describe('the demo', () => {
     expect(told).toContain('carol, who is no member → 400 UserNotAuthorized')
     expect(told).toContain('bob’s token a second time → 401 JwtReplayed')
     expect(told).toContain('bob, from this moment → 400 UserNotAuthorized')
-    expect(told.match(/[0-9]+ +[0-9a-f]{10}… +credential\.issue by bob\.test\n/g)).toHaveLength(2)
+    expect(told.match(/[0-9]+ +[0-9a-f]{10}… +credential\.issue by bob\.test\n/g)).toHaveLength(3)
+    expect(told).toMatch(/bob\.test wrote; before it nothing\n +(\S+) +alice\.test wrote; before it \S+\n/)
+    expect(told).toContain('it has missed something, and knows it')
+    expect(told).toMatch(/listRepos from its own checkpoint: 2 repos changed since, carol’s among\s+them/)
+    expect(told).toContain('his syncer isn’t told of what alice writes now')
     expect(told).toContain('Nothing is left running.')
 
     expect(running.stderr()).toBe('')
