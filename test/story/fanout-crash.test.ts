@@ -146,3 +146,55 @@ it.runIf(hasPostgres)(`writes are told of across ${KILLS} ends by SIGKILL`, long
     await rm(dataDir, { recursive: true, force: true })
   }
 })
+
+it.runIf(hasPostgres)('10,000 that wait when the process is killed are told by the next one', longEnough, async () => {
+  const plc = await startPlcServer()
+  const alice = await makeSomebody(plc.url)
+  const dataDir = await mkdtemp(join(tmpdir(), 'reeve-fanout-'))
+  const onServer = await createOnServer()
+  const place = await reevePlace({ plcUrl: plc.url, dataDir, databaseUrl: onServer.url.reveal() })
+  let reeve = await startReeve(place)
+  const { url, drop } = onServer
+  const database = await openDatabase({ url, dataDir, allowUnsafe: true, log: silentLog, clock: systemClock })
+  const { db } = database
+  const syncers = await Promise.all(Array.from({ length: 20 }, () => startSyncer()))
+  const repos = Array.from({ length: 500 }, freshDid)
+  const call = async (method: string, input: object) => {
+    const { status, body } = await callAs(alice, { ...reeve, nowSec: systemClock.nowSec() }, method, input)
+    if (status !== 200) throw new Error(`${method}: ${status} ${JSON.stringify(body)}`)
+    return body
+  }
+  const heard = () => syncers.reduce((sum, { told }) => sum + told.length, 0)
+  try {
+    const custody = { $type: 'community.reeve.community.mint#custodial' }
+    const { did: community } = await call('community.reeve.community.mint', { name: 'Gardeners', custody })
+    const { uri: space } = await call('community.reeve.space.create', { community, spaceType: 'com.atmoboards.forum' })
+    const at = { db, nowMs: systemClock.nowMs() }
+    for (const syncer of syncers) {
+      await addRegistration(at, { space, syncer, sponsors: [{ did: alice.did }], isProved: true, after: 0 })
+    }
+    for (const repo of repos) await noteWrite(at, space, repo)
+    await eventually('it tells', async () => heard() > 1_000, 60_000)
+    await reeve.kill()
+    const before = heard()
+    expect(before).toBeLessThan(syncers.length * repos.length)
+    reeve = await startReeve(place)
+    await eventually(
+      'everybody is told of everything',
+      async () => syncers.every(({ told }) => historyOf(told, space).newest.size === repos.length),
+      120_000,
+    )
+    for (const { told } of syncers) expect(historyOf(told, space)).toMatchObject({ gaps: 0, falls: 0 })
+    const { repoRev } = await noteWrite({ db, nowMs: systemClock.nowMs() }, space, repos[0] ?? '')
+    await eventually('and of what comes after', async () =>
+      syncers.every(({ told }) => historyOf(told, space).newest.get(repos[0] ?? '')?.repoRev === repoRev),
+    )
+  } finally {
+    await reeve.kill()
+    await Promise.all(syncers.map((syncer) => syncer.close()))
+    await database.close()
+    await drop()
+    await plc.close()
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
