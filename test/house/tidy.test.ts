@@ -138,6 +138,7 @@ describe('a file is seen', () => {
     }
     for (const fine of [
       "it.runIf(hasPostgres)('a', () => {})",
+      "it.runIf(hasOwnPostgres)('a', () => {})",
       "it('only what may be skipped', () => {})",
       'list.only()',
     ]) {

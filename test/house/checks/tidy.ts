@@ -89,14 +89,14 @@ export const pathFaults = (files: readonly SourceFile[], paths: readonly string[
   )
 
 /**
- * Tests that are left out, or that leave the others out. Only `hasPostgres` may decide: where PostgreSQL must answer, its absence
- * fails every test that uses a database, so that nothing goes missing quietly.
+ * Tests that are left out, or that leave the others out. Only `hasPostgres` may decide, and `hasOwnPostgres` for what stops its server: where
+ * PostgreSQL must be there, its absence fails every test that uses a database, so that nothing goes missing quietly.
  */
 export const leftOutFaults = (files: readonly SourceFile[]): readonly string[] =>
   files.flatMap((file) =>
     [
       ...file.code.matchAll(
-        /\b(?:it|test|describe|suite)\b[\w.]*\.(?:only|skip|todo|skipIf|runIf|fails)\b(?!\(hasPostgres\))/g,
+        /\b(?:it|test|describe|suite)\b[\w.]*\.(?:only|skip|todo|skipIf|runIf|fails)\b(?!\((?:hasPostgres|hasOwnPostgres)\))/g,
       ),
     ].map((match) => `${file.path}:${lineAt(file.code, match.index)} ${match[0]}`),
   )
