@@ -239,13 +239,11 @@ export async function insertSponsor(tx: Tx, id: number, { did, clientId }: Spons
     .execute()
 }
 
-export async function deleteSponsor(tx: Tx, id: number, { did, clientId }: Sponsor): Promise<void> {
-  await tx
-    .deleteFrom('registration_sponsor')
-    .where('registration', '=', id)
-    .where('did', '=', did)
-    .where('client_id', '=', clientIdText(clientId))
-    .execute()
+export async function deleteSponsors(tx: Tx, id: number, some: readonly Sponsor[]): Promise<void> {
+  const dids = some.map(({ did }) => did)
+  const clientIds = some.map(({ clientId }) => clientIdText(clientId))
+  await sql`delete from registration_sponsor where registration = ${id}
+    and (did, client_id) in (select * from unnest(${dids}::text[], ${clientIds}::text[]))`.execute(tx)
 }
 
 /** Ends a registration; its sponsors go with it. */

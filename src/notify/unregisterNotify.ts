@@ -5,12 +5,13 @@ import type * as lexicon from '../lexicons/com/atproto/space/unregisterNotify.ts
 import { type Tx, withTransaction } from '../platform/database.ts'
 import { Refusal } from '../refusals.ts'
 import type { RegisterCtx } from './registerNotify.ts'
-import { deleteRegistration, deleteSponsor, holdSponsored, type Sponsor } from './registration-store.ts'
+import { deleteRegistration, deleteSponsors, holdSponsored, type Sponsor } from './registration-store.ts'
 
 /**
- * The same app, where it proved which one it is, ends what it registered for anybody; so does the last sponsor. Another sponsor takes
- * only their own word back: the others still want it told. Whoever is neither changes nothing, or anybody who may read could keep
- * the service of somebody else from hearing; the answer is the same, since who registered what is told to nobody here.
+ * An app that proved which one it is takes back what it said for anybody; a person with an app that proved nothing, their own word. With
+ * the last word the registration ends; while there are others, they still want it told, and to have come to sponsor it is no leave to
+ * speak for them. Whoever said nothing changes nothing, or anybody who may read could keep the service of somebody else from hearing;
+ * the answer is the same, since who registered what is told to nobody here.
  *
  * A space that has ended is told of its end no more either. Order of checks: that of the credential; the credential is for this space
  * (InvalidCredential). @throws Refusal
@@ -35,14 +36,13 @@ export async function unregisterNotify(
 type Done = 'ended' | 'withdrawn' | 'nothing'
 
 async function withdraw(tx: Tx, { did, clientId }: Holder, id: number, sponsors: readonly Sponsor[]): Promise<Done> {
-  const isApp = clientId !== null && sponsors.some((sponsor) => sponsor.clientId === clientId)
-  const isSponsor = sponsors.some((sponsor) => sponsor.did === did && sponsor.clientId === clientId)
-  if (isApp || (isSponsor && sponsors.length === 1)) {
+  const mine = sponsors.filter((one) => one.clientId === clientId && (clientId !== null || one.did === did))
+  if (mine.length === 0) return 'nothing'
+  if (mine.length === sponsors.length) {
     await deleteRegistration(tx, id)
     return 'ended'
   }
-  if (!isSponsor) return 'nothing'
-  await deleteSponsor(tx, id, { did, clientId })
+  await deleteSponsors(tx, id, mine)
   return 'withdrawn'
 }
 

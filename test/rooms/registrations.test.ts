@@ -325,21 +325,35 @@ describeOnEachEngine('a service', (open) => {
 
   it('is ended by the app that registered it, for whomever it asks, and by no other app', async () => {
     const syncer = await newSyncer()
-    const [other, third] = [await newReader(scene), await newReader(scene)]
+    const [second, third] = [await newReader(scene), await newReader(scene)]
     await askedForBy(database, held, APP)
-    await askedForBy(database, other.held, 'https://other.example.com/client.json')
+    await askedForBy(database, second.held, APP)
     await askedForBy(database, third.held, APP)
     await register(scene, held, syncer.service)
-    await register(scene, other.held, syncer.service)
-    expect(await registrations(database)).toMatchObject([
-      { sponsors: expect.arrayContaining([`${scene.bob.did} ${APP}`]) },
-    ])
+    await register(scene, second.held, syncer.service)
+    expect((await registrations(database))[0]?.sponsors).toHaveLength(2)
     // The same person with an app that proves nothing is another sponsor, and none of these.
     const plain = await obtain(scene, { binding: 'october' })
     await unregister(scene, plain, syncer.service)
     expect((await registrations(database))[0]?.sponsors).toHaveLength(2)
     await unregister(scene, third.held, syncer.service)
     expect(await registrations(database)).toEqual([])
+  })
+
+  it('is not ended for others by an app that came to sponsor it: that takes back what it said itself', async () => {
+    const syncer = await newSyncer()
+    const [other, third] = [await newReader(scene), await newReader(scene)]
+    await askedForBy(database, other.held, APP)
+    await askedForBy(database, third.held, APP)
+    await register(scene, held, syncer.service)
+    await register(scene, other.held, syncer.service)
+    await register(scene, third.held, syncer.service)
+    await unregister(scene, other.held, syncer.service)
+    expect(await registrations(database)).toMatchObject([
+      { service: syncer.service, ended_at_ms: null, sponsors: [`${scene.bob.did} `] },
+    ])
+    const entries = (await auditRows(database, 'notify.unregister')).filter(({ actor }) => actor === other.person.did)
+    expect(entries.map(({ because }) => because['done'])).toEqual(['withdrawn'])
   })
 
   it('that is renewed after its time begins anew', async () => {
