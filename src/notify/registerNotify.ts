@@ -15,6 +15,7 @@ import {
   countInSpace,
   countOfPerson,
   type Found,
+  giveWay,
   holdHost,
   holdRegistration,
   holdSpace,
@@ -40,11 +41,16 @@ export interface Lookup {
 const REGISTERED_MS = 24 * 60 * 60 * 1000
 /** Registrations in force in one space. Each is told of every write there. */
 export const IN_SPACE_MAX = 1_000
+/** As far as strangers fill them, whom the space is open to: anybody can be any number of those. The rest is for people on the roll. */
+export const OF_STRANGERS_MAX = 750
 /** Of those, what one person sponsors, with all of their apps together. */
 export const OF_PERSON_MAX = 3
 /** Registrations over all spaces at one host that never answered. Anybody may name anybody's host. */
 export const UNPROVED_AT_HOST_MAX = 8
-/** Sponsors of one registration. Who comes after them renews it, and it doesn't live by them. */
+/**
+ * Sponsors of one registration. Who comes after them renews it, and it doesn't live by them; but somebody on the roll takes the place of
+ * somebody who isn't, or sixteen strangers could have it live by them alone, and end it for everybody when they like.
+ */
 export const SPONSORS_MAX = 16
 
 /**
@@ -124,7 +130,8 @@ async function register(tx: Tx, asking: Asking): Promise<Done> {
 async function begin(tx: Tx, asking: Asking, fromRev: number): Promise<Done> {
   const { holder, facts, service, host, expiresAtMs, nowMs } = asking
   const { space } = facts
-  if ((await countInSpace(tx, space.uri, nowMs)) >= IN_SPACE_MAX) {
+  const most = holder.isOnRoll ? IN_SPACE_MAX : OF_STRANGERS_MAX
+  if ((await countInSpace(tx, space.uri, nowMs)) >= most) {
     throw tooMany('as many services hear of this space as may')
   }
   await requireRoomOfPerson(tx, asking, null)
@@ -140,7 +147,8 @@ async function renew(tx: Tx, asking: Asking, found: Found): Promise<Done> {
   const { holder, host, expiresAtMs, nowMs } = asking
   const sponsors = (await listSponsors(tx, [found.id])).get(found.id) ?? []
   const isSponsor = sponsors.some(({ did, clientId }) => did === holder.did && clientId === holder.clientId)
-  const isJoining = !isSponsor && sponsors.length < SPONSORS_MAX
+  const hasRoom = sponsors.length < SPONSORS_MAX || (holder.isOnRoll && !isSponsor && (await giveWay(tx, found.id)))
+  const isJoining = !isSponsor && hasRoom
   if (isJoining) await requireRoomOfPerson(tx, asking, found)
   const provedAtMs = await requireRoomAtHost(tx, asking, found)
   await renewRegistration(tx, found.id, { expiresAtMs, host, provedAtMs })

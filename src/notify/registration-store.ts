@@ -246,6 +246,23 @@ export async function deleteSponsors(tx: Tx, id: number, some: readonly Sponsor[
     and (did, client_id) in (select * from unnest(${dids}::text[], ${clientIds}::text[]))`.execute(tx)
 }
 
+/**
+ * Takes the word of one sponsor away who has no entry on any roster of the community, the one who gave it first. False: all of them have
+ * one.
+ */
+export async function giveWay(tx: Tx, id: number): Promise<boolean> {
+  const { numAffectedRows } = await sql`delete from registration_sponsor where registration = ${id}
+    and (did, client_id) = (
+      select sponsor.did, sponsor.client_id from registration_sponsor sponsor
+      join registration on registration.id = sponsor.registration
+      where sponsor.registration = ${id} and not exists (
+        select from person_edge edge where edge.community = registration.community and edge.did = sponsor.did
+      )
+      order by sponsor.since_ms, sponsor.did, sponsor.client_id limit 1
+    )`.execute(tx)
+  return numAffectedRows === 1n
+}
+
 /** Ends a registration; its sponsors go with it. */
 export async function deleteRegistration(tx: Tx, id: number): Promise<void> {
   await tx.deleteFrom('registration').where('id', '=', id).execute()

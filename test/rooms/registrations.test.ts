@@ -438,6 +438,21 @@ describeOnEachEngine('a service', (open) => {
       expect(saidOf(await register(scene, held, second?.service)), 'in place of one whose time is over').toBe('200')
     })
 
+    it('of a stranger takes no room that is kept for those on the roll', async () => {
+      const space = await scene.world.makeSpace(scene.alice, scene.community, {
+        readPolicy: { $type: 'com.atproto.simplespace.defs#publicPolicy' },
+      })
+      await putRegistrations(database, others(749, { space }))
+      const [first, second, third] = await newSyncers(3)
+      const strangers = await obtain(scene, { binding: 'october', space, person: scene.carol })
+      const members = await obtain(scene, { binding: 'october', space, person: scene.bob })
+      expect(saidOf(await register(scene, strangers, first?.service))).toBe('200')
+      expect(saidOf(await register(scene, strangers, second?.service))).toBe('429 RateLimitExceeded')
+      expect(saidOf(await register(scene, strangers, first?.service)), 'renewing takes no room').toBe('200')
+      expect(saidOf(await register(scene, members, third?.service))).toBe('200')
+      expect(saidOf(await register(scene, strangers, third?.service)), 'nor does sponsoring').toBe('200')
+    })
+
     it('is one of three that a person has in a space, whoever registered it first', async () => {
       const some = await newSyncers(4)
       const [first, , , fourth] = some
@@ -496,14 +511,19 @@ describeOnEachEngine('a service', (open) => {
       })
     })
 
+    /** A registration with some sponsors whom the community doesn't know. */
+    async function sponsored(syncer: Syncer, who: string, count: number): Promise<readonly string[]> {
+      const sponsors = Array.from({ length: count }, (_, nth) => `did:web:${who}${nth}.example.com`)
+      const host = `http://localhost:${syncer.port}`
+      const expiresAtMs = scene.world.clock.nowMs() + 60_000
+      await putRegistrations(database, [{ space: scene.forum, service: syncer.service, host, expiresAtMs, sponsors }])
+      return sponsors
+    }
+
     it('has sixteen sponsors, and who comes after them renews it only', async () => {
       const syncer = await newSyncer()
-      const sponsors = Array.from({ length: 15 }, (_, nth) => `did:web:p${nth}.example.com`)
-      const host = `http://localhost:${syncer.port}`
-      const nearly = scene.world.clock.nowMs() + 60_000
-      await putRegistrations(database, [
-        { space: scene.forum, service: syncer.service, host, expiresAtMs: nearly, sponsors },
-      ])
+      for (const did of await sponsored(syncer, 'member', 15))
+        await letIn(scene.alice, scene.forum, did as Person['did'])
       expect(saidOf(await register(scene, held, syncer.service))).toBe('200')
       const [full] = await registrations(database)
       expect(full?.sponsors).toHaveLength(16)
@@ -513,6 +533,16 @@ describeOnEachEngine('a service', (open) => {
       const [after] = await registrations(database)
       expect(after?.sponsors).toEqual(full?.sponsors)
       expect(after?.expires_at_ms).toBeGreaterThan(full?.expires_at_ms ?? Infinity)
+      await scene.alice.call('community.reeve.member.remove', { space: scene.forum, did: later.person.did })
+    })
+
+    it('has room for the word of somebody on the roll, also where sixteen strangers gave theirs before', async () => {
+      const syncer = await newSyncer()
+      const strangers = await sponsored(syncer, 'stranger', 16)
+      await sql`update registration_sponsor set since_ms = 0 where did = ${strangers[7]}`.execute(database.db)
+      expect(saidOf(await register(scene, held, syncer.service))).toBe('200')
+      const left = [scene.bob.did, ...strangers.toSpliced(7, 1)].map((did) => `${did} `)
+      expect((await registrations(database))[0]?.sponsors.toSorted()).toEqual(left.toSorted())
     })
   })
 })
