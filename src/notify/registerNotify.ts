@@ -45,7 +45,11 @@ export const IN_SPACE_MAX = 1_000
 export const OF_STRANGERS_MAX = 750
 /** Of those, what one person sponsors, with all of their apps together. */
 export const OF_PERSON_MAX = 3
-/** Registrations over all spaces at one host that never answered. Anybody may name anybody's host. */
+/**
+ * Registrations at one host that never answered: over all spaces, since anybody may name anybody's host. Of what a host names itself, by the
+ * DID document that it serves, only those in one community count: where nothing is written nobody is found to answer, so strangers
+ * could else keep a host out for as long as they like, with registrations in quiet spaces of their own.
+ */
 export const UNPROVED_AT_HOST_MAX = 8
 /**
  * Sponsors of one registration. Who comes after them renews it, and it doesn't live by them; but somebody on the roll takes the place of
@@ -168,15 +172,21 @@ async function requireRoomOfPerson(tx: Tx, { holder, nowMs }: Asking, found: Fou
  * When the host was found to answer well, or null. A registration that was here before needs no room again, unless its service has
  * moved: else a host of one's own would be a way to have many told at somebody else's. @throws Refusal('RateLimitExceeded')
  */
-async function requireRoomAtHost(tx: Tx, { host, nowMs }: Asking, found: Found | null): Promise<number | null> {
+async function requireRoomAtHost(tx: Tx, asking: Asking, found: Found | null): Promise<number | null> {
+  const { facts, service, host, nowMs } = asking
   const wasHere = found?.host === host
   if (wasHere && found.provedAtMs !== null) return found.provedAtMs
-  const { provedAtMs, unproved } = await holdHost(tx, host, nowMs)
+  const itself = didAt(host)
+  const own = parseServiceId(service)?.did === itself ? { did: itself, community: facts.space.authority } : null
+  const { provedAtMs, unproved } = await holdHost(tx, host, { own, nowMs })
   if (provedAtMs === null && !wasHere && unproved >= UNPROVED_AT_HOST_MAX) {
     throw tooMany('the host of the service has not answered yet to those who registered it before')
   }
   return provedAtMs
 }
+
+/** The DID whose document an origin serves. */
+const didAt = (origin: string): string => `did:web:${encodeURIComponent(new URL(origin).host)}`
 
 /** Who registers or comes to sponsor is on record, with why they may read; who only renews is so already. */
 function record(tx: Tx, { holder, facts, service, host, nowMs }: Asking, done: Done): Promise<void> {

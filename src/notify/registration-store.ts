@@ -163,21 +163,24 @@ export async function countOfPerson(
 }
 
 /**
- * What is known of a host over all spaces, while nobody else asks: when it last was found to answer well for somebody who is still
- * registered, and how many registrations there wait for a first answer. Their spaces have no row in common, so the host's name is what
- * is locked; it is taken last, and held to the end of the transaction.
+ * What is known of a host, while nobody else asks: when it last was found to answer well for somebody who is still registered, and how many
+ * registrations there wait for a first answer, over all spaces, or of the services of one DID in one community. Their spaces have no row
+ * in common, so the host's name is what is locked; it is taken last, and held to the end of the transaction.
  */
 export async function holdHost(
   tx: Tx,
   host: string,
-  nowMs: number,
+  { own, nowMs }: { own: { readonly did: string; readonly community: Did } | null; nowMs: number },
 ): Promise<{ provedAtMs: number | null; unproved: number }> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`reeve registration at ${host}`}, 0))`.execute(tx)
+  const counted = own ? sql`community = ${own.community} and split_part(service, '#', 1) = ${own.did}` : sql`true`
   const { rows } = await sql<{ provedAtMs: number | null; unproved: number }>`select
       (select proved_at_ms from registration
         where host = ${host} and proved_at_ms is not null and expires_at_ms > ${nowMs}::bigint limit 1) as "provedAtMs",
       (select count(*)::int from registration
-        where host = ${host} and proved_at_ms is null and expires_at_ms > ${nowMs}::bigint) as "unproved"`.execute(tx)
+        where host = ${host} and proved_at_ms is null and expires_at_ms > ${nowMs}::bigint and ${counted}) as "unproved"`.execute(
+    tx,
+  )
   return rows[0] ?? { provedAtMs: null, unproved: 0 }
 }
 

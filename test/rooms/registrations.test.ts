@@ -478,8 +478,9 @@ describeOnEachEngine('a service', (open) => {
     })
 
     it('is one of eight at a host that never answered, over all spaces; once it answered there is no such limit', async () => {
-      const syncer = await newSyncer()
-      const host = `http://localhost:${syncer.port}`
+      const receiver = await newSyncer()
+      const syncer = await newSyncer(receiver.url)
+      const host = `http://localhost:${receiver.port}`
       const elsewhere = await scene.world.found(scene.alice, { name: 'Fishers' })
       const space = await scene.world.makeSpace(scene.alice, elsewhere)
       const there = { space, service: `${syncer.did}#there`, host, expiresAtMs: soon() }
@@ -493,6 +494,19 @@ describeOnEachEngine('a service', (open) => {
       await sql`update registration set proved_at_ms = 7 where service = ${there.service}`.execute(database.db)
       expect(saidOf(await register(scene, held, syncer.did))).toBe('200')
       expect((await registrations(database)).at(-1)).toMatchObject({ service: syncer.did, proved_at_ms: 7 })
+    })
+
+    it('that its own host names is one of eight in a community, whatever others have called there', async () => {
+      const syncer = await newSyncer()
+      const host = `http://localhost:${syncer.port}`
+      const elsewhere = await scene.world.found(scene.alice, { name: 'Squatters' })
+      const space = await scene.world.makeSpace(scene.alice, elsewhere)
+      const own = (within: string, count: number) =>
+        others(count).map((one, nth) => ({ ...one, host, space: within, service: `${syncer.did}#quiet${nth}` }))
+      // Nothing is ever written there, so none of them is ever found to answer, or not to.
+      await putRegistrations(database, [...others(8, { host }), ...own(space, 8), ...own(scene.forum, 7)])
+      expect(saidOf(await register(scene, held, syncer.service))).toBe('200')
+      expect(saidOf(await register(scene, held, syncer.did))).toBe('429 RateLimitExceeded')
     })
 
     it('that moves to another host needs room there', async () => {
