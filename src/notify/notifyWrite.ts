@@ -115,8 +115,12 @@ async function keepRefused(
   { space }: Write,
   because: { readonly reasons: readonly Reason[]; readonly revision: number },
 ): Promise<void> {
-  if (!refusedWrites.isDue(space.uri, iss, clock.monotonicMs())) return
+  if (!refusedWrites.take(space.uri, iss, clock.monotonicMs())) return
   const fact = { community: space.authority, atMs: clock.nowMs(), actor: iss, action: 'write.refuse' }
-  await recordRefusedWrite(db, { ...fact, target: space.uri, subject: iss, because })
-  refusedWrites.note(space.uri, iss, clock.monotonicMs())
+  try {
+    await recordRefusedWrite(db, { ...fact, target: space.uri, subject: iss, because })
+  } catch (error) {
+    refusedWrites.giveBack(space.uri, iss)
+    throw error
+  }
 }

@@ -12,14 +12,20 @@ const PAUSE_MS = 60 * 60 * 1000
 export class RefusedWrites {
   readonly #keptAtMs = new LRUCache<string, number>({ max: REMEMBERED_MAX })
 
-  /** Whether nothing was kept of this repo in this space for an hour. `nowMs`: of a clock that never steps back. */
-  isDue(space: SpaceUri, repo: Did, nowMs: number): boolean {
-    const keptAtMs = this.#keptAtMs.get(`${space} ${repo}`)
-    return keptAtMs === undefined || nowMs - keptAtMs >= PAUSE_MS
+  /**
+   * Whether nothing was kept of this repo in this space for an hour; from now on something is, so that of many at once one is kept.
+   * `nowMs`: of a clock that never steps back.
+   */
+  take(space: SpaceUri, repo: Did, nowMs: number): boolean {
+    const place = `${space} ${repo}`
+    const keptAtMs = this.#keptAtMs.get(place)
+    if (keptAtMs !== undefined && nowMs - keptAtMs < PAUSE_MS) return false
+    this.#keptAtMs.set(place, nowMs)
+    return true
   }
 
-  /** Notes that one was kept. */
-  note(space: SpaceUri, repo: Did, nowMs: number): void {
-    this.#keptAtMs.set(`${space} ${repo}`, nowMs)
+  /** It could not be kept. */
+  giveBack(space: SpaceUri, repo: Did): void {
+    this.#keptAtMs.delete(`${space} ${repo}`)
   }
 }
