@@ -27,6 +27,8 @@ export const NOTICES_MAX = 20_000
 export const TAKEN_MAX = 5_000
 /** Hosts of one space that are looked at. */
 export const HOSTS_MAX = 2_000
+/** The longest name that a host can have, with its port. Whoever wrote chose it, and no table holds any length. */
+export const HOST_NAME_MAX_CHARS = 259
 
 export const capOf = (caps: HostCaps, host: string): HostCap => caps.get(host) ?? caps.get('*') ?? DEFAULT_CAP
 
@@ -42,7 +44,7 @@ export interface HostFacts {
   readonly held: number
   /** Those of them that were planned within the last minute. */
   readonly recent: number
-  /** It said lately that it doesn't know the method. */
+  /** It said lately that it doesn't take such calls about this space. */
   readonly isDeaf: boolean
 }
 
@@ -97,8 +99,17 @@ export function freeAtMs(callsAtMs: readonly number[], cap: HostCap, nowMs: numb
   return oldest === undefined ? nowMs : oldest + CALLS_WINDOW_MS
 }
 
+/**
+ * Whether somebody may have one more of what there is `all` of: nobody takes more than they leave, so that there is some for whoever comes
+ * after them. `own`: what they have; `used`: what everybody has together.
+ */
+export const mayHaveMore = (own: number, used: number, all: number): boolean => own < all - used
+
+/** The longest pause after a failure. */
+export const PAUSE_MAX_MS = 60_000
+
 /** From 1 s to a minute, doubling; between the half of it and all of it, so that not everybody comes back at once. */
 export function pauseMs(failures: number, chance: number): number {
-  const wholeMs = Math.min(60_000, 1_000 * 2 ** Math.min(failures - 1, 10))
+  const wholeMs = Math.min(PAUSE_MAX_MS, 1_000 * 2 ** Math.min(failures - 1, 10))
   return Math.round(wholeMs * (0.5 + chance / 2))
 }

@@ -7,10 +7,12 @@ import { isMeant, type Which } from './ledger-store.ts'
 import {
   CALLS_WINDOW_MS,
   capOf,
+  HOST_NAME_MAX_CHARS,
   HOSTS_MAX,
   type HostFacts,
   hostNameOf,
   KEPT_MS,
+  PAUSE_MAX_MS,
   type Plan,
   planRevocations,
   TAKEN_MAX,
@@ -43,11 +45,14 @@ export async function loadWriterHosts(db: Db | Tx, space: SpaceUri): Promise<Wri
     nowhere as (select host, repo from writer where space = ${space} and host is null limit 1)
     (select host, repo from found limit ${HOSTS_MAX + 1}) union all (select host, repo from nowhere)`.execute(db)
   const byName = new Map<string, string>()
+  let hasOthers = false
   for (const { host, repo } of rows) {
-    if (host !== null && !byName.has(hostNameOf(host))) byName.set(hostNameOf(host), repo)
+    const name = host === null ? null : hostNameOf(host)
+    if (name === null || name.length > HOST_NAME_MAX_CHARS) hasOthers = true
+    else if (!byName.has(name)) byName.set(name, repo)
   }
   const writers = [...byName].map(([host, repo]) => ({ host, repo })).slice(0, HOSTS_MAX)
-  return { writers, hasOthers: byName.size > HOSTS_MAX || rows.some(({ host }) => host === null) }
+  return { writers, hasOthers: hasOthers || rows.length > HOSTS_MAX }
 }
 
 /** What a host keeps or is about to be sent, of one space. */
@@ -59,7 +64,7 @@ export async function loadHostFacts(
   const { rows } = await sql<{ host: string; held: number; recent: number; isDeaf: boolean }>`select asked.host,
       count(notice.jti)::int as held,
       count(notice.jti) filter (where notice.planned_at_ms > ${nowMs - TOGETHER_MS})::int as recent,
-      exists (select from revocation_host as one where one.host = asked.host and one.deaf_until_ms > ${nowMs}) as "isDeaf"
+      coalesce(bool_or(notice.state = 'deaf'), false) as "isDeaf"
     from unnest(${hosts}::text[]) as asked (host)
     left join revocation_notice as notice on notice.host = asked.host and notice.space = ${space}
       and (notice.state = 'due' or notice.sent_at_ms > ${nowMs - KEPT_MS})
@@ -152,9 +157,10 @@ async function insertNotices(
     from unnest(${some.map(({ jti }) => jti)}::text[], ${some.map(({ endsAtSec }) => endsAtSec)}::bigint[]) as one (jti, ends_at_sec)
     cross join unnest(${hosts}::text[], ${writers.map(({ repo }) => repo)}::text[]) as at (host, repo)
     on conflict (space, jti, host) do nothing`.execute(tx)
-  // A host that is being told, or rests after a failure, keeps its time.
+  // A host that is being told, or rests after a failure, keeps its time. One that rests for longer waits for calls to be free: for somebody
+  // else there may be one.
   await sql`update revocation_host set look_at_ms = ${nowMs}
-    where host = any(${hosts}::text[]) and look_at_ms is null`.execute(tx)
+    where host = any(${hosts}::text[]) and (look_at_ms is null or look_at_ms > ${nowMs + PAUSE_MAX_MS})`.execute(tx)
 }
 
 /**
@@ -191,7 +197,7 @@ export async function loadTelling(db: Db, jtis: readonly string[]): Promise<Read
       when hosts_plan is null
         then case when exists (select from writer where writer.space = issuance.space) then 'telling' end
       when 'due' = any (states) then 'telling'
-      when hosts_plan = 'cannot' or 'cannot' = any (states) then 'cannotBeTold'
+      when hosts_plan = 'cannot' or states && array['cannot', 'deaf'] then 'cannotBeTold'
       when hosts_plan = 'wait' or 'ended' = any (states) then 'waitsOut'
       else 'told'
     end as telling
@@ -234,7 +240,7 @@ export async function forgetRevocations(db: Db, nowMs: number, max: number): Pro
     select ctid from revocation_call where at_ms < ${nowMs - CALLS_WINDOW_MS}
     order by at_ms limit ${max} for update skip locked))`.execute(db)
   await sql`delete from revocation_host as one where host in (
-    select host from revocation_host where look_at_ms is null and deaf_until_ms < ${nowMs}
+    select host from revocation_host where look_at_ms is null
       and not exists (select from revocation_notice as notice where notice.host = revocation_host.host)
     limit ${max} for update skip locked)`.execute(db)
   return Math.max(Number(notices.numAffectedRows ?? 0), Number(calls.numAffectedRows ?? 0))

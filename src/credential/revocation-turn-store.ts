@@ -5,15 +5,13 @@
  * on: what was sent and not noted is sent once more, which a host takes as it took the first.
  */
 import { type SqlBool, sql } from 'kysely'
-import type { SpaceUri } from '../names.ts'
+import { authorityOf, type Did, type SpaceUri } from '../names.ts'
 import type { HostCaps } from '../platform/config.ts'
 import { type Db, type Tx, withTransaction } from '../platform/database.ts'
-import { BATCH_MAX, CALLS_WINDOW_MS, capOf, freeAtMs, WORTH_SEC } from './revocation-plan.ts'
+import { BATCH_MAX, CALLS_WINDOW_MS, capOf, freeAtMs, mayHaveMore, WORTH_SEC } from './revocation-plan.ts'
 
 /** How long a host is a process's own: looking up whom to name there, and one call. */
 const TAKEN_MS = 15_000
-/** A host that doesn't know the method is asked again after this. */
-const DEAF_MS = 3_600_000
 /** Accounts of a host that are looked at for one call. */
 const REPOS_MAX = 20
 
@@ -36,6 +34,8 @@ export interface Asked {
   readonly nowMs: number
   /** Whether hosts that failed last time are taken as well. */
   readonly isPatient: boolean
+  /** Communities in whose name nobody is called now. */
+  readonly besides?: readonly Did[]
   /** Only this one. */
   readonly host?: string
 }
@@ -52,26 +52,36 @@ interface Lane {
   readonly host: string
   readonly turn: number
   readonly failures: number
-  readonly deafUntilMs: number
 }
 
+/** Whose space a notice is about. */
+const ofCommunity = sql<string>`split_part(space, '/', 3)`
+
 /** `nothing`: a host was due for which there is nothing to do now; it was given its next time. */
-async function takeIn(tx: Tx, { caps, nowMs, isPatient, host }: Asked): Promise<Turn | 'nothing' | null> {
-  const some = [isPatient ? sql`` : sql`and failures = 0`, host === undefined ? sql`` : sql`and host = ${host}`]
-  const { rows: lanes } =
-    await sql<Lane>`select host, turn, failures, deaf_until_ms as "deafUntilMs" from revocation_host
+async function takeIn(tx: Tx, { caps, nowMs, isPatient, host, besides = [] }: Asked): Promise<Turn | 'nothing' | null> {
+  const isForOthers = sql`and exists (select from revocation_notice as notice where notice.host = revocation_host.host
+    and state = 'due' and notice.look_at_ms <= ${nowMs} and ${ofCommunity} <> all(${besides}::text[]))`
+  const some = [
+    isPatient ? sql`` : sql`and failures = 0`,
+    host === undefined ? sql`` : sql`and host = ${host}`,
+    besides.length === 0 ? sql`` : isForOthers,
+  ]
+  const { rows: lanes } = await sql<Lane>`select host, turn, failures from revocation_host
     where look_at_ms <= ${nowMs} ${sql.join(some, sql` `)} order by look_at_ms limit 1 for no key update skip locked`.execute(
-      tx,
-    )
+    tx,
+  )
   const [lane] = lanes
   if (!lane) return null
   const nowSec = Math.floor(nowMs / 1000)
   await settle(tx, lane.host, 'ended', sql`ends_at_sec <= ${nowSec + WORTH_SEC}`)
-  const freeMs = await callFreeAtMs(tx, lane.host, caps, nowMs)
-  if (freeMs === null || lane.deafUntilMs > nowMs) await settle(tx, lane.host, 'cannot', sql`true`)
+  const { freeMs, sated, nextMs } = await callsOf(tx, lane.host, caps, nowMs)
+  if (freeMs === null) await settle(tx, lane.host, 'cannot', sql`true`)
   if (freeMs !== null && freeMs > nowMs) return restUntil(tx, lane.host, freeMs)
+  await sql`update revocation_notice set look_at_ms = ${nextMs} where host = ${lane.host} and state = 'due'
+    and look_at_ms <= ${nowMs} and ${ofCommunity} = any(${sated}::text[])`.execute(tx)
   const { rows } = await sql<Name & { space: SpaceUri }>`with first as (
       select space from revocation_notice where host = ${lane.host} and state = 'due' and look_at_ms <= ${nowMs}
+        and ${ofCommunity} <> all(${besides}::text[])
       order by planned_at_ms limit 1
     )
     select space, jti, ends_at_sec as "endsAtSec" from revocation_notice
@@ -95,7 +105,7 @@ async function restUntil(tx: Tx, host: string, fromMs: number): Promise<'nothing
   return 'nothing'
 }
 
-type State = 'told' | 'cannot' | 'ended' | 'moved'
+type State = 'told' | 'cannot' | 'deaf' | 'ended' | 'moved'
 
 async function settle(tx: Tx, host: string, state: State, which: ReturnType<typeof sql<SqlBool>>): Promise<void> {
   await sql`update revocation_notice set state = ${state} where host = ${host} and state = 'due' and ${which}`.execute(
@@ -103,17 +113,39 @@ async function settle(tx: Tx, host: string, state: State, which: ReturnType<type
   )
 }
 
-async function callFreeAtMs(tx: Tx, host: string, caps: HostCaps, nowMs: number): Promise<number | null> {
+interface Calls {
+  /** When the next one is free. Null: none ever is. */
+  readonly freeMs: number | null
+  /** Communities that leave the rest to others: none where there are no others. */
+  readonly sated: readonly Did[]
+  /** When it is looked at again who they are. */
+  readonly nextMs: number
+}
+
+/** The calls that a host counts. */
+async function callsOf(tx: Tx, host: string, caps: HostCaps, nowMs: number): Promise<Calls> {
   const cap = capOf(caps, host)
-  const { rows } = await sql<{ atMs: number }>`select at_ms as "atMs" from revocation_call
+  const { rows } = await sql<{
+    atMs: number
+    community: Did | null
+  }>`select at_ms as "atMs", community from revocation_call
     where host = ${host} and at_ms > ${nowMs - CALLS_WINDOW_MS} order by at_ms desc limit ${Math.max(1, cap.calls)}`.execute(
     tx,
   )
-  return freeAtMs(
-    rows.map(({ atMs }) => atMs),
-    cap,
-    nowMs,
+  const times = rows.map(({ atMs }) => atMs)
+  const counted = Map.groupBy(rows, ({ community }) => community)
+  const sated = [...counted].flatMap(([community, own]) =>
+    community === null || mayHaveMore(own.length, rows.length, cap.calls) ? [] : [community],
   )
+  const isShared = sated.length > 0 && (await hasOtherThan(tx, sated))
+  const nextMs = (times.at(-1) ?? nowMs) + CALLS_WINDOW_MS
+  return { freeMs: freeAtMs(times, cap, nowMs), sated: isShared ? sated : [], nextMs }
+}
+
+/** Whether there is a community besides these. */
+async function hasOtherThan(tx: Tx, some: readonly Did[]): Promise<boolean> {
+  const { rows } = await sql`select from community_revision where community <> all(${some}::text[]) limit 1`.execute(tx)
+  return rows.length > 0
 }
 
 /** Accounts by which that host may be called: those for whom it was planned, then others that wrote in the space from there. */
@@ -143,10 +175,13 @@ async function holdTurn(tx: Tx, { host, turn }: Turn): Promise<boolean> {
 export const noteSent = (db: Db, turn: Turn, { caps, nowMs }: Pick<Asked, 'caps' | 'nowMs'>): Promise<boolean> =>
   withTransaction(db, async (tx) => {
     if (!(await holdTurn(tx, turn))) return false
-    const freeMs = await callFreeAtMs(tx, turn.host, caps, nowMs)
-    if (freeMs === null || freeMs > nowMs) return false
+    const community = authorityOf(turn.space)
+    const { freeMs, sated } = await callsOf(tx, turn.host, caps, nowMs)
+    if (freeMs === null || freeMs > nowMs || sated.includes(community)) return false
     await sql`update revocation_host set look_at_ms = ${nowMs + TAKEN_MS} where host = ${turn.host}`.execute(tx)
-    await sql`insert into revocation_call (host, at_ms) values (${turn.host}, ${nowMs})`.execute(tx)
+    await sql`insert into revocation_call (host, at_ms, community) values (${turn.host}, ${nowMs}, ${community})`.execute(
+      tx,
+    )
     await sql`update revocation_notice set sent_at_ms = ${nowMs} where ${ofTurn(turn)}`.execute(tx)
     return true
   })
@@ -155,8 +190,8 @@ const ofTurn = ({ host, space, names }: Turn) =>
   sql<SqlBool>`space = ${space} and host = ${host} and jti = any(${names.map(({ jti }) => jti)}::text[])`
 
 /**
- * What became of a turn. `heard`; `deaf`: the host doesn't know the method; `denied`: it took nobody that we named for its own, or nobody is
- * there any more of whom we know; `moved`: whoever was there is elsewhere, and that host hears of it; `failed`: the host may hear later;
+ * What became of a turn. `heard`; `deaf`: the host doesn't take such calls, as far as that can be told from
+ * this space; `denied`: it took nobody that we named for its own, or nobody is there any more of whom we know; `moved`: whoever was there is elsewhere, and that host hears of it; `failed`: the host may hear later;
  * `unsure`: it wasn't called, through no fault of its own.
  */
 export type TurnEnd =
@@ -172,8 +207,8 @@ export const endTurn = (db: Db, turn: Turn, end: TurnEnd, nowMs: number): Promis
     if (end.is === 'denied') await settle(tx, host, 'cannot', ofTurn(turn))
     if (end.is === 'moved') await settle(tx, host, 'moved', ofTurn(turn))
     if (end.is === 'deaf') {
-      await settle(tx, host, 'cannot', sql`true`)
-      await sql`update revocation_host set deaf_until_ms = ${nowMs + DEAF_MS} where host = ${host}`.execute(tx)
+      await settle(tx, host, 'deaf', ofTurn(turn))
+      await settle(tx, host, 'cannot', sql`space = ${turn.space}`)
     }
     if (end.is === 'unsure') {
       await sql`update revocation_notice set look_at_ms = ${end.againAtMs} where ${ofTurn(turn)}`.execute(tx)

@@ -9,7 +9,7 @@
 import type { DidDocuments } from '../identity/did-documents.ts'
 import { serviceOriginOf } from '../identity/service-endpoint.ts'
 import type { Vault } from '../keys/vault.ts'
-import { authorityOf, parseDid, type SpaceUri } from '../names.ts'
+import { authorityOf, type Did, parseDid, type SpaceUri } from '../names.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { HostCaps } from '../platform/config.ts'
 import type { Db } from '../platform/database.ts'
@@ -18,7 +18,7 @@ import type { Outbound } from '../platform/outbound.ts'
 import { type Random, randomHex } from '../platform/random.ts'
 import { isDenied, postXrpc } from '../platform/xrpc-post.ts'
 import { Unavailable } from '../refusals.ts'
-import { hostNameOf, pauseMs } from './revocation-plan.ts'
+import { hostNameOf, mayHaveMore, pauseMs } from './revocation-plan.ts'
 import { carryOver, findToPlan, planSpace } from './revocation-store.ts'
 import { endTurn, listRepos, noteSent, type Turn, type TurnEnd, takeTurn } from './revocation-turn-store.ts'
 
@@ -42,8 +42,11 @@ const TIMEOUT_MS = 5_000
 const LOOKING_MAX_MS = 6_000
 /** After what was our own trouble, or a directory's. */
 const UNSURE_PAUSE_MS = 5_000
-/** Accounts that are named in vain before a host counts as one that doesn't take it. */
-const DENIALS_MAX = 3
+/**
+ * Accounts that are named in vain before a host counts as one that doesn't take it. Not the first alone: anybody may say that they live
+ * there, and what hosts answer about accounts that they don't know differs.
+ */
+const REFUSALS_MAX = 3
 
 /** Spaces planned before due calls are begun. */
 const SPACES_AT_ONCE = 100
@@ -55,14 +58,24 @@ export async function planDue(ctx: TellingCtx, signal?: AbortSignal): Promise<bo
   while (!signal?.aborted && seen.length < SPACES_AT_ONCE) {
     const space = await findToPlan(ctx.db, seen)
     if (space === null) return false
-    const planned = await planSpace(ctx.db, { space, caps: ctx.hostCaps, nowMs: ctx.clock.nowMs() })
     // What comes to it meanwhile has the next turn, or one space that never rests would keep the others from theirs.
     seen.push(space)
+    const planned = await planOne(ctx, space)
     if (planned === null) continue
     isAny = true
     ctx.log.debug('revocations.planned', { space, plan: planned.plan, count: planned.count })
   }
   return isAny
+}
+
+/** Null also when it failed: whatever is wrong with one space, the others have their turn. */
+async function planOne(ctx: TellingCtx, space: SpaceUri): ReturnType<typeof planSpace> {
+  try {
+    return await planSpace(ctx.db, { space, caps: ctx.hostCaps, nowMs: ctx.clock.nowMs() })
+  } catch (error) {
+    ctx.log.warn('revocations.unplanned', { space, error: errorName(error) })
+    return null
+  }
 }
 
 /** The calls of one process. */
@@ -74,24 +87,26 @@ export interface HostTelling {
 }
 
 export function openHostTelling(ctx: TellingCtx): HostTelling {
-  const underWay = new Set<Promise<void>>()
-  let patient = 0
+  const underWay = new Map<Promise<void>, Place>()
   const begin = (turn: Turn, signal?: AbortSignal) => {
-    const isPatient = turn.failures > 0
-    if (isPatient) patient += 1
+    const place = { community: authorityOf(turn.space), isPatient: turn.failures > 0 }
     const going = tellHost(ctx, turn, signal)
       .catch((error: unknown) => ctx.log.warn('revocations.waits', { host: turn.host, error: errorName(error) }))
       .finally(() => {
         underWay.delete(going)
-        if (isPatient) patient -= 1
       })
-    underWay.add(going)
+    underWay.set(going, place)
   }
+  const patient = () => [...underWay.values()].filter(({ isPatient }) => isPatient)
   const beginDue = async (signal?: AbortSignal) => {
-    while (!signal?.aborted && underWay.size < AT_ONCE) {
-      const turn = await takeTurn(ctx.db, askedNow(ctx, { isPatient: patient < PATIENT_AT_ONCE }))
-      if (turn === null) return
-      begin(turn, signal)
+    for (const isPatient of [false, true]) {
+      while (!signal?.aborted && underWay.size < AT_ONCE && (!isPatient || patient().length < PATIENT_AT_ONCE)) {
+        const besides = sated([...underWay.values()], AT_ONCE)
+        if (isPatient) besides.push(...sated(patient(), PATIENT_AT_ONCE))
+        const turn = await takeTurn(ctx.db, askedNow(ctx, { isPatient, besides }))
+        if (turn === null) break
+        begin(turn, signal)
+      }
     }
   }
   return {
@@ -102,9 +117,21 @@ export function openHostTelling(ctx: TellingCtx): HostTelling {
       }
     },
     async settled() {
-      while (underWay.size > 0) await Promise.allSettled(underWay)
+      while (underWay.size > 0) await Promise.allSettled(underWay.keys())
     },
   }
+}
+
+/** What a call occupies while it is under way. */
+interface Place {
+  readonly community: Did
+  readonly isPatient: boolean
+}
+
+/** Communities that have their share of the places there are: with hosts of their own that hang, nobody keeps others waiting. */
+function sated(places: readonly Place[], all: number): Did[] {
+  const counted = Map.groupBy(places, ({ community }) => community)
+  return [...counted].filter(([, own]) => !mayHaveMore(own.length, places.length, all)).map(([community]) => community)
 }
 
 const askedNow = <T extends object>({ hostCaps, clock }: TellingCtx, more: T) => ({
@@ -143,21 +170,21 @@ async function tellSome(ctx: TellingCtx, turn: Turn, moved: Map<string, string>)
   const beganMs = ctx.clock.monotonicMs()
   const unsure = () => ({ is: 'unsure', againAtMs: ctx.clock.nowMs() + UNSURE_PAUSE_MS }) as const
   let isUnsure = false
-  let denials = 0
+  const refusals: ('denied' | 'deaf')[] = []
   for (const repo of await listRepos(ctx.db, turn)) {
-    if (denials === DENIALS_MAX) break
+    if (refusals.length === REFUSALS_MAX) break
     if (ctx.clock.monotonicMs() - beganMs > LOOKING_MAX_MS) return unsure()
     const origin = await originOf(ctx, repo)
     if (origin === 'unsure') isUnsure = true
     else if (origin !== null && hostNameOf(origin) !== turn.host) moved.set(hostNameOf(origin), repo)
     else if (origin !== null) {
       const end = await call(ctx, turn, { repo, origin })
-      if (end?.is !== 'denied') return end
-      denials += 1
+      if (end?.is !== 'denied' && end?.is !== 'deaf') return end
+      refusals.push(end.is)
     }
   }
-  if (isUnsure && denials === 0) return unsure()
-  return { is: denials === 0 && moved.size > 0 ? 'moved' : 'denied' }
+  if (refusals.length > 0) return { is: refusals.includes('denied') ? 'denied' : 'deaf' }
+  return isUnsure ? unsure() : { is: moved.size > 0 ? 'moved' : 'denied' }
 }
 
 /** Where somebody's repo is now. Null: nowhere that may be called. `unsure`: whoever knows can't be asked. */

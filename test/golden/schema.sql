@@ -417,6 +417,7 @@ table revocation_call
   id bigint not null generated always as identity
   host text collate "C" not null
   at_ms bigint not null
+  community text collate "C"
   constraint revocation_call_pkey PRIMARY KEY (id)
   CREATE INDEX revocation_call_by_host ON public.revocation_call USING btree (host, at_ms)
   CREATE INDEX revocation_call_by_time ON public.revocation_call USING btree (at_ms)
@@ -426,7 +427,6 @@ table revocation_host
   look_at_ms bigint
   turn bigint not null default 0
   failures integer not null default 0
-  deaf_until_ms bigint not null default 0
   constraint revocation_host_pkey PRIMARY KEY (host)
   CREATE INDEX revocation_host_due ON public.revocation_host USING btree (look_at_ms) WHERE (look_at_ms IS NOT NULL)
 
@@ -441,7 +441,7 @@ table revocation_notice
   sent_at_ms bigint
   state text not null
   constraint revocation_notice_pkey PRIMARY KEY (space, jti, host)
-  constraint revocation_notice_state_check CHECK ((state = ANY (ARRAY['due'::text, 'told'::text, 'cannot'::text, 'ended'::text, 'moved'::text])))
+  constraint revocation_notice_state_check CHECK ((state = ANY (ARRAY['due'::text, 'told'::text, 'cannot'::text, 'deaf'::text, 'ended'::text, 'moved'::text])))
   CREATE INDEX revocation_notice_by_end ON public.revocation_notice USING btree (ends_at_sec)
   CREATE INDEX revocation_notice_by_host ON public.revocation_notice USING btree (host, space)
   CREATE INDEX revocation_notice_due ON public.revocation_notice USING btree (host, planned_at_ms) WHERE (state = 'due'::text)

@@ -7,55 +7,14 @@ import { describe, expect, it } from 'vitest'
 import { forgetRevocations } from '../../src/credential/revocation-store.ts'
 import { type Asked, endTurn, noteSent, takeTurn } from '../../src/credential/revocation-turn-store.ts'
 import { openHostTelling, type TellingCtx } from '../../src/credential/tell-hosts.ts'
-import type { Did, SpaceUri } from '../../src/names.ts'
+import type { SpaceUri } from '../../src/names.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { type Db, openDatabase } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
-import type { OutboundAsk } from '../../src/platform/outbound.ts'
 import { describeOnEachEngine, hasPostgres, openTestDatabase } from '../kit/databases.ts'
+import { playedHosts, processOn } from '../kit/played-hosts.ts'
 import { freshDid, makeForum, openCommunity, type Roll, rollOn } from '../kit/roll.ts'
 import { addTaken, noticesOf, wroteFrom } from '../kit/taken.ts'
-
-/** Hosts that hear everything, and what each was sent. */
-function playedHosts() {
-  const homes = new Map<string, string>()
-  const calls: { host: string; space: string; credentials: readonly string[] }[] = []
-  const open = new Map<string, number>()
-  let mostAtOnce = 0
-  const documents = {
-    async resolve(did: Did) {
-      const endpoint = homes.get(did)
-      if (endpoint === undefined) return null
-      return { service: () => ({ type: 'AtprotoPersonalDataServer', endpoint }) } as never
-    },
-  }
-  const deliveries = {
-    mayCall: () => true,
-    async request({ url, body }: OutboundAsk) {
-      const { host } = new URL(url)
-      const going = (open.get(host) ?? 0) + 1
-      open.set(host, going)
-      mostAtOnce = Math.max(mostAtOnce, going)
-      calls.push({ host, ...JSON.parse(String(body)) })
-      await new Promise((resolve) => setTimeout(resolve, 5))
-      open.set(host, (open.get(host) ?? 0) - 1)
-      return { status: 200, contentType: '', body: new Uint8Array() }
-    },
-  }
-  return { homes, calls, documents, deliveries, mostAtOnce: () => mostAtOnce }
-}
-
-const processOn = (
-  roll: Roll,
-  hosts: ReturnType<typeof playedHosts>,
-  hostCaps: TellingCtx['hostCaps'],
-): TellingCtx => ({
-  ...roll,
-  ...hosts,
-  log: silentLog,
-  vault: { signServiceAuth: async () => 'a token' },
-  hostCaps,
-})
 
 describe.runIf(hasPostgres)('two processes that tell hosts', () => {
   it('plan each credential once, and keep to what a host takes together', { timeout: 60_000 }, async () => {
