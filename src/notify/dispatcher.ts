@@ -132,16 +132,17 @@ const openFinishing = ({ db }: DispatcherCtx): Gather<Finished, boolean> => {
 async function lookAround(post: Post): Promise<void> {
   while ((await rouseLanes(post.ctx.db)) >= ROUSED_MAX);
   for (const pool of ['sound', 'doubtful'] as const) {
-    let most = 0
-    let taken = 0
-    do {
-      most = Math.min(CLAIMED_MAX, post.slots.room(pool))
-      taken = most === 0 || post.closing.aborted ? 0 : await takeLanes(post, pool, most)
-    } while (taken > 0 && taken === most)
+    let isMore = true
+    while (isMore && !post.closing.aborted) {
+      const most = Math.min(CLAIMED_MAX, post.slots.room(pool))
+      const lanes = most === 0 ? [] : await takeLanes(post, pool, most)
+      // Where many wait for one host few of them are taken, and whoever is due after them hasn't been looked at yet.
+      isMore = lanes.length > 0 && (lanes.length === most || lanes.some(({ isCrowded }) => isCrowded))
+    }
   }
 }
 
-async function takeLanes(post: Post, pool: PoolName, most: number): Promise<number> {
+async function takeLanes(post: Post, pool: PoolName, most: number): Promise<readonly Lane[]> {
   const { ctx, slots, underWay } = post
   const nowMs = ctx.clock.nowMs()
   const beganMs = ctx.clock.monotonicMs()
@@ -152,7 +153,7 @@ async function takeLanes(post: Post, pool: PoolName, most: number): Promise<numb
     closedHosts: pool === 'doubtful' ? [...ctx.breaker.restingHosts(nowMs), ...slots.lonelyHosts()] : [],
     underWay: [...underWay.keys()],
   })
-  if (lanes.length === 0) return 0
+  if (lanes.length === 0) return lanes
   // Read now, for all of them together, while each space is judged.
   const pages = loadPages(post, lanes)
   pages.catch(() => {})
@@ -169,7 +170,7 @@ async function takeLanes(post: Post, pool: PoolName, most: number): Promise<numb
       underWay.set(lane.id, turn)
     }
   }
-  return lanes.length
+  return lanes
 }
 
 type Pages = ReadonlyMap<SpaceUri, readonly WriterRow[]>

@@ -57,6 +57,8 @@ export interface Lane {
   readonly revision: number
   /** Nobody else may call its host meanwhile. */
   readonly isAlone: boolean
+  /** As many were due as are looked at for a claim, so there may be others. */
+  readonly isCrowded: boolean
 }
 
 export interface Claiming {
@@ -123,7 +125,7 @@ export async function claimLanes(db: Db, claiming: Claiming): Promise<readonly L
       checked_revision as "checkedRevision", checked_at_ms as "checkedAtMs", gaps, failures,
       failing_since_ms as "failingSinceMs", last_error as "lastError",
       (select revision from community_revision where community_revision.community = lane.community) as revision,
-      taken.is_alone as "isAlone"`.execute(db)
+      taken.is_alone as "isAlone", (select count(*) from seen) = ${sql.lit(SEEN_MAX)} as "isCrowded"`.execute(db)
   return rows
 }
 
