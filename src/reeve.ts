@@ -35,6 +35,7 @@ import { clearEndedRolls } from './membership/roll-end-store.ts'
 import { clearEndedSpaces } from './membership/space-clearing.ts'
 import type { SpaceUri } from './names.ts'
 import { openDispatcher } from './notify/dispatcher.ts'
+import { wakeLanes } from './notify/lane-store.ts'
 import { RefusedWrites } from './notify/refused-writes.ts'
 import { forgetExpired } from './notify/registration-store.ts'
 import { followSpaceEnds } from './notify/space-ends.ts'
@@ -309,6 +310,7 @@ function startWorkers(house: House, opened: OpenDatabase) {
         await untilLessThan(SWEEP_MAX, () => clearEndedRolls(db, SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetImports(db, clock.nowMs() - IMPORTS_KEPT_MS, SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetExpired(db, clock.nowMs(), SWEEP_MAX))
+        await wakeLanes(db, clock.nowMs())
         house.vault.dropExpired()
         sweeps += 1
         if (sweeps % SWEEPS_PER_TIDYING === 0) await tidyTables(opened)

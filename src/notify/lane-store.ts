@@ -129,6 +129,22 @@ export async function claimLanes(db: Db, claiming: Claiming): Promise<readonly L
   return rows
 }
 
+/** No lane that went well rests for longer, and none at all for longer than the other. */
+const RESTS_MAX_MS = 60_000
+const FAILED_RESTS_MAX_MS = 20 * 60_000
+
+/**
+ * Has lanes looked at that rest for longer than any lane does: our clock was ahead when they were noted, and has been set back. Answers
+ * how many.
+ */
+export async function wakeLanes(db: Db, nowMs: number): Promise<number> {
+  const { numAffectedRows } = await sql`update registration set look_at_ms = ${nowMs} where id = any(array(
+    select id from registration where paused_at_ms is null and (wanted_rev > delivered_rev or ended_at_ms is not null)
+      and look_at_ms > ${nowMs + RESTS_MAX_MS} and (failures = 0 or look_at_ms > ${nowMs + FAILED_RESTS_MAX_MS})
+    order by id for update))`.execute(db)
+  return Number(numAffectedRows ?? 0)
+}
+
 interface FoundRow {
   readonly space: SpaceUri
   readonly repo: Did

@@ -15,6 +15,7 @@ import {
   loadNext,
   ROUSED_MAX,
   rouseLanes,
+  wakeLanes,
 } from '../../src/notify/lane-store.ts'
 import { describeOnEachEngine, type TestDatabase } from '../kit/databases.ts'
 import { auditRows } from '../kit/exchange.ts'
@@ -92,6 +93,21 @@ describeOnEachEngine('the tables of lanes', (open) => {
   ] as const)('leave a lane where it is that %s', async (_, column, value) => {
     await change(await due(), column, value)
     expect(await claimed()).toEqual([])
+  })
+
+  it('are looked at soon after our clock was set back, however long they would rest by the time before', async () => {
+    const [before, failed, pausing, resting, soon] = [await due(), await due(), await due(), await due(), await due()]
+    await change(before, 'look_at_ms', NOW + 60_001)
+    for (const id of [failed, pausing]) await change(id, 'failures', 9)
+    await change(failed, 'look_at_ms', NOW + 3_600_000)
+    await change(pausing, 'look_at_ms', NOW + 15 * 60_000)
+    await change(resting, 'look_at_ms', NOW + 3_600_000)
+    await change(resting, 'paused_at_ms', NOW)
+    await change(soon, 'look_at_ms', NOW + LEASE)
+    expect(await claimed()).toEqual([])
+    expect(await wakeLanes(database.db, NOW)).toBe(2)
+    expect(await claimed()).toEqual([before])
+    expect(await claimed({ pool: 'doubtful' })).toEqual([failed])
   })
 
   it('give a lane whose space has ended, whatever it wants', async () => {
