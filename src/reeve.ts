@@ -120,13 +120,15 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
       house,
       port,
       async close() {
+        // From here on they begin nothing: a call to a host that the door doesn't let out any more would count against what it takes.
+        const stopped = Promise.all(workers.map((worker) => worker.stop()))
         // Beside the server: whoever is told takes no longer to hear of it than whoever asks to be answered.
         const told = house.dispatcher.stop()
         await closeServer(server)
         await told
-        // Before the workers: one of them may be waiting for a directory that doesn't answer.
+        // Before the workers have ended: one of them may be waiting for a directory that doesn't answer.
         await house.outbound.close()
-        await Promise.all(workers.map((worker) => worker.stop()))
+        await stopped
         house.vault.drop()
         await opened.close()
         log.info('closed')

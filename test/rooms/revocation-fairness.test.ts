@@ -3,13 +3,19 @@
  * they are, or by taking back again and again. The hosts are played without sockets.
  */
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { sql } from 'kysely'
 import { expect, it } from 'vitest'
 import { openHostTelling } from '../../src/credential/tell-hosts.ts'
 import type { Nsid, SpaceUri } from '../../src/names.ts'
+import { sleep } from '../../src/platform/clock.ts'
 import { spaceCreate } from '../../src/space/spaceCreate.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
+import { openScene } from '../kit/exchange.ts'
 import { type Playing, playedHosts, processOn } from '../kit/played-hosts.ts'
-import { type Community, freshDid, makeForum, once, openCommunity, rollOn } from '../kit/roll.ts'
+import { startRepoHost } from '../kit/repo-host.ts'
+import { once as aCall, type Community, freshDid, makeForum, openCommunity, rollOn } from '../kit/roll.ts'
 import { addTaken, noticesOf, wroteFrom } from '../kit/taken.ts'
 import { eventually } from '../kit/waiting.ts'
 
@@ -109,7 +115,7 @@ describeOnEachEngine('a community that tells hosts beside others', (open) => {
       Array.from(randomBytes(chars), (byte) => String.fromCharCode(97 + (byte % 26))).join('')
     const type = `com.${mixed(63)}.${mixed(63)}.${mixed(63)}.forum` as Nsid
     const { did: community, founder } = it.bad
-    const made = await spaceCreate(it.roll, founder, { community, spaceType: type, skey: mixed(512) }, once())
+    const made = await spaceCreate(it.roll, founder, { community, spaceType: type, skey: mixed(512) }, aCall())
     const mine = made.uri as SpaceUri
     const theirs = await it.forum(it.good, 'theirs')
     // Each as long as its place with the space may be, or a little shorter: with a credential beside it there is no room for some.
@@ -122,5 +128,38 @@ describeOnEachEngine('a community that tells hosts beside others', (open) => {
     await it.round()
     expect(await it.states(theirs)).toEqual(['told'])
     expect([...(await noticesOf(it.database, mine)).plans.values()]).toEqual(['wait'])
+  })
+
+  it('begins no call while the house closes, which no host would get and each would count', async () => {
+    const database = await open()
+    const { world, plc, forum } = await openScene(database)
+    const at = await startRepoHost({ plcUrl: plc.url, clock: world.clock })
+    const bob = await world.person({ pds: at.url })
+    at.accounts.add(bob.did)
+    await wroteFrom(database, { space: forum, repo: bob.did, host: at.url })
+    // Somebody who never ends their request keeps the door open for as long as the house lets them.
+    const line = connect(world.reeve.port, '127.0.0.1').on('error', () => {})
+    await once(line, 'connect')
+    line.write('POST /xrpc/com.atproto.space.getSpaceCredential HTTP/1.1\r\nhost: x\r\n')
+    // The workers have looked around before, and would again.
+    await addTaken(database, { space: forum, count: 1, nowSec: world.clock.nowSec() })
+    await eventually('the first is told', async () => at.taken().length === 1)
+    let noted = -1
+    const isClosed = new AbortController()
+    const closing = world.reeve.close().finally(() => isClosed.abort())
+    await addTaken(database, { space: forum, count: 1, nowSec: world.clock.nowSec() })
+    while (!isClosed.signal.aborted) {
+      await sql<{ noted: number }>`select count(*)::int as noted from revocation_call`.execute(database.db).then(
+        ({ rows }) => {
+          noted = rows[0]?.noted ?? -1
+        },
+        () => {},
+      )
+      await sleep(50)
+    }
+    await closing
+    expect([noted, at.calls.length]).toEqual([1, 1])
+    await at.close()
+    await plc.close()
   })
 })
