@@ -9,6 +9,7 @@ import {
   type HostFacts,
   hostNameOf,
   KEPT_MS,
+  mayHaveMore,
   NOTICES_MAX,
   pauseMs,
   planRevocations,
@@ -179,5 +180,18 @@ describe('any sequence', () => {
         expect(planOf(1, [hostFacts({ held, recent: held })]).hosts).toBe('tell')
       }),
     )
+  })
+})
+
+describe('what several share', () => {
+  it('is left in part by whoever takes all that they may, until each of many has had some', () => {
+    const takeAll = (used: number): number => {
+      let own = 0
+      while (mayHaveMore(own, used + own, 10)) own += 1
+      return own
+    }
+    const shares: number[] = []
+    for (let used = 0; shares.length < 6; used += shares.at(-1) ?? 0) shares.push(takeAll(used))
+    expect(shares).toEqual([5, 3, 1, 1, 0, 0])
   })
 })
