@@ -416,8 +416,8 @@ table registration_sponsor
 table revocation_call
   id bigint not null generated always as identity
   host text collate "C" not null
+  community text collate "C" not null
   at_ms bigint not null
-  community text collate "C"
   constraint revocation_call_pkey PRIMARY KEY (id)
   CREATE INDEX revocation_call_by_host ON public.revocation_call USING btree (host, at_ms)
   CREATE INDEX revocation_call_by_time ON public.revocation_call USING btree (at_ms)
