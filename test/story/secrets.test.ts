@@ -23,11 +23,15 @@ import { createOnServer, engines, onServer } from '../kit/databases.ts'
 import { BINDINGS, exchangeOf } from '../kit/exchange.ts'
 import { type FakePlc, startFakePlc } from '../kit/fake-plc.ts'
 import { makeSomebody, type Somebody } from '../kit/people.ts'
+import { presentationOf } from '../kit/presentation.ts'
 import { type ReevePlace, type ReeveProcess, reevePlace, startReeve } from '../kit/reeve-process.ts'
+import { REGISTER } from '../kit/registering.ts'
 import { spellingsOf, where } from '../kit/secret-search.ts'
+import { MISBEHAVIOURS, startSyncer } from '../kit/syncer.ts'
 import { keyOfScalar, makeKey, makeServiceJwt } from '../kit/tokens.ts'
 import { eventually } from '../kit/waiting.ts'
 import { type Answer, memberHeld, type RawRequest, sendRaw } from '../kit/world.ts'
+import { writeOf } from '../kit/writers.ts'
 
 const MINT = 'community.reeve.community.mint'
 const run = promisify(execFile)
@@ -41,6 +45,8 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
     serviceJwt: [] as string[],
     dpop: [] as string[],
     credential: [] as string[],
+    /** What Reeve signed in the name of the community, to those who are told. */
+    delivered: [] as string[],
   }
   const answers: { says: string; answer: Answer }[] = []
   const outputs: string[] = []
@@ -147,6 +153,7 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
     await send('stray', { path: `/xrpc/community.reeve.space.list?community=${stray}` })
     await call(alice, 'community.reeve.space.create', { community, spaceType: stray })
 
+    await hearOfWrites(forum)
     await signal('SIGUSR2')
     expect((await exchange(forum)).status).toBe(200)
     plc.misbehave(() => 'cut')
@@ -167,6 +174,45 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
     await reeve.stop()
     outputs.push(reeve.output())
     await startWrongly()
+  }
+
+  /** Somebody registers a syncer and writes; the syncer fails in several ways, and hears. */
+  async function hearOfWrites(forum: string): Promise<void> {
+    const { bob, carol } = people
+    const world = { url: reeve.url, clock: { ...systemClock, moveSec() {} } }
+    const syncer = await startSyncer()
+    const holder = makeKey('p256')
+    const { body } = await exchange(forum, { holder })
+    const held = { credential: String(body.credential), holder, binding: 'october', space: forum } as const
+    const show = (says: string, request: RawRequest) => {
+      for (const [name, value] of request.headers ?? []) if (name === 'signature') bearers.dpop.push(value)
+      return send(says, request)
+    }
+    const register = { nsid: REGISTER, body: { space: forum, service: syncer.service } }
+    expect((await show('register', presentationOf(world, held, { procedure: register }))).status).toBe(200)
+    await show(
+      'register',
+      presentationOf(world, held, { procedure: { ...register, body: { space: held.credential } } }),
+    )
+    const announce = (about: Partial<Parameters<typeof writeOf>[1]> = {}) => {
+      const request = writeOf(world, { writer: bob, space: forum, ...about })
+      noteBearers(request)
+      return send('write', request)
+    }
+    syncer.misbehave(MISBEHAVIOURS.fails)
+    expect((await announce()).status).toBe(200)
+    await eventually('the syncer is told, and fails', async () => syncer.told.length > 0)
+    syncer.misbehave((outgoing, { token }) => outgoing.writeHead(400).end(JSON.stringify({ error: token })))
+    await eventually('the syncer is told, and refuses', async () => syncer.told.length > 1)
+    syncer.misbehave(null)
+    expect((await announce({ writer: carol })).body.error).toBe('Forbidden')
+    await announce({ aud: bob.did })
+    await announce({ changes: { payload: { exp: 1 } } })
+    await announce({ body: { repo: bearers.credential[0] } })
+    expect((await announce()).status).toBe(200)
+    await eventually('the syncer hears', async () => syncer.told.length > 2)
+    bearers.delivered.push(...syncer.told.map(({ token }) => token))
+    await syncer.close()
   }
 
   /** Starts that must fail, each with a secret where it doesn't belong, or where an error might quote it. */
@@ -330,6 +376,7 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
     expect(bearers).toMatchObject({ dpop: expect.arrayContaining([expect.stringMatching(/^eyJ/)]) })
     expect(bearers.credential.length).toBeGreaterThanOrEqual(4)
     expect(bearers.delegation.length).toBeGreaterThan(20)
+    expect(bearers.delivered.length).toBeGreaterThanOrEqual(3)
   })
 
   it('the key-encryption key is nowhere', () => {
