@@ -16,6 +16,7 @@ import { makeDelegation, makeKey, makeSpaceSignature } from '../test/kit/tokens.
 import { spaceOf } from '../test/kit/world.ts'
 import { freshRev, writeOf } from '../test/kit/writers.ts'
 import { quantile } from './load.ts'
+import { lineOfShares, type Shares } from './profile.ts'
 import type { Arrival, Manner, ReceiverOrder, ReceiverReport } from './receivers.ts'
 import type { Order, Report } from './served.ts'
 
@@ -38,14 +39,24 @@ export interface FanoutReport {
   readonly lastMs: number
   readonly p99Ms: number
   readonly p50Ms: number
-  /** Deliveries per processor second of the process, of a bare signed POST, and the share. */
+  /** The same while one receiver doesn't answer: the p99 of the others, and over that of the others while it does. */
+  readonly besideDeadP99Ms: number
+  readonly besideDead: number
+  /** Deliveries per processor second of the process, of bare POSTs with a token signed for each, and with one that stays; and the shares. */
   readonly perCpuSec: number
+  readonly signedPerCpuSec: number
   readonly barePerCpuSec: number
-  readonly share: number
-  /** Processor time of the process and of the database server for one delivery, everything included. */
-  readonly usPerDelivery: number
-  /** Ten writes of one repo while everybody is busy: deliveries for each of those who asked. */
+  readonly shareOfSigned: number
+  readonly shareOfBare: number
+  /** Processor time for one delivery besides a bare signed POST: of the process, and of the database server. */
+  readonly usOfProcess: number
+  readonly usOfDatabase: number
+  /** Where the process spends its time on deliveries. */
+  readonly profile: Shares
+  /** Ten writes of one repo while everybody is busy: deliveries for each of those who asked; and lanes that waited, of how many. */
   readonly collapse: number
+  readonly waiting: number
+  readonly registrations: number
   /** Fifty write to fifty, all well, and with sixteen that fail: p99 of those that are well in both. */
   readonly wellP99Ms: number
   readonly besideBadP99Ms: number
@@ -115,22 +126,32 @@ async function figures(engine: string, stage: Stage, ports: readonly number[]): 
     `${engine.padEnd(8)} one write to ${MANY}: p50 ${ms(one.p50Ms)}, p99 ${ms(one.p99Ms)}, last ${ms(one.lastMs)}`,
   )
   console.log(
-    `         ${one.perCpuSec.toFixed(0)} deliveries per CPU second, ${(one.share * 100).toFixed(0)} % of a bare signed POST (${one.barePerCpuSec.toFixed(0)}); ${one.usPerDelivery.toFixed(0)} µs each, database included`,
+    `         one that doesn't answer: p99 of the others ${ms(one.besideDeadP99Ms)} (× ${one.besideDead.toFixed(2)})`,
   )
-  const collapse = await burst(stage)
-  console.log(`         ten writes while all are busy: ${collapse.toFixed(2)} deliveries for each receiver`)
-  const few = await besideBad(stage)
   console.log(
-    `         ${FEW} write to ${FEW}: p99 ${ms(few.wellP99Ms)}; with 16 that fail, of the other 34: p99 ${ms(few.besideBadP99Ms)} (× ${few.besideBad.toFixed(2)})`,
+    `         ${one.perCpuSec.toFixed(0)} deliveries per CPU second: ${percent(one.shareOfSigned)} of a bare signed POST (${one.signedPerCpuSec.toFixed(0)}), ${percent(one.shareOfBare)} of one unsigned (${one.barePerCpuSec.toFixed(0)})`,
+  )
+  console.log(
+    `         besides the signed POST ${(one.usOfProcess + one.usOfDatabase).toFixed(0)} µs each: process ${one.usOfProcess.toFixed(0)}, database ${one.usOfDatabase.toFixed(0)}`,
+  )
+  console.log(`         % of its time: ${lineOfShares(one.profile)}`)
+  const collapsed = await burst(stage)
+  console.log(
+    `         ten writes while all are busy: ${collapsed.collapse.toFixed(2)} deliveries for each receiver; ${collapsed.waiting} of ${collapsed.registrations} lanes waited`,
   )
   const flood = await amplification(stage)
   console.log(
     `         100 writes of one repo in 10 s, to ${FEW}: ${flood.requestsOut.toFixed(2)} requests and ${flood.bytesOut.toFixed(2)} bytes out for one in, for each receiver`,
   )
+  const few = await besideBad(stage)
+  console.log(
+    `         ${FEW} write to ${FEW}: p99 ${ms(few.wellP99Ms)}; with 16 that fail, of the other 34: p99 ${ms(few.besideBadP99Ms)} (× ${few.besideBad.toFixed(2)})`,
+  )
   console.log(`         the writer waits p50 ${ms(few.intakeP50Ms)}, p99 ${ms(few.intakeP99Ms)}`)
-  return { engine, ...one, collapse, ...few, ...flood }
+  return { engine, ...one, ...collapsed, ...few, ...flood }
 }
 
+const percent = (share: number): string => `${(share * 100).toFixed(0)} %`
 const ms = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0)} ms`
 
 /** A community with two spaces, in which everybody is a member. */
@@ -195,6 +216,10 @@ async function post(url: string, method: string, body: object, headers: [string,
   return answer.body
 }
 
+/** What the receivers count of a request, too: its body, and by whom it is. */
+const bytesOf = ({ headers, body }: ReturnType<typeof writeOf>): number =>
+  (body?.length ?? 0) + (headers?.find(([name]) => name === 'authorization')?.[1].length ?? 0)
+
 /** One write; when it was sent, and how long its answer took. */
 async function writeOnce({ url, people }: Stage, space: string, who: number) {
   const writer = people[who % people.length]
@@ -209,7 +234,7 @@ async function writeOnce({ url, people }: Stage, space: string, who: number) {
     repo: writer.did,
     sentMs,
     waitedMs: performance.timeOrigin + performance.now() - sentMs,
-    bytes: request.body?.length ?? 0,
+    bytes: bytesOf(request),
   }
 }
 
@@ -229,62 +254,123 @@ async function arrivals({ receivers }: Stage, enough: (some: readonly Arrival[])
   }
 }
 
+type Round = Pick<
+  FanoutReport,
+  | 'lastMs'
+  | 'p50Ms'
+  | 'p99Ms'
+  | 'besideDeadP99Ms'
+  | 'besideDead'
+  | 'perCpuSec'
+  | 'signedPerCpuSec'
+  | 'barePerCpuSec'
+  | 'usOfProcess'
+  | 'usOfDatabase'
+>
+
 async function oneToMany(stage: Stage, ports: readonly number[]) {
   // The first goes over new connections, to receivers that nobody knows yet.
-  await writeOnce(stage, stage.space, 1)
-  await arrivals(stage, (some) => some.length >= MANY)
-  const rounds: { last: number; p50: number; p99: number; perCpuSec: number; bare: number; us: number }[] = []
-  for (let round = 0; round < ROUNDS; round++) {
-    const bare = await askServed(stage.child, {
-      kind: 'posts',
-      urls: ports.map((port) => `http://localhost:${port}`),
-      rounds: 2,
-    })
-    if (bare.kind !== 'crypto') throw new Error('another report')
-    await arrivals(stage, () => true)
-    const before = await cpuOf(stage)
-    const { sentMs } = await writeOnce(stage, stage.space, 2 + round)
-    const { all } = await arrivals(stage, (some) => some.length >= MANY)
-    const after = await cpuOf(stage)
-    const latencies = all.map(([, , , atMs]) => atMs - sentMs).toSorted((a, b) => a - b)
-    const perCpuSec = MANY / (after.process - before.process)
-    const us = ((after.process + after.database - before.process - before.database) / MANY) * 1e6
-    rounds.push({
-      last: latencies.at(-1) ?? Number.NaN,
-      p50: quantile(latencies, 0.5),
-      p99: quantile(latencies, 0.99),
-      perCpuSec,
-      bare: bare.count / bare.cpuSec,
-      us,
-    })
-  }
-  const of = (name: keyof (typeof rounds)[number]) => median(rounds.map((round) => round[name]))
-  const [perCpuSec, barePerCpuSec] = [of('perCpuSec'), of('bare')]
+  for (let warm = 0; warm < 3; warm++) await tellAll(stage, warm)
+  const rounds: Round[] = []
+  for (let round = 0; round < ROUNDS; round++) rounds.push(await roundOf(stage, ports, 10 + 2 * round))
+  await askServed(stage.child, { kind: 'profile' })
+  for (let more = 0; more < 10; more++) await tellAll(stage, 100 + more)
+  const profiled = await askServed(stage.child, { kind: 'profiled' })
+  if (profiled.kind !== 'profiled') throw new Error('another report')
+  const of = (name: keyof Round) => median(rounds.map((round) => round[name]))
   return {
-    lastMs: of('last'),
-    p50Ms: of('p50'),
-    p99Ms: of('p99'),
-    perCpuSec,
-    barePerCpuSec,
-    share: perCpuSec / barePerCpuSec,
-    usPerDelivery: of('us'),
+    lastMs: of('lastMs'),
+    p50Ms: of('p50Ms'),
+    p99Ms: of('p99Ms'),
+    besideDeadP99Ms: of('besideDeadP99Ms'),
+    besideDead: of('besideDead'),
+    perCpuSec: of('perCpuSec'),
+    signedPerCpuSec: of('signedPerCpuSec'),
+    barePerCpuSec: of('barePerCpuSec'),
+    shareOfSigned: median(rounds.map(({ perCpuSec, signedPerCpuSec }) => perCpuSec / signedPerCpuSec)),
+    shareOfBare: median(rounds.map(({ perCpuSec, barePerCpuSec }) => perCpuSec / barePerCpuSec)),
+    usOfProcess: of('usOfProcess'),
+    usOfDatabase: of('usOfDatabase'),
+    profile: profiled.shares,
   }
+}
+
+/** The bare POST, a write that all hear of, and one that all but one hear of: one after the other, so that a busy machine slows all. */
+async function roundOf(stage: Stage, ports: readonly number[], who: number): Promise<Round> {
+  const signedPerCpuSec = await barePosts(stage, ports, true)
+  const barePerCpuSec = await barePosts(stage, ports, false)
+  await arrivals(stage, () => true)
+  const before = await cpuOf(stage)
+  const latencies = await tellAll(stage, who)
+  await untilNothingWaits(stage)
+  const after = await cpuOf(stage)
+  const process = (after.process - before.process) / MANY
+  const p99Ms = quantile(latencies, 0.99)
+  await askReceivers(stage.receivers, { kind: 'manner', of: [0], manner: 'held' })
+  const beside = await tellAll(stage, who + 1, ([receiver]) => receiver !== 0)
+  await askReceivers(stage.receivers, { kind: 'manner', of: [0], manner: 'well' })
+  await askReceivers(stage.receivers, { kind: 'release' })
+  await untilNothingWaits(stage)
+  return {
+    lastMs: latencies.at(-1) ?? Number.NaN,
+    p50Ms: quantile(latencies, 0.5),
+    p99Ms,
+    besideDeadP99Ms: quantile(beside, 0.99),
+    besideDead: quantile(beside, 0.99) / p99Ms,
+    perCpuSec: 1 / process,
+    signedPerCpuSec,
+    barePerCpuSec,
+    usOfProcess: (process - 1 / signedPerCpuSec) * 1e6,
+    usOfDatabase: ((after.database - before.database) / MANY) * 1e6,
+  }
+}
+
+/** What was heard has been written down as well, which belongs to its cost. */
+async function untilNothingWaits({ child }: Stage): Promise<void> {
+  for (;;) {
+    const report = await askServed(child, { kind: 'waiting' })
+    if (report.kind !== 'waiting') throw new Error('another report')
+    if (report.lanes === 0) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+async function barePosts({ child }: Stage, ports: readonly number[], isSigned: boolean): Promise<number> {
+  const urls = ports.map((port) => `http://localhost:${port}`)
+  const report = await askServed(child, { kind: 'posts', urls, rounds: 2, isSigned })
+  if (report.kind !== 'crypto') throw new Error('another report')
+  return report.count / report.cpuSec
+}
+
+/** One write, and how long it took to each of those who count, sorted. */
+async function tellAll(stage: Stage, who: number, counts: (arrival: Arrival) => boolean = () => true) {
+  const { rev, sentMs } = await writeOnce(stage, stage.space, who)
+  const isOfIt = (arrival: Arrival) => arrival[2] === rev && counts(arrival)
+  const most = everyReceiver.filter((receiver) => counts([receiver, '', rev, 0])).length
+  const { all } = await arrivals(stage, (some) => some.filter(isOfIt).length >= most)
+  return all
+    .filter(isOfIt)
+    .map(([, , , atMs]) => atMs - sentMs)
+    .toSorted((a, b) => a - b)
 }
 
 const everyReceiver = Array.from({ length: MANY }, (_, at) => at)
 
 /** All receivers keep their answer to one repo's write while another repo writes ten times. */
-async function burst(stage: Stage): Promise<number> {
+async function burst(stage: Stage) {
   await askReceivers(stage.receivers, { kind: 'manner', of: everyReceiver, manner: 'held' })
-  await writeOnce(stage, stage.space, 20)
+  await writeOnce(stage, stage.space, 200)
   await arrivals(stage, (some) => some.length >= MANY / 4)
   let last = ''
-  for (let at = 0; at < 10; at++) last = (await writeOnce(stage, stage.space, 21)).rev
+  for (let at = 0; at < 10; at++) last = (await writeOnce(stage, stage.space, 201)).rev
+  const waiting = await askServed(stage.child, { kind: 'waiting' })
+  if (waiting.kind !== 'waiting') throw new Error('another report')
   await askReceivers(stage.receivers, { kind: 'manner', of: everyReceiver, manner: 'well' })
   await askReceivers(stage.receivers, { kind: 'release' })
-  const who = stage.people[21]?.did
+  const who = stage.people[201]?.did
   const { all } = await arrivals(stage, (some) => some.filter(([, , rev]) => rev === last).length >= MANY)
-  return all.filter(([, repo]) => repo === who).length / MANY
+  const collapse = all.filter(([, repo]) => repo === who).length / MANY
+  return { collapse, waiting: waiting.lanes, registrations: waiting.registrations }
 }
 
 async function besideBad(stage: Stage) {
@@ -299,9 +385,9 @@ async function besideBad(stage: Stage) {
   await askReceivers(stage.receivers, { kind: 'manner', of: everyReceiver, manner: 'well' })
   const waited = [...well.waitedMs, ...beside.waitedMs].toSorted((a, b) => a - b)
   return {
-    wellP99Ms: quantile(well.latencies, 0.99),
-    besideBadP99Ms: quantile(beside.latencies, 0.99),
-    besideBad: quantile(beside.latencies, 0.99) / quantile(well.latencies, 0.99),
+    wellP99Ms: well.p99Ms,
+    besideBadP99Ms: beside.p99Ms,
+    besideBad: beside.p99Ms / well.p99Ms,
     intakeP50Ms: quantile(waited, 0.5),
     intakeP99Ms: quantile(waited, 0.99),
   }
@@ -309,7 +395,7 @@ async function besideBad(stage: Stage) {
 
 /** Fifty people write at once, again and again; how long it took to those receivers that are always well. */
 async function fewToFew(stage: Stage, bad: number) {
-  const latencies: number[] = []
+  const p99sMs: number[] = []
   const waitedMs: number[] = []
   for (let round = 0; round < ROUNDS; round++) {
     const writes = await Promise.all(Array.from({ length: FEW }, (_, at) => writeOnce(stage, stage.few, 30 + at)))
@@ -317,14 +403,21 @@ async function fewToFew(stage: Stage, bad: number) {
     for (const write of writes) waitedMs.push(write.waitedMs)
     const isOfWell = ([at, , rev]: Arrival) => at >= bad && sent.has(rev)
     const { all } = await arrivals(stage, (some) => some.filter(isOfWell).length >= FEW * (FEW - bad))
-    for (const arrival of all.filter(isOfWell)) latencies.push(arrival[3] - (sent.get(arrival[2]) ?? Number.NaN))
+    const latencies = all.filter(isOfWell).map((arrival) => arrival[3] - (sent.get(arrival[2]) ?? Number.NaN))
+    p99sMs.push(
+      quantile(
+        latencies.toSorted((a, b) => a - b),
+        0.99,
+      ),
+    )
     // The same repos write again: a second must have passed, or they would wait for it to pass.
     await new Promise((resolve) => setTimeout(resolve, 1_200))
   }
-  return { latencies: latencies.toSorted((a, b) => a - b), waitedMs }
+  return { p99Ms: median(p99sMs), waitedMs }
 }
 
 async function amplification(stage: Stage) {
+  await untilNothingWaits(stage)
   await arrivals(stage, () => true)
   let bytesIn = 0
   let last = ''

@@ -36,12 +36,13 @@ const reeve = await openReeve(parseConfig(processEnvironment()), { log: silentLo
 export type Order =
   | { kind: 'crypto'; requests: readonly Prepared[]; url: string }
   | { kind: 'atproto'; requests: readonly Prepared[] }
-  | { kind: 'posts'; urls: readonly string[]; rounds: number }
-  | { kind: 'cpu' | 'profile' | 'profiled' | 'end' }
+  | { kind: 'posts'; urls: readonly string[]; rounds: number; isSigned: boolean }
+  | { kind: 'cpu' | 'waiting' | 'profile' | 'profiled' | 'end' }
 export type Report =
   | { kind: 'ready'; es256k: Es256k['backend'] }
   | { kind: 'crypto'; cpuSec: number; count: number }
   | { kind: 'cpu'; cpuSec: number; databaseSec: number; rssMiB: number }
+  | { kind: 'waiting'; lanes: number; registrations: number }
   | { kind: 'profile' }
   | { kind: 'profiled'; shares: Shares }
 
@@ -59,7 +60,8 @@ inspector.connect()
 
 process.on('message', (order: Order) => {
   if (order.kind === 'cpu') void resources().then(report)
-  if (order.kind === 'posts') void barePosts(order.urls, order.rounds).then(report)
+  if (order.kind === 'posts') void barePosts(order).then(report)
+  if (order.kind === 'waiting') void waiting().then(report)
   if (order.kind === 'crypto') report(cryptoOnly(order.requests, order.url))
   if (order.kind === 'atproto') void atprotoOnly(order.requests).then(report)
   if (order.kind === 'profile') void startProfile().then(report)
@@ -85,13 +87,17 @@ async function databaseCpuSec(): Promise<number> {
 
 const clientOfPosts = new Agent({ connections: 2, keepAliveMaxTimeout: 60_000 })
 
-/** What a delivery costs without anything around it: a signature, and a POST over a connection that is open. */
-async function barePosts(urls: readonly string[], rounds: number): Promise<Report> {
+/** What a delivery costs without anything around it: a POST over a connection that is open, with a token made for it or always the same. */
+async function barePosts({ urls, rounds, isSigned }: Extract<Order, { kind: 'posts' }>): Promise<Report> {
   const signer = makeKeyPair('p256')
   const body = JSON.stringify({ space: 'x'.repeat(90), rev: 'x'.repeat(150) })
-  const send = async (origin: string) => {
+  const sign = () => {
     const input = `${toBase64Url('x'.repeat(30))}.${toBase64Url('x'.repeat(220))}`
-    const authorization = `Bearer ${input}.${toBase64Url(signCompact(signer, utf8(input)))}`
+    return `Bearer ${input}.${toBase64Url(signCompact(signer, utf8(input)))}`
+  }
+  const always = sign()
+  const send = async (origin: string) => {
+    const authorization = isSigned ? sign() : always
     const headers = { authorization, 'content-type': 'application/json' }
     const answer = await clientOfPosts.request({ origin, path: '/', method: 'POST', headers, body })
     await answer.body.dump()
@@ -100,6 +106,13 @@ async function barePosts(urls: readonly string[], rounds: number): Promise<Repor
   const before = cpuSec()
   for (let round = 0; round < rounds; round++) await Promise.all(urls.map(send))
   return { kind: 'crypto', cpuSec: cpuSec() - before, count: urls.length * rounds }
+}
+
+/** Lanes in which something waits to be told, among all that stand. */
+async function waiting(): Promise<Report> {
+  const { rows } = await sql<{ lanes: number; registrations: number }>`select count(*)::int as registrations,
+    (count(*) filter (where wanted_rev > delivered_rev))::int as lanes from registration`.execute(reeve.house.db)
+  return { kind: 'waiting', ...(rows[0] ?? { lanes: Number.NaN, registrations: Number.NaN }) }
 }
 
 async function startProfile(): Promise<Report> {

@@ -29,7 +29,8 @@ create index writer_by_host on writer (space, host);
 
 -- Who asked to hear about writes in a space, and how far each has got. `wanted_rev`: the newest that it has to hear of; `delivered_rev`: the
 -- newest that it was sent. `look_at_ms`: not before this; a process that delivers has taken the row until then, and `turn` tells it
--- whether it still has. `ended_at_ms`: the space came to its end, of which it has to hear still.
+-- whether it still has. `ended_at_ms`: the space came to its end, of which it has to hear still. Each index is written anew three times for
+-- everything that is told, and costs as much as the row: there are only those without which somebody would have to wait.
 create table registration (
   id bigint generated always as identity primary key,
   space text collate "C" not null references space (uri),
@@ -54,13 +55,11 @@ create table registration (
   failing_since_ms bigint,
   last_error text
 );
-create unique index registration_one_live on registration (space, service) where ended_at_ms is null;
+create unique index registration_by_space on registration (space, service);
 create index registration_due on registration (look_at_ms)
   where paused_at_ms is null and (wanted_rev > delivered_rev or ended_at_ms is not null);
-create index registration_by_expiry on registration (expires_at_ms);
 create index registration_unproved on registration (host) where proved_at_ms is null;
 create index registration_proved on registration (host) where proved_at_ms is not null;
-create index registration_by_space on registration (space, service);
 
 -- By whose access a registration lives: as long as one of them may read. An app that proved nothing is ''.
 create table registration_sponsor (

@@ -79,12 +79,16 @@ export interface Claiming {
   readonly underWay: readonly number[]
 }
 
+/** Names and numbers for a look-up by name. As rows the server would join them by comparing each with each. */
+const countsOf = (counts: ReadonlyMap<string, number>): string => JSON.stringify(Object.fromEntries(counts))
+
 /** Lanes looked at for a claim: those who are due longest. */
 const SEEN_MAX = 1_024
 
 /**
  * Takes lanes that are due, of one pool. What their number depends on is decided on a look beforehand; a lane that somebody took
- * since that look is left out by the second one, which holds the row.
+ * since that look is left out by the second one, which holds the row. The second goes lane by lane, and says `due` in other words than
+ * the index of those who are: a plan that is kept from when nobody was due would look for each of them among all.
  */
 export async function claimLanes(db: Db, claiming: Claiming): Promise<readonly Lane[]> {
   const { pool, nowMs, untilMs, most, share, used, ofHost, usedHosts, openHosts, underWay } = claiming
@@ -107,17 +111,19 @@ export async function claimLanes(db: Db, claiming: Claiming): Promise<readonly L
         row_number() over (partition by host, is_alone order by look_at_ms, id) as of_host
       from seen
     ),
+    chosen as materialized (
+      select id, is_alone from placed
+      where of_community + coalesce((${countsOf(used)}::jsonb ->> community)::int, 0) <= ${share}::int
+        and of_host + coalesce((${countsOf(usedHosts)}::jsonb ->> host)::int, 0) <= ${ofHost}::int
+        and (not is_alone or of_host = 1)
+      order by look_at_ms, id
+    ),
     taken as materialized (
-      select lane.id, placed.is_alone from registration lane join placed on placed.id = lane.id
-      left join unnest(${[...used.keys()]}::text[], ${[...used.values()]}::int[]) as busy (community, count)
-        on busy.community = placed.community
-      left join unnest(${[...usedHosts.keys()]}::text[], ${[...usedHosts.values()]}::int[]) as called (host, count)
-        on called.host = placed.host
-      where placed.of_community + coalesce(busy.count, 0) <= ${share}::int
-        and placed.of_host + coalesce(called.count, 0) <= ${ofHost}::int and (not placed.is_alone or placed.of_host = 1)
-        and lane.look_at_ms <= ${nowMs} and lane.paused_at_ms is null
-        and (lane.wanted_rev > lane.delivered_rev or lane.ended_at_ms is not null)
-      order by placed.look_at_ms, lane.id limit ${most} for update of lane skip locked
+      select chosen.id, chosen.is_alone from chosen cross join lateral (
+        select from registration lane where lane.id = chosen.id and look_at_ms <= ${nowMs} and paused_at_ms is null
+          and (wanted_rev - delivered_rev > 0 or ended_at_ms is not null)
+        for update skip locked
+      ) as held limit ${most}
     )
     update registration lane set look_at_ms = ${untilMs}, turn = turn + 1 from taken where lane.id = taken.id
     returning lane.id, turn, space, community, service, host, expires_at_ms as "expiresAtMs", proved_at_ms as "provedAtMs",

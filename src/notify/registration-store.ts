@@ -80,7 +80,7 @@ export async function holdWriterSet(tx: Tx, { uri, authority }: SpaceName): Prom
   return row.last_rev
 }
 
-/** The registrations under a name, held: the one that lives, and one that is to hear of the end of a former space. */
+/** What is registered under a name, held: one that lives, or one that is to hear of the end of a former space, or none. */
 async function holdAll(tx: Tx, space: SpaceUri, service: string) {
   return tx
     .selectFrom('registration')
@@ -281,7 +281,6 @@ export async function forgetExpired(db: Db, nowMs: number, max: number): Promise
     .select('id')
     .where('expires_at_ms', '<=', nowMs)
     .where((row) => row.or([row('ended_at_ms', 'is', null), row('ended_at_ms', '<=', nowMs - ENDED_KEPT_MS)]))
-    .orderBy('expires_at_ms')
     .limit(max)
     .forUpdate()
     .skipLocked()

@@ -397,10 +397,8 @@ table registration
   constraint registration_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint registration_pkey PRIMARY KEY (id)
   constraint registration_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
-  CREATE INDEX registration_by_expiry ON public.registration USING btree (expires_at_ms)
-  CREATE INDEX registration_by_space ON public.registration USING btree (space, service)
+  CREATE UNIQUE INDEX registration_by_space ON public.registration USING btree (space, service)
   CREATE INDEX registration_due ON public.registration USING btree (look_at_ms) WHERE ((paused_at_ms IS NULL) AND ((wanted_rev > delivered_rev) OR (ended_at_ms IS NOT NULL)))
-  CREATE UNIQUE INDEX registration_one_live ON public.registration USING btree (space, service) WHERE (ended_at_ms IS NULL)
   CREATE INDEX registration_proved ON public.registration USING btree (host) WHERE (proved_at_ms IS NOT NULL)
   CREATE INDEX registration_unproved ON public.registration USING btree (host) WHERE (proved_at_ms IS NULL)
 
