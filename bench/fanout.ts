@@ -39,6 +39,8 @@ export interface FanoutReport {
   readonly lastMs: number
   readonly p99Ms: number
   readonly p50Ms: number
+  /** As many bare POSTs with a token signed for each, all at once, from the first to the last answer. */
+  readonly signedMs: number
   /** The same while one receiver doesn't answer: the p99 of the others, and over that of the others while it does. */
   readonly besideDeadP99Ms: number
   readonly besideDead: number
@@ -123,7 +125,7 @@ export async function measureFanout(
 async function figures(engine: string, stage: Stage, ports: readonly number[]): Promise<FanoutReport> {
   const one = await oneToMany(stage, ports)
   console.log(
-    `${engine.padEnd(8)} one write to ${MANY}: p50 ${ms(one.p50Ms)}, p99 ${ms(one.p99Ms)}, last ${ms(one.lastMs)}`,
+    `${engine.padEnd(8)} one write to ${MANY}: p50 ${ms(one.p50Ms)}, p99 ${ms(one.p99Ms)}, last ${ms(one.lastMs)}; as many bare signed POSTs ${ms(one.signedMs)}`,
   )
   console.log(
     `         one that doesn't answer: p99 of the others ${ms(one.besideDeadP99Ms)} (× ${one.besideDead.toFixed(2)})`,
@@ -264,6 +266,7 @@ type Round = Pick<
   | 'perCpuSec'
   | 'signedPerCpuSec'
   | 'barePerCpuSec'
+  | 'signedMs'
   | 'usOfProcess'
   | 'usOfDatabase'
 >
@@ -287,6 +290,7 @@ async function oneToMany(stage: Stage, ports: readonly number[]) {
     perCpuSec: of('perCpuSec'),
     signedPerCpuSec: of('signedPerCpuSec'),
     barePerCpuSec: of('barePerCpuSec'),
+    signedMs: of('signedMs'),
     shareOfSigned: median(rounds.map(({ perCpuSec, signedPerCpuSec }) => perCpuSec / signedPerCpuSec)),
     shareOfBare: median(rounds.map(({ perCpuSec, barePerCpuSec }) => perCpuSec / barePerCpuSec)),
     usOfProcess: of('usOfProcess'),
@@ -297,8 +301,8 @@ async function oneToMany(stage: Stage, ports: readonly number[]) {
 
 /** The bare POST, a write that all hear of, and one that all but one hear of: one after the other, so that a busy machine slows all. */
 async function roundOf(stage: Stage, ports: readonly number[], who: number): Promise<Round> {
-  const signedPerCpuSec = await barePosts(stage, ports, true)
-  const barePerCpuSec = await barePosts(stage, ports, false)
+  const signed = await barePosts(stage, ports, true)
+  const bare = await barePosts(stage, ports, false)
   await arrivals(stage, () => true)
   const before = await cpuOf(stage)
   const latencies = await tellAll(stage, who)
@@ -318,9 +322,10 @@ async function roundOf(stage: Stage, ports: readonly number[], who: number): Pro
     besideDeadP99Ms: quantile(beside, 0.99),
     besideDead: quantile(beside, 0.99) / p99Ms,
     perCpuSec: 1 / process,
-    signedPerCpuSec,
-    barePerCpuSec,
-    usOfProcess: (process - 1 / signedPerCpuSec) * 1e6,
+    signedPerCpuSec: signed.perCpuSec,
+    barePerCpuSec: bare.perCpuSec,
+    signedMs: signed.allMs,
+    usOfProcess: (process - 1 / signed.perCpuSec) * 1e6,
     usOfDatabase: ((after.database - before.database) / MANY) * 1e6,
   }
 }
@@ -335,11 +340,11 @@ async function untilNothingWaits({ child }: Stage): Promise<void> {
   }
 }
 
-async function barePosts({ child }: Stage, ports: readonly number[], isSigned: boolean): Promise<number> {
+async function barePosts({ child }: Stage, ports: readonly number[], isSigned: boolean) {
   const urls = ports.map((port) => `http://localhost:${port}`)
   const report = await askServed(child, { kind: 'posts', urls, rounds: 2, isSigned })
-  if (report.kind !== 'crypto') throw new Error('another report')
-  return report.count / report.cpuSec
+  if (report.kind !== 'posts') throw new Error('another report')
+  return { perCpuSec: report.count / report.cpuSec, allMs: (report.wallSec / report.count) * 1_000 * ports.length }
 }
 
 /** One write, and how long it took to each of those who count, sorted. */
