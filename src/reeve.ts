@@ -83,8 +83,8 @@ export interface Given {
 /** How long a request under way may take to finish once closing has begun. */
 const CLOSING_MAX_MS = 5_000
 const IDLE_LOOK_PAUSE_MS = 50
-/** Those who are told of writes, by one process. */
-const DELIVERIES_AT_ONCE = 512
+/** Calls to those who are told of something, by one process: more than are ever made at once, so that none waits while its time runs. */
+const DELIVERIES_AT_ONCE = 1_024
 const SEAL_PAUSE_MS = 1_000
 const RESUME_PAUSE_MS = 15_000
 const IMPORT_PAUSE_MS = 500

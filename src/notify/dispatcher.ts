@@ -10,6 +10,7 @@ import { sleep } from '../platform/clock.ts'
 import { type Gather, openGather } from '../platform/gather.ts'
 import { errorName } from '../platform/log.ts'
 import type { Outbound } from '../platform/outbound.ts'
+import { openTurns, type Turns } from '../platform/turns.ts'
 import type { WriterRow } from './forward.ts'
 import { OF_HOST, openBreaker, openRepoPace, openSlots, POOLS, type PoolName, type Slots } from './host-pace.ts'
 import { type LaneCtx, letGo, type TurnEnd, takeTurn } from './lane.ts'
@@ -19,6 +20,7 @@ import {
   type EndReason,
   endLane,
   type Finished,
+  type FinishedAs,
   finishLanes,
   type Lane,
   loadNewest,
@@ -41,8 +43,11 @@ export interface DispatcherCtx extends AccessCtx, Omit<LaneCtx, 'breaker' | 'rep
 
 /** How long a lane is a process's that says nothing. Longer than a turn and its last call. */
 const LEASE_MS = 15_000
-/** Lanes taken in one statement. */
-const CLAIMED_MAX = 256
+/** Lanes taken in one statement, and written down in one. */
+const CLAIMED_MAX = 1_024
+const FINISHED_MAX = 512
+/** Sound lanes that call at once. */
+export const CALLING_MAX = 512
 /** Rows of a space that are read once for all lanes that are taken together, and for one that is further behind. */
 const PAGE_MAX = 64
 const ROWS_MAX = 100
@@ -66,6 +71,8 @@ export function openDispatcher(given: DispatcherCtx): Dispatcher {
     closing: closing.signal,
     rouse,
     underWay: new Map(),
+    calling: openTurns({ atOnce: CALLING_MAX, waitingMax: POOLS.sound.atOnce }),
+    isFull: false,
   }
   let looking: Promise<void> | null = null
   let isAgain = false
@@ -98,7 +105,7 @@ export function openDispatcher(given: DispatcherCtx): Dispatcher {
       closing.abort()
       await looking
       const patience = new AbortController()
-      const ended = Promise.all(post.underWay.values())
+      const ended = Promise.all([...post.underWay.values()].map((turn) => turn.ended))
       await Promise.race([ended, sleep(CLOSING_MAX_MS, patience.signal)])
       patience.abort()
       await given.deliveries.close()
@@ -111,26 +118,39 @@ export function openDispatcher(given: DispatcherCtx): Dispatcher {
 interface Post {
   readonly ctx: DispatcherCtx & LaneCtx
   readonly slots: Slots
-  readonly finishing: Gather<Finished, boolean>
+  readonly finishing: Gather<Finished, FinishedAs>
   readonly closing: AbortSignal
   readonly rouse: () => void
   /** Lanes that have their turn, by their ids. */
-  readonly underWay: Map<number, Promise<void>>
+  readonly underWay: Map<number, UnderWay>
+  /** Places of sound lanes that call somebody in this moment. Those that were taken beyond that wait here, where no call's time runs yet. */
+  readonly calling: Turns
+  /** Whether somebody who is due may have been left where they were, for lack of a place. */
+  isFull: boolean
 }
 
-const openFinishing = ({ db }: DispatcherCtx): Gather<Finished, boolean> => {
-  const alone = async (one: Finished) => (await finishLanes(db, [one]))[0] ?? false
-  return openGather({
-    keysOf: ({ id }) => [String(id)],
+interface UnderWay {
+  readonly ended: Promise<void>
+  readonly beganMs: number
+}
+
+/** Nobody waits for what is written down here but the lane's next turn, so as much goes together as there is. */
+const openFinishing = ({ db }: DispatcherCtx): Gather<Finished, FinishedAs> => {
+  const alone = async (one: Finished) => (await finishLanes(db, [one]))[0] ?? 'lost'
+  const work = {
+    keysOf: ({ id }: Finished) => [String(id)],
     alone,
-    together: (some) => finishLanes(db, some),
+    together: (some: readonly Finished[]) => finishLanes(db, some),
     again: alone,
-  })
+  }
+  const atOnce = POOLS.sound.atOnce + POOLS.doubtful.atOnce
+  return openGather(work, { few: 1, togetherMax: FINISHED_MAX, waitingMax: 2 * atOnce })
 }
 
 /** Rouses lanes for what was written, and has as many take their turn as there is room for. */
 async function lookAround(post: Post): Promise<void> {
   while ((await rouseLanes(post.ctx.db)) >= ROUSED_MAX);
+  post.isFull = false
   for (const pool of ['sound', 'doubtful'] as const) {
     let isMore = true
     while (isMore && !post.closing.aborted) {
@@ -138,6 +158,7 @@ async function lookAround(post: Post): Promise<void> {
       const lanes = most === 0 ? [] : await takeLanes(post, pool, most)
       // Where many wait for one host few of them are taken, and whoever is due after them hasn't been looked at yet.
       isMore = lanes.length > 0 && (lanes.length === most || lanes.some(({ isCrowded }) => isCrowded))
+      if (most === 0 || isMore) post.isFull = true
     }
   }
 }
@@ -151,7 +172,8 @@ async function takeLanes(post: Post, pool: PoolName, most: number): Promise<read
     ...{ share: POOLS[pool].ofCommunity, used: slots.used(pool), ofHost: OF_HOST, usedHosts: slots.usedHosts() },
     openHosts: ctx.breaker.openHosts(),
     closedHosts: pool === 'doubtful' ? [...ctx.breaker.restingHosts(nowMs), ...slots.lonelyHosts()] : [],
-    underWay: [...underWay.keys()],
+    // A lane that is still this process's isn't due. One whose lease is over may be, and is left to whoever has it here.
+    underWay: [...underWay].filter(([, turn]) => beganMs - turn.beganMs >= LEASE_MS).map(([id]) => id),
   })
   if (lanes.length === 0) return lanes
   // Read now, for all of them together, while each space is judged.
@@ -162,12 +184,14 @@ async function takeLanes(post: Post, pool: PoolName, most: number): Promise<read
     standings.catch(() => {})
     for (const lane of some) {
       const giveBack = slots.take(pool, lane)
-      const turn = haveTurn(post, { lane, beganMs, pages, standings }).finally(() => {
-        giveBack()
-        underWay.delete(lane.id)
-        post.rouse()
-      })
-      underWay.set(lane.id, turn)
+      const ended = haveTurn(post, { lane, isDoubtful: pool === 'doubtful', beganMs, pages, standings }).then(
+        (isDue) => {
+          giveBack()
+          underWay.delete(lane.id)
+          if (isDue || post.isFull) post.rouse()
+        },
+      )
+      underWay.set(lane.id, { ended, beganMs })
     }
   }
   return lanes
@@ -192,21 +216,28 @@ async function judge({ ctx }: Post, space: SpaceUri, lanes: readonly Lane[]): Pr
 
 interface Taken {
   readonly lane: Lane
+  readonly isDoubtful: boolean
   readonly beganMs: number
   readonly pages: Promise<Pages>
   readonly standings: Promise<ReadonlyMap<number, Standing>>
 }
 
-/** A lane's turn from beginning to end. Never throws. */
-async function haveTurn(post: Post, taken: Taken): Promise<void> {
+/** A lane's turn from beginning to end. Answers whether it has more to hear at once. Never throws. */
+async function haveTurn(post: Post, taken: Taken): Promise<boolean> {
   const { ctx } = post
   const { lane } = taken
+  let leave = () => {}
   try {
-    await settle(post, lane, await turnOf(post, taken))
+    if (!taken.isDoubtful) leave = await post.calling.take(post.closing)
+    return await settle(post, lane, await turnOf(post, taken).finally(leave))
   } catch (error) {
-    ctx.log.warn('delivery.waits', { community: lane.community, error: errorName(error) })
+    if (!post.closing.aborted) {
+      ctx.log.warn('delivery.waits', { community: lane.community, error: errorName(error) })
+    }
     // Best effort: if this can't be written either, the lease runs out by itself.
-    await post.finishing.ask(letGo(lane, ctx.clock.nowMs() + TROUBLE_MS)).catch(() => {})
+    const pauseMs = post.closing.aborted ? 0 : TROUBLE_MS
+    await post.finishing.ask(letGo(lane, ctx.clock.nowMs() + pauseMs)).catch(() => {})
+    return false
   }
 }
 
@@ -228,11 +259,16 @@ async function rowsOf({ ctx }: Post, lane: Lane, page: readonly WriterRow[]): Pr
   return isEnough ? page : loadNext(ctx.db, lane.space, lane.deliveredRev, ROWS_MAX)
 }
 
-async function settle(post: Post, lane: Lane, end: TurnEnd): Promise<void> {
-  const { db, log } = post.ctx
-  if (end.is === 'over') return dropLane(db, lane)
-  if (end.is === 'ends' && (await ended(post, lane, end.reason))) return
-  if (!(await post.finishing.ask(end.left))) log.debug('lane.lost', { community: lane.community, lane: lane.id })
+async function settle(post: Post, lane: Lane, end: TurnEnd): Promise<boolean> {
+  const { db, log, clock } = post.ctx
+  if (end.is === 'over') {
+    await dropLane(db, lane)
+    return false
+  }
+  if (end.is === 'ends' && (await ended(post, lane, end.reason))) return false
+  const as = await post.finishing.ask(end.left)
+  if (as === 'lost') log.debug('lane.lost', { community: lane.community, lane: lane.id })
+  return as === 'behind' && end.left.lookAtMs <= clock.nowMs()
 }
 
 async function ended({ ctx }: Post, lane: Lane, reason: EndReason): Promise<boolean> {

@@ -13,9 +13,9 @@ interface Pool {
   readonly ofCommunity: number
 }
 
-/** Together no more than the door for deliveries lets through at once: nobody's time limit runs while they wait in a line. */
+/** A sound lane that is taken may still wait for its call; of the doubtful ones each calls at once. */
 export const POOLS: Readonly<Record<PoolName, Pool>> = {
-  sound: { atOnce: 448, ofCommunity: 256 },
+  sound: { atOnce: 1_536, ofCommunity: 1_024 },
   doubtful: { atOnce: 64, ofCommunity: 16 },
 }
 

@@ -83,7 +83,7 @@ export interface Claiming {
 const countsOf = (counts: ReadonlyMap<string, number>): string => JSON.stringify(Object.fromEntries(counts))
 
 /** Lanes looked at for a claim: those who are due longest. */
-const SEEN_MAX = 1_024
+const SEEN_MAX = 2_048
 
 /**
  * Takes lanes that are due, of one pool. What their number depends on is decided on a look beforehand; a lane that somebody took
@@ -229,10 +229,13 @@ export type Finished = Pick<
   | 'lastError'
 > & { readonly lookAtMs: number }
 
-/** Writes down what came of some turns. For each: whether the lane was still this process's; else nothing of it was written. */
-export async function finishLanes(db: Db, some: readonly Finished[]): Promise<readonly boolean[]> {
+/** `lost`: the lane was somebody else's by then, and nothing was written; `behind`: it has more to hear, or its end; `done`: it hasn't. */
+export type FinishedAs = 'lost' | 'behind' | 'done'
+
+/** Writes down what came of some turns, and answers for each what came of that. */
+export async function finishLanes(db: Db, some: readonly Finished[]): Promise<readonly FinishedAs[]> {
   const of = <T>(value: (one: Finished) => T) => some.map(value)
-  const { rows } = await sql<{ id: number }>`with
+  const { rows } = await sql<{ id: number; isBehind: boolean }>`with
     result as materialized (
       select * from unnest(${of((one) => one.id)}::bigint[], ${of((one) => one.turn)}::bigint[],
         ${of((one) => one.host)}::text[], ${of((one) => one.provedAtMs)}::bigint[],
@@ -254,9 +257,9 @@ export async function finishLanes(db: Db, some: readonly Finished[]): Promise<re
       failing_since_ms = result.failing_since_ms, last_error = result.last_error, look_at_ms = result.look_at_ms
     from result join held on held.id = result.id
     where lane.id = result.id and lane.turn = result.turn
-    returning lane.id`.execute(db)
-  const written = new Set(rows.map(({ id }) => id))
-  return some.map(({ id }) => written.has(id))
+    returning lane.id, (wanted_rev > lane.delivered_rev or ended_at_ms is not null) as "isBehind"`.execute(db)
+  const written = new Map(rows.map(({ id, isBehind }) => [id, isBehind ? 'behind' : 'done'] as const))
+  return some.map(({ id }) => written.get(id) ?? 'lost')
 }
 
 /** Why a registration came to its end before its time. */

@@ -28,6 +28,8 @@ export interface Stage {
 /** Opens a world of its own with both communities in it. */
 export async function openStage(options: WorldOptions = {}): Promise<Stage> {
   const world = await openWorld(options)
+  // Nobody is at the address of the service that is registered below: being told would end it in the middle of some test.
+  await world.reeve.house.dispatcher.stop()
   const [alice, bob, eve] = await Promise.all([world.person(), world.person(), world.person()])
   const community = await world.found(alice)
   const forum = await world.makeSpace(alice, community, { skey: 'main' })

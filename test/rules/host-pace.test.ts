@@ -11,10 +11,11 @@ const HOST = 'https://sync.example.com'
 const place = (more: Partial<Place> = {}): Place => ({ community: ONE, host: HOST, isAlone: false, ...more })
 
 describe('slots', () => {
-  it('are as many as the door for deliveries lets through, over both pools', () => {
-    expect(POOLS.sound.atOnce + POOLS.doubtful.atOnce).toBe(512)
+  it('are many for lanes that are well, and few for those that are not, and no community has all of either', () => {
+    expect(POOLS.sound.ofCommunity).toBeLessThan(POOLS.sound.atOnce)
+    expect(POOLS.doubtful.ofCommunity).toBeLessThan(POOLS.doubtful.atOnce)
     const slots = openSlots()
-    expect([slots.room('sound'), slots.room('doubtful')]).toEqual([448, 64])
+    expect([slots.room('sound'), slots.room('doubtful')]).toEqual([1_536, 64])
   })
 
   it('are counted for each pool and each community, and given back once', () => {
