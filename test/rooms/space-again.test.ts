@@ -278,7 +278,7 @@ describeOnEachEngine('a space made anew', (open) => {
 
   it('ends and is made again like any other, and what is still to be told of the old ones stays', async () => {
     for (let life = 1; life <= 3; life++) {
-      await register(roll, forum)
+      await register(roll, forum, { service: `did:web:syncer${life}.example#sync` })
       await end()
       await clearAway()
       await again()
