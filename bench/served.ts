@@ -29,7 +29,7 @@ const PLENTY = { burst: 1e12, perSec: 1e12 }
 const rates = {
   ...{ public: PLENTY, governance: PLENTY, founding: PLENTY, exchange: PLENTY, resolution: PLENTY },
   ...{ governancePerson: PLENTY, foundingPerson: PLENTY, exchangePerson: PLENTY },
-  ...{ notify: PLENTY, writerResolution: PLENTY, writer: PLENTY, spaceWrites: PLENTY },
+  ...{ notify: PLENTY, writerResolution: PLENTY, writer: PLENTY, spaceWrites: PLENTY, hook: PLENTY, authority: PLENTY },
 }
 const reeve = await openReeve(parseConfig(processEnvironment()), { log: silentLog, rates })
 

@@ -139,6 +139,12 @@ export function parseServiceId(text: string): { did: Did; fragment: string | nul
   return { did, fragment: fragment ?? null }
 }
 
+/** The name of this service's own entry in its DID document: for its methods, and for what a PDS asks it. */
+export const SERVICE_FRAGMENT = '#reeve'
+
+/** What a PDS stores as the managing app of a space that is decided about here. */
+export const managingAppOf = (service: Did): string => `${service}${SERVICE_FRAGMENT}`
+
 /** The types of space that Reeve itself makes. */
 export const ROSTER_TYPE = 'community.reeve.roster' as Nsid
 export const ROLE_SPACE_TYPE = 'community.reeve.role' as Nsid

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import manifest from '../package.json' with { type: 'json' }
+import { openHook } from './access/hook.ts'
 import { sealDue } from './audit/sealer.ts'
 import { carryOutDue } from './community/acts.ts'
 import { resumeMints } from './community/resume-mints.ts'
@@ -24,6 +25,7 @@ import { openAppMetadata } from './identity/app-metadata.ts'
 import { openDidDocuments } from './identity/did-documents.ts'
 import { openHandleProofs } from './identity/handle-proofs.ts'
 import { openPlcDirectory } from './identity/plc-directory.ts'
+import { VerifiedTokens } from './identity/verified-tokens.ts'
 import { createDevelopmentKek, type Kek, openKek } from './keys/kek.ts'
 import { openVault } from './keys/vault.ts'
 import { Graphs } from './membership/graph.ts'
@@ -180,6 +182,8 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     issuing: openIssuing(db),
     intake: openIntake(db),
     refusedWrites: new RefusedWrites(),
+    hook: openHook(db),
+    verifiedTokens: new VerifiedTokens(),
     words,
     buckets: new RateBuckets(clock, rates),
     version: manifest.version,

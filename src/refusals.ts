@@ -56,6 +56,7 @@ export type RefusalCode =
   | 'UnsupportedPolicy'
   | 'UnsupportedAppAccess'
   | 'UnsupportedCustody'
+  | 'UnsupportedHost'
   | 'UnknownRole'
   | 'UnknownCommunity'
   | 'EscalationDenied'

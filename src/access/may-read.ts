@@ -7,9 +7,10 @@ import type { KnownGraphs } from '../membership/graph.ts'
 import { type FactsCtx, factsAbout, feedersInto, spacesThatMatter } from '../membership/standing-facts.ts'
 import type { Did, SpaceName } from '../names.ts'
 import type { Db } from '../platform/database.ts'
+import { type Gather, openGather } from '../platform/gather.ts'
 import { type AccessFacts, type Asker, decideRead, type Grant, type ReadFacts } from '../policy/decide.ts'
 import type { Decision } from '../policy/verdict.ts'
-import { loadPeopleAtSpace, loadSpaceFacts } from './store.ts'
+import { type FactsAsk, loadPeopleAtSpace, loadSpaceFacts, type SpaceFacts } from './store.ts'
 
 export interface AccessCtx extends FactsCtx {
   readonly db: Db
@@ -24,23 +25,46 @@ export type Read =
       readonly basis: Basis
       /** Whether the person has an entry on any roster of the community. */
       readonly isOnRoll: boolean
+      /** Of a space whose records are at a PDS: since when it is decided about here, and whether its account still consents. */
+      readonly binding: { readonly boundAtMs: number; readonly isReleased: boolean } | null
     }
   | { readonly space: 'deleted' }
   | { readonly space: 'unknown' }
+
+type Facts = ReadonlyMap<Did, SpaceFacts>
+
+/** Where decisions in flight meet on their way to the facts. One for each database. */
+const looks = new WeakMap<Db, Gather<FactsAsk, Facts>>()
+
+function looksOn(db: Db): Gather<FactsAsk, Facts> {
+  const known = looks.get(db)
+  if (known) return known
+  const alone = async (ask: FactsAsk): Promise<Facts> => (await loadSpaceFacts(db, [ask]))[0] ?? new Map()
+  const opened = openGather<FactsAsk, Facts>({
+    // Two that ask the same read the same: nobody has to wait for another.
+    keysOf: () => [],
+    alone,
+    together: (asks) => loadSpaceFacts(db, asks),
+    again: alone,
+  })
+  looks.set(db, opened)
+  return opened
+}
 
 /** The dated facts about one person and one space: of their entries, those by which they may come to stand there. */
 export async function loadReadFacts(ctx: AccessCtx, space: SpaceName, did: Did): Promise<Read> {
   const { authority } = space
   const read = (communities: readonly Did[], known: KnownGraphs) =>
-    loadSpaceFacts(ctx.db, space, { communities, did, within: spacesThatMatter(authority, space.uri, known) })
+    looksOn(ctx.db).ask({ space, did, communities, within: spacesThatMatter(authority, space.uri, known) })
   const found = await ctx.graphs.atOneRevision(ctx.db, authority, read, { feedersOf: feedersInto(space.uri) })
   const here = found?.rows.get(authority)
   if (!found || !here?.space) return { space: 'unknown' }
   if (here.space.state === 'deleted') return { space: 'deleted' }
-  const { readPolicy, writePolicy } = here.space
+  const { readPolicy, writePolicy, boundAtMs } = here.space
   const standing = factsAbout(ctx, authority, did, found)
   const facts = { ...standing, space, readPolicy, writePolicy }
-  return { space: 'live', facts, revision: standing.revision, basis: standing.basis, isOnRoll: here.isOnRoll }
+  const binding = boundAtMs === null ? null : { boundAtMs, isReleased: here.isReleased }
+  return { space: 'live', facts, revision: standing.revision, basis: standing.basis, isOnRoll: here.isOnRoll, binding }
 }
 
 /** What `loadReadFacts` finds, of several people at one revision. */

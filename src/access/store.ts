@@ -1,6 +1,13 @@
 /** One look at everything that a decision about a person and a space rests on. Reads the tables of other rooms, writes none. */
-import { sql } from 'kysely'
-import { isOneOf, type PeopleIn, type PeopleRow, peopleColumns, peopleOf } from '../membership/facts-store.ts'
+import { type CompiledQuery, sql } from 'kysely'
+import {
+  isOneOf,
+  type PeopleIn,
+  type PeopleRow,
+  peopleColumns,
+  peopleColumnsOf,
+  peopleOf,
+} from '../membership/facts-store.ts'
 import type { Did, SpaceName, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { UserPolicy } from '../policy/decide.ts'
@@ -12,7 +19,11 @@ export interface SpaceFacts extends PeopleIn {
     readonly state: 'live' | 'deleted'
     readonly readPolicy: UserPolicy
     readonly writePolicy: UserPolicy
+    /** Since when its records are at the PDS of the account that its community is; null: they are here. */
+    readonly boundAtMs: number | null
   } | null
+  /** Whether the account that the community is has taken back its consent to be decided about here. */
+  readonly isReleased: boolean
   /** Whether the person has an entry on any roster of the community. */
   readonly isOnRoll: boolean
 }
@@ -21,35 +32,80 @@ interface SpaceFactsRow extends PeopleRow {
   readonly state: 'live' | 'deleted' | null
   readonly read_policy: UserPolicy | null
   readonly write_policy: UserPolicy | null
+  readonly bound_at_ms: number | null
+  readonly released_at_ms: number | null
   readonly is_on_roll: boolean
 }
 
+/** What one decision has to know: of one person and one space, in the communities that may matter to it. */
+export interface FactsAsk {
+  readonly space: SpaceName
+  readonly did: Did
+  readonly communities: readonly Did[]
+  /** Only entries in these spaces are read; null: all of them. */
+  readonly within: readonly SpaceUri[] | null
+}
+
 /**
- * The numbers of the communities, the space with its policy, and the person's entries: one statement, so one snapshot. Of the
- * entries only those in `within` are read, where it is given. Communities that are not opened here are absent.
+ * For each ask the numbers of the communities, the space with its policy, and the person's entries, by community: one statement, and so
+ * one snapshot, for however many asks. Communities that are not opened here are absent.
  */
 export async function loadSpaceFacts(
-  db: Db | Tx,
-  name: SpaceName,
-  about: { readonly communities: readonly Did[]; readonly did: Did; readonly within: readonly SpaceUri[] | null },
-): Promise<ReadonlyMap<Did, SpaceFacts>> {
-  const { communities, did, within } = about
-  const { rows } = await sql<SpaceFactsRow>`select ${peopleColumns([did], within)},
-      space.state, space_settings.read_policy, space_settings.write_policy,
-      exists(select from person_edge edge where edge.community = community_revision.community and edge.did = ${did}) as is_on_roll
-    from community_revision
-    left join space on space.community = community_revision.community and space.uri = ${name.uri}
-    left join space_settings on space_settings.uri = space.uri
-    where ${isOneOf(communities)}`.execute(db)
-  return new Map(rows.map((row) => [row.community as Did, spaceFactsOf(row)]))
+  db: Db,
+  asks: readonly FactsAsk[],
+): Promise<readonly ReadonlyMap<Did, SpaceFacts>[]> {
+  compiled ??= factsStatement().compile(db)
+  const places = asks.flatMap((ask, at) => ask.communities.map((community) => ({ at, community, ask })))
+  const parameters = [
+    places.map(({ at }) => at),
+    places.map(({ community }) => community),
+    places.map(({ ask }) => ask.did),
+    places.map(({ ask }) => ask.space.uri),
+    // No blank is in a space's URI.
+    places.map(({ ask }) => ask.within?.join(' ') ?? null),
+  ]
+  const { rows } = await db.executeQuery<SpaceFactsRow & { readonly at: number }>({ ...compiled, parameters })
+  const found = asks.map(() => new Map<Did, SpaceFacts>())
+  for (const row of rows) found[row.at]?.set(row.community as Did, spaceFactsOf(row))
+  return found
 }
+
+/** A value that is given when the statement is executed. The planner expects the same of every list (`peopleColumns`). */
+const given = sql`${null}`
+
+const factsStatement = () => sql<SpaceFactsRow & { readonly at: number }>`select ask.at,
+    ${peopleColumnsOf(sql`(select ask.did) as person (did)`, {
+      spaces: sql`unnest(string_to_array(ask.ways, ' '))`,
+      isWhole: sql`(ask.ways is null)`,
+    })},
+    released_at_ms, space.state, space.bound_at_ms, space_settings.read_policy, space_settings.write_policy,
+    exists(select from person_edge edge where edge.community = ask.community and edge.did = ask.did) as is_on_roll
+  from unnest(
+    (select ${given}::bigint[]), (select ${given}::text[]), (select ${given}::text[]), (select ${given}::text[]), (select ${given}::text[])
+  ) as ask (at, community, did, uri, ways)
+  cross join lateral (
+    select community, revision, graph_revision, released_at_ms from community_revision
+    where community_revision.community = ask.community offset 0
+  ) community_revision
+  left join lateral (
+    select uri, state, bound_at_ms from space where space.uri = ask.uri and space.community = ask.community offset 0
+  ) space on true
+  left join lateral (
+    select read_policy, write_policy from space_settings where space_settings.uri = space.uri offset 0
+  ) space_settings on true`
+
+let compiled: CompiledQuery<SpaceFactsRow & { readonly at: number }> | undefined
 
 const spaceFactsOf = (row: SpaceFactsRow): SpaceFacts => ({ ...peopleAtSpaceOf(row), isOnRoll: row.is_on_roll })
 
 function peopleAtSpaceOf(row: Omit<SpaceFactsRow, 'is_on_roll'>): PeopleAtSpace {
-  const { state, read_policy: readPolicy, write_policy: writePolicy } = row
-  const policies = { readPolicy: readPolicy ?? 'memberList', writePolicy: writePolicy ?? 'memberList' } as const
-  return { ...peopleOf(row), space: state ? { state, ...policies } : null }
+  const { state, read_policy: readPolicy, write_policy: writePolicy, bound_at_ms: boundAtMs } = row
+  const settings = {
+    readPolicy: readPolicy ?? 'memberList',
+    writePolicy: writePolicy ?? 'memberList',
+    boundAtMs,
+  } as const
+  return { ...peopleOf(row), space: state ? { state, ...settings } : null, isReleased: row.released_at_ms !== null }
 }
 
 /** The same about several people, without their places on the roll. */
@@ -67,7 +123,7 @@ export async function loadPeopleAtSpace(
 ): Promise<ReadonlyMap<Did, PeopleAtSpace>> {
   const { communities, dids, within } = about
   const { rows } = await sql<Omit<SpaceFactsRow, 'is_on_roll'>>`select ${peopleColumns(dids, within)},
-      space.state, space_settings.read_policy, space_settings.write_policy
+      released_at_ms, space.state, space.bound_at_ms, space_settings.read_policy, space_settings.write_policy
     from community_revision
     left join space on space.community = community_revision.community and space.uri = ${name.uri}
     left join space_settings on space_settings.uri = space.uri

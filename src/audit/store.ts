@@ -63,6 +63,11 @@ export async function appendUnsealed(db: Db | Tx, fact: AuditFact): Promise<void
   await db.insertInto('audit_entry').values(unsealedRow(fact)).execute()
 }
 
+/** The same for several at once. */
+export async function appendAllUnsealed(db: Db | Tx, facts: readonly AuditFact[]): Promise<void> {
+  if (facts.length > 0) await db.insertInto('audit_entry').values(facts.map(unsealedRow)).execute()
+}
+
 /** Appends a fact at the end of its community's chain, in the transaction of the change it tells of. */
 export async function appendChained(tx: Tx, fact: AuditFact): Promise<void> {
   await appendAllChained(tx, fact.community, [fact])

@@ -1,5 +1,6 @@
 /** `community.reeve.community.get`: one community, as its people see it. */
 import type * as lexicon from '../lexicons/community/reeve/community/get.ts'
+import { loadReleasedAt } from '../membership/account-store.ts'
 import { type GovernanceCtx, notFound } from '../membership/governance.ts'
 import { requireDid } from '../membership/input.ts'
 import { loadWaiting } from '../membership/proposal-store.ts'
@@ -9,7 +10,7 @@ import { type Did, rosterOf } from '../names.ts'
 import { isoOf } from '../platform/clock.ts'
 import { standingOf } from '../policy/standing.ts'
 import { COMMUNITY_DELETE } from './irreversible.ts'
-import { type Community, loadFounding } from './store.ts'
+import { type Community, loadCommunity } from './store.ts'
 
 /** For those who stand anywhere in it, and for its founder while it is being founded. @throws Refusal('NotFound') for others */
 export async function communityGet(
@@ -18,13 +19,14 @@ export async function communityGet(
   params: lexicon.$Params,
 ): Promise<lexicon.$OutputBody> {
   const did = requireDid(params.community, 'community')
-  const community = await loadFounding(ctx.db, did)
+  const community = await loadCommunity(ctx.db, did)
   if (!community) throw notFound()
   const facts = await loadStandingFacts(ctx, ctx.db, did, caller)
   const stands = facts !== null && standingOf(facts).size > 0
   const isFounding = community.step !== 'opened' && community.step !== 'deleted' && community.founder === caller
   if (!stands && !isFounding) throw notFound()
   const deletion = facts && (await loadWaiting(ctx.db, did, COMMUNITY_DELETE, did))
+  const isReleased = community.custody === 'external' && (await loadReleasedAt(ctx.db, did)) !== null
   const isAnnounced = deletion !== null && !isExpired(deletion, ctx.clock.nowMs())
   return {
     did,
@@ -37,6 +39,7 @@ export async function communityGet(
     createdAt: isoOf(community.createdAtMs),
     roster: rosterOf(did).uri,
     ...(facts?.graph.isFrozen(rosterOf(did).uri) ? { isFrozen: true } : {}),
+    ...(isReleased ? { isReleased } : {}),
     ...(isAnnounced ? { deletion: shownProposal(deletion) } : {}),
   }
 }

@@ -26,7 +26,7 @@ import { requireHandle } from './handles.ts'
 import { handleOperation, requireLiving } from './plc-builder.ts'
 import { type PlcWalkCtx, walkPlcWork } from './plc-walk.ts'
 import { insertPlcWork, loadPlcWork, type PlcStep, type PlcWork } from './plc-work-store.ts'
-import { loadFounding, saveHandle } from './store.ts'
+import { loadCommunity, loadFounding, saveHandle } from './store.ts'
 
 export interface SetHandleCtx extends GovernanceCtx, PlcWalkCtx {
   readonly vault: Vault
@@ -50,8 +50,8 @@ interface Begun {
  * While a change is under way, a call for the same handle goes on with it, and one for another handle is refused (PlcConflict).
  *
  * Order of checks: the input (InvalidRequest, HandleNotAvailable); an answer under the same idempotencyKey (IdempotencyConflict); the
- * caller stands in the roster (NotFound), at ifRevision (StaleRevision), may configure the community (Forbidden); no other change is
- * under way (PlcConflict); a served handle is free, a domain of one's own names no other DID (HandleNotAvailable), and this one, else
+ * caller stands in the roster (NotFound), at ifRevision (StaleRevision), may configure the community (Forbidden); its keys are here
+ * (UnsupportedCustody); no other change is under way (PlcConflict); a served handle is free, a domain of one's own names no other DID (HandleNotAvailable), and this one, else
  * the answer is what to write there; the operation in force and our place in it (PlcConflict, PlcRank, PlcLimit). What the directory
  * then refuses is told as PlcRejected or PlcConflict. @throws Refusal; Unavailable when nothing was begun
  */
@@ -113,6 +113,9 @@ interface Judged {
 async function judge(tx: Tx, facts: Facts, wish: Wish, nowMs: number): Promise<Changed<Judged>> {
   const decision = decideAct(facts, facts.did, 'community.configure', rosterUri(wish.community))
   required(decision)
+  if ((await loadCommunity(tx, wish.community))?.custody === 'external') {
+    throw new Refusal('UnsupportedCustody', 'the handle of an account is changed at its PDS')
+  }
   const last = await loadPlcWork(tx, wish.community)
   const underWay = last && stepFor(last, wish)
   if (wish.handle !== null && wish.isServed) {

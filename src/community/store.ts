@@ -12,7 +12,8 @@ import { freeServedHandles, giveUpServedHandles, takeServedHandle } from './hand
  */
 export type MintStep = 'prepared' | 'submitted' | 'confirmed' | 'opened' | 'refused' | 'deleted'
 export type MintFault = 'PlcRejected' | 'PlcConflict'
-export type CustodyKind = 'memberHeld' | 'custodial'
+/** `external`: the DID is an account's on somebody's PDS, and no key of it is here. */
+export type CustodyKind = 'memberHeld' | 'custodial' | 'external'
 
 declare module '../platform/database.ts' {
   interface Tables {
@@ -26,7 +27,7 @@ declare module '../platform/database.ts' {
       step: MintStep
       fault: MintFault | null
       operation: unknown
-      operation_cid: string
+      operation_cid: string | null
       idempotency_key: string | null
       request_hash: Uint8Array
       created_at_ms: number
@@ -98,10 +99,35 @@ export async function insertFounding(tx: Tx, founding: Founding): Promise<boolea
   return made !== undefined
 }
 
-/** One founding, finished or not. */
+/** Notes that an account is a community here. False: it is one already, or was. */
+export async function insertAdopted(
+  tx: Tx,
+  adopted: Pick<Founding, 'did' | 'name' | 'founder' | 'requestHash' | 'createdAtMs'>,
+): Promise<boolean> {
+  const { did, name, founder, requestHash, createdAtMs } = adopted
+  const nothing = { handle: null, recovery_key: null, fault: null, operation: null, operation_cid: null }
+  const made = await tx
+    .insertInto('community')
+    .values({
+      ...{ did, name, founder, ...nothing, custody: 'external', step: 'opened', idempotency_key: null },
+      ...{ request_hash: requestHash, created_at_ms: createdAtMs },
+    })
+    .onConflict((conflict) => conflict.column('did').doNothing())
+    .returning('did')
+    .executeTakeFirst()
+  return made !== undefined
+}
+
+/** One community, whether its founding is finished or not. */
+export async function loadCommunity(db: Db | Tx, did: Did): Promise<Community | null> {
+  const row = await db.selectFrom('community').select(COLUMNS).where('did', '=', did).executeTakeFirst()
+  return row ? communityOf(row) : null
+}
+
+/** One founding, finished or not. An account that was adopted has none. */
 export async function loadFounding(db: Db | Tx, did: Did): Promise<Founding | null> {
   const row = await db.selectFrom('community').select(COLUMNS).where('did', '=', did).executeTakeFirst()
-  return row ? foundingOf(row) : null
+  return row && row.custody !== 'external' ? foundingOf(row) : null
 }
 
 /** Whether a community that was opened has come to its end. */
@@ -227,7 +253,7 @@ export async function listCommunitiesOf(
     .orderBy('did')
     .limit(limit)
     .execute()
-  return rows.map(foundingOf)
+  return rows.map(communityOf)
 }
 
 /** Notes which handle a community has, as both sides have just said. A domain that another community had has passed to it. */
@@ -253,14 +279,14 @@ interface StoredCommunity {
   readonly step: MintStep
   readonly fault: MintFault | null
   readonly operation: unknown
-  readonly operation_cid: string
+  readonly operation_cid: string | null
   readonly idempotency_key: string | null
   readonly request_hash: Uint8Array
   readonly created_at_ms: number
 }
 
 /** What is in the table was parsed, or made here, when it was written. */
-const foundingOf = (row: StoredCommunity): Founding => ({
+const communityOf = (row: StoredCommunity): Community => ({
   did: row.did as Did,
   name: row.name,
   handle: row.handle as Handle | null,
@@ -269,9 +295,16 @@ const foundingOf = (row: StoredCommunity): Founding => ({
   founder: row.founder as Did,
   step: row.step,
   fault: row.fault,
-  operation: row.operation as PlcOperation,
-  operationCid: row.operation_cid,
-  requestHash: row.request_hash,
-  idempotencyKey: row.idempotency_key,
   createdAtMs: row.created_at_ms,
 })
+
+function foundingOf(row: StoredCommunity): Founding {
+  if (row.operation_cid === null) throw new TypeError('a founding without its operation')
+  return {
+    ...communityOf(row),
+    operation: row.operation as PlcOperation,
+    operationCid: row.operation_cid,
+    requestHash: row.request_hash,
+    idempotencyKey: row.idempotency_key,
+  }
+}

@@ -7,16 +7,13 @@ import { type AppKeysOf, appKeyLookup } from '../identity/app-metadata.ts'
 import { keyLookup, type ResolvedDocument } from '../identity/did-documents.ts'
 import type { KeyOf } from '../identity/did-signature.ts'
 import { serviceAuthKeepUntilSec, verifyServiceAuth } from '../identity/service-auth.ts'
-import type { Did } from '../names.ts'
+import { type Did, SERVICE_FRAGMENT } from '../names.ts'
 import type { WriterKeyOf } from '../notify/announced.ts'
 import { claimId, claimOnce } from '../platform/once.ts'
 import { Refusal } from '../refusals.ts'
 import type { House } from './house.ts'
 import type { DoorBucket, PersonBucket } from './rate-buckets.ts'
 import { headerLines } from './request.ts'
-
-/** The fragment under which this service's own methods are addressed. */
-export const SERVICE_FRAGMENT = '#reeve'
 
 /** One request, and the address that pays for it. */
 export interface Knocking {
@@ -31,6 +28,7 @@ const PERSON_BUCKET: Readonly<Record<DoorBucket, PersonBucket>> = {
   founding: 'foundingPerson',
   exchange: 'exchangePerson',
   notify: 'writer',
+  hook: 'authority',
 }
 
 /**

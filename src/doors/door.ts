@@ -1,15 +1,16 @@
 /**
  * What a door is, and the ways of knocking: with service auth, with a delegation token and a proof, with a credential of ours and a
- * proof, with a token about oneself, or with nothing.
+ * proof, with a token about oneself, as the authority of a space elsewhere, or with nothing.
  */
 
 import type { l } from '@atproto/lex-schema'
+import type { Questioner } from '../access/checkUserAccess.ts'
 import type { Holder } from '../access/holder.ts'
 import { parseBearer } from '../credential/delegation.ts'
 import type { Exchange, ExchangeCtx } from '../credential/getSpaceCredential.ts'
 import { requireCredential } from '../credential/presented.ts'
 import { parseServiceAuth } from '../identity/service-auth.ts'
-import type { Did, SpaceUri } from '../names.ts'
+import { type Did, managingAppOf, type SpaceUri } from '../names.ts'
 import type { Announced } from '../notify/announced.ts'
 import { type ProcedureCall, requestHashOf } from '../platform/idempotency.ts'
 import { Refusal, type RefusalCode } from '../refusals.ts'
@@ -28,7 +29,7 @@ import type { House } from './house.ts'
 import type { DoorBucket } from './rate-buckets.ts'
 import { headerLines, readJsonBody, readQuery } from './request.ts'
 
-export type Knock = 'serviceAuth' | 'delegation' | 'credential' | 'announcement' | 'anybody'
+export type Knock = 'serviceAuth' | 'delegation' | 'credential' | 'announcement' | 'authority' | 'anybody'
 
 export interface Door {
   readonly method: AnyMethod
@@ -207,6 +208,31 @@ export const announced = <M extends AnyProcedure>(
   },
 })
 
+/**
+ * A question by the host of a space, in the name of its authority. It is meant for us by our full identifier only: our bare DID is what
+ * tokens for other things are for. One token may bring several questions, so it isn't spent.
+ */
+export const askedByHost = <M extends AnyQuery>(
+  method: M,
+  bucket: DoorBucket,
+  action: (house: House, from: Questioner, params: ParamsOf<M>) => Promise<OutputOf<M>>,
+): Door => ({
+  method,
+  knock: 'authority',
+  bodyMaxBytes: 0,
+  bucket,
+  async enter(house, { incoming, address }, text) {
+    const token = parseBearer(headerLines(incoming, 'authorization'))
+    const auth = parseServiceAuth(token, house.clock.nowSec())
+    if (auth.aud !== managingAppOf(house.serviceDid)) throw new Refusal('BadJwtAudience', 'aud names somebody else')
+    if (auth.lxm !== method.nsid) throw new Refusal('BadJwtLexiconMethod', 'lxm names another method')
+    const params = parseParams(method, readQuery(text)) as ParamsOf<M>
+    const { keyOf } = writerKeyOfFor(house, address)
+    const verify = () => house.verifiedTokens.verify(token, auth, keyOf, house.clock.monotonicMs())
+    return action(house, { iss: auth.iss, verify, charge: () => chargePerson(house, bucket, auth.iss) }, params)
+  },
+})
+
 /** The raw lines that carry a token and its proof, and the public address of the method. */
 const proofOf = (house: House, incoming: Knocking['incoming'], method: AnyMethod) => ({
   authorization: headerLines(incoming, 'authorization'),
@@ -246,6 +272,7 @@ const REFUSALS_OF_KNOCK: Readonly<Record<Knock, readonly RefusalCode[]>> = {
   anybody: [],
   serviceAuth: [...TOKEN, 'BadJwtAudience', 'BadJwtLexiconMethod'],
   announcement: [...TOKEN, 'BadJwtAudience', 'BadJwtLexiconMethod'],
+  authority: [...TOKEN, 'BadJwtAudience', 'BadJwtLexiconMethod'],
   delegation: [...TOKEN, 'BadJwtAudience', 'BadJwtSub', ...PROOF],
   credential: [
     ...TOKEN,

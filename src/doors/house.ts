@@ -1,8 +1,11 @@
 /** Everything the doors lend to the actions behind them. The roof assembles it once; each action asks only for what it needs. */
+
+import type { HookCtx } from '../access/checkUserAccess.ts'
 import type { FoundingCtx } from '../community/communityMint.ts'
 import type { SetHandleCtx } from '../community/communitySetHandle.ts'
 import type { ExchangeCtx } from '../credential/getSpaceCredential.ts'
 import type { AppMetadata } from '../identity/app-metadata.ts'
+import type { VerifiedTokens } from '../identity/verified-tokens.ts'
 import type { GovernanceCtx } from '../membership/governance.ts'
 import type { Dispatcher } from '../notify/dispatcher.ts'
 import type { NotifyWriteCtx } from '../notify/notifyWrite.ts'
@@ -14,9 +17,17 @@ import type { RateBuckets } from './rate-buckets.ts'
 /** What an exchange charges, and whom, is each request's own. */
 type OfRequest = 'keyOf' | 'appKeysOf' | 'chargePerson'
 
-export interface House extends GovernanceCtx, FoundingCtx, SetHandleCtx, Omit<ExchangeCtx, OfRequest>, NotifyWriteCtx {
+export interface House
+  extends GovernanceCtx,
+    FoundingCtx,
+    SetHandleCtx,
+    Omit<ExchangeCtx, OfRequest>,
+    NotifyWriteCtx,
+    HookCtx {
   readonly random: Random
   readonly apps: AppMetadata
+  /** Of those who ask on and on with one token, as a PDS may. */
+  readonly verifiedTokens: VerifiedTokens
   /** Whoever asked to hear of writes is told by it. */
   readonly dispatcher: Dispatcher
   /** The way out for what is told: slow receivers must not keep anything else waiting. */

@@ -18,9 +18,9 @@ export interface Rate {
 }
 
 /** What a door charges an address for coming in. */
-export type DoorBucket = 'public' | 'governance' | 'founding' | 'exchange' | 'notify'
+export type DoorBucket = 'public' | 'governance' | 'founding' | 'exchange' | 'notify' | 'hook'
 /** What a proven person is charged. */
-export type PersonBucket = 'governancePerson' | 'foundingPerson' | 'exchangePerson' | 'writer'
+export type PersonBucket = 'governancePerson' | 'foundingPerson' | 'exchangePerson' | 'writer' | 'authority'
 export type BucketName = DoorBucket | 'resolution' | 'writerResolution' | PersonBucket | 'spaceWrites'
 
 const HOUR_SEC = 60 * 60
@@ -44,6 +44,10 @@ export const RATES: Readonly<Record<BucketName, Rate>> = {
   // of one who writes, over all spaces, and of everybody who writes in one space
   writer: { burst: 60, perSec: 5 },
   spaceWrites: { burst: 1000, perSec: 200 },
+  // of an address: a PDS asks for all of its accounts, and twice for whoever comes in and writes
+  hook: { burst: 10_000, perSec: 4000 },
+  // of an account, about all of its spaces
+  authority: { burst: 5000, perSec: 2000 },
 }
 
 /** The refusal of an empty bucket, which knows when there is a drop again. */
@@ -68,6 +72,7 @@ const WHOSE: Readonly<Partial<Record<BucketName, string>>> = {
   exchangePerson: 'for this person',
   writer: 'for this person',
   spaceWrites: 'in this space',
+  authority: 'about the spaces of this account',
 }
 
 export class RateBuckets {

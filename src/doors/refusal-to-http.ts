@@ -46,6 +46,7 @@ export const STATUS_OF_REFUSAL: Readonly<
   UnsupportedPolicy: 400,
   UnsupportedAppAccess: 400,
   UnsupportedCustody: 400,
+  UnsupportedHost: 400,
   UnknownRole: 400,
   UnknownCommunity: 400,
   EscalationDenied: 403,

@@ -1,8 +1,7 @@
 /** The two documents by which others find this service and the communities that have handles under its domains. */
 import { loadDidOfHandle } from '../community/handle-store.ts'
-import { parseHandle } from '../names.ts'
+import { parseHandle, SERVICE_FRAGMENT } from '../names.ts'
 import type { Answer } from './answer.ts'
-import { SERVICE_FRAGMENT } from './callers.ts'
 import type { House } from './house.ts'
 
 /** `/.well-known/did.json`: the service's own document, so that a PDS can forward its users' calls here. */

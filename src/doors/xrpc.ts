@@ -3,6 +3,7 @@
  *
  * A method that isn't here doesn't exist. The wiring behind the table is in `xrpc-app.ts`.
  */
+import { checkUserAccess } from '../access/checkUserAccess.ts'
 import { memberCheck } from '../access/memberCheck.ts'
 import { memberExplain } from '../access/memberExplain.ts'
 import { memberPreview } from '../access/memberPreview.ts'
@@ -11,12 +12,14 @@ import { appPutRule } from '../apps/appPutRule.ts'
 import { appRemoveRule } from '../apps/appRemoveRule.ts'
 import { appSetAccess } from '../apps/appSetAccess.ts'
 import { auditList } from '../community/auditList.ts'
+import { communityAdopt } from '../community/communityAdopt.ts'
 import { communityDelete } from '../community/communityDelete.ts'
 import { communityExportRoll } from '../community/communityExportRoll.ts'
 import { communityFreeze } from '../community/communityFreeze.ts'
 import { communityGet } from '../community/communityGet.ts'
 import { communityList } from '../community/communityList.ts'
 import { communityMint } from '../community/communityMint.ts'
+import { communityRelease } from '../community/communityRelease.ts'
 import { communitySetHandle } from '../community/communitySetHandle.ts'
 import { communityUpdate } from '../community/communityUpdate.ts'
 import { proposalApprove } from '../community/proposalApprove.ts'
@@ -72,6 +75,7 @@ import { spaceList } from '../space/spaceList.ts'
 import { spaceUpdate } from '../space/spaceUpdate.ts'
 import {
   announced,
+  askedByHost,
   type Door,
   exchange,
   open,
@@ -96,9 +100,12 @@ export const DOORS: readonly Door[] = [
   presentedProcedure(com.atproto.space.unregisterNotify.main, 16 * KIB, 'exchange', unregisterNotify),
   announced(com.atproto.space.notifyWrite.main, 16 * KIB, 'notify', notifyWrite),
   presentedBytes(com.atproto.space.listRepos.main, 'exchange', listRepos),
+  askedByHost(com.atproto.simplespace.checkUserAccess.main, 'hook', checkUserAccess),
   query(reeve.credential.list.main, 'governance', credentialList),
   procedure(reeve.credential.revoke.main, 16 * KIB, 'governance', credentialRevoke),
   procedure(reeve.community.mint.main, 16 * KIB, 'founding', communityMint),
+  procedure(reeve.community.adopt.main, 16 * KIB, 'founding', communityAdopt),
+  procedure(reeve.community.release.main, 16 * KIB, 'governance', communityRelease),
   procedure(reeve.community.setHandle.main, 16 * KIB, 'governance', communitySetHandle),
   query(reeve.community.get.main, 'governance', communityGet),
   query(reeve.community.list.main, 'governance', communityList),

@@ -1,5 +1,5 @@
 /** What standing is computed from, as it is read: people's entries with the numbers of their communities, and the graphs. Writes nothing. */
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { Did, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { AppAccess, AppMode, AppRules, AppVerdict } from '../policy/apps.ts'
@@ -60,22 +60,34 @@ const FEW_ENTRIES = 32
  */
 export function peopleColumns(dids: readonly Did[], within: readonly SpaceUri[] | null) {
   const people = sql`unnest((select ${dids}::text[])) as person (did)`
+  const ways = within === null ? null : { spaces: sql`unnest((select ${within}::text[]))`, isWhole: sql`false` }
+  return peopleColumnsOf(people, ways)
+}
+
+/**
+ * The same where people and spaces come from the statement around it. `people` is a `person (did)`; of `ways`, `spaces` gives those
+ * whose entries matter, unless `isWhole` says that all do.
+ */
+export function peopleColumnsOf(
+  people: RawBuilder<unknown>,
+  ways: { readonly spaces: RawBuilder<unknown>; readonly isWhole: RawBuilder<unknown> } | null,
+) {
   const of = (table: string) => {
     const row = sql.ref(`${table}.community`)
     return sql`from ${sql.table(table)} where ${row} = community_revision.community and ${sql.ref(`${table}.did`)} = person.did`
   }
   const entry = sql`select did, into_space, role, since_ms, until_ms ${of('person_edge')}`
   const entries =
-    within === null
+    ways === null
       ? sql`cross join lateral (${entry} offset 0) edge`
       : sql`cross join lateral (select count(*) as up_to from
             (select ${of('person_edge')} limit ${sql.lit(FEW_ENTRIES + 1)}) counted) entries
         cross join lateral (
-          ${entry} and entries.up_to <= ${sql.lit(FEW_ENTRIES)}
+          ${entry} and (entries.up_to <= ${sql.lit(FEW_ENTRIES)} or ${ways.isWhole})
           union all
-          select entry.* from unnest((select ${within}::text[])) as way (space)
+          select entry.* from ${ways.spaces} as way (space)
             cross join lateral (${entry} and into_space = way.space offset 0) entry
-            where entries.up_to > ${sql.lit(FEW_ENTRIES)}
+            where entries.up_to > ${sql.lit(FEW_ENTRIES)} and not ${ways.isWhole}
         ) edge`
   return sql`community_revision.community, revision, graph_revision,
     (select json_agg(json_build_array(edge.did, edge.into_space, edge.role, edge.since_ms, edge.until_ms) order by edge.into_space)

@@ -187,6 +187,8 @@ export async function changeIn<T extends object>(
 /** Changes by which nobody can lose anything that they may read. */
 const TAKES_NOTHING: ReadonlySet<string> = new Set([
   'credential.revoke',
+  'community.adopt',
+  'community.release',
   'community.setHandle',
   'federation.offer',
   'member.createInvite',

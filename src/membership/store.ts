@@ -19,6 +19,8 @@ declare module '../platform/database.ts' {
       frozen_at_ms: number | null
       roll_ended: Generated<boolean>
       is_silent: Generated<boolean>
+      is_account: Generated<boolean>
+      released_at_ms: number | null
     }
     space: {
       uri: string
@@ -31,6 +33,7 @@ declare module '../platform/database.ts' {
       frozen_at_ms: number | null
       joining: Generated<'closed' | 'byRequest' | 'open'>
       joining_role: string | null
+      bound_at_ms: number | null
     }
     person_edge: {
       into_space: string
@@ -109,8 +112,12 @@ export async function hasCommunity(db: Db | Tx, community: Did): Promise<boolean
 }
 
 /** Makes the numbers of a new community. */
-export async function startRevisions(tx: Tx, community: Did): Promise<void> {
-  await tx.insertInto('community_revision').values({ community, revision: 0, graph_revision: 0 }).execute()
+export async function startRevisions(tx: Tx, community: Did, kind: 'here' | 'account' = 'here'): Promise<void> {
+  const numbers = { revision: 0, graph_revision: 0 }
+  await tx
+    .insertInto('community_revision')
+    .values({ community, ...numbers, is_account: kind === 'account' })
+    .execute()
 }
 
 /** How many owners a community has now besides one person. */
@@ -157,7 +164,8 @@ export async function loadSpaceState(db: Db | Tx, space: SpaceUri): Promise<'liv
 
 /**
  * Makes the skeleton of a space and the edge by which the community's owners stand in it, in place of one of that name that ended
- * and is cleared away. False: the name is taken, or what was there is still being cleared away.
+ * and is cleared away. `isBound`: its records are at the account's PDS. False: the name is taken, or what was there is still being
+ * cleared away.
  */
 export async function insertSpace(
   tx: Tx,
@@ -165,9 +173,10 @@ export async function insertSpace(
   space: SpaceName,
   ownersCome: Edge | null,
   nowMs: number,
+  isBound = false,
 ): Promise<boolean> {
   const own = { state: 'live', created_by: permit.actor, created_at_ms: nowMs, frozen_at_ms: null } as const
-  const anew = { ...own, joining: 'closed', joining_role: null } as const
+  const anew = { ...own, joining: 'closed', joining_role: null, bound_at_ms: isBound ? nowMs : null } as const
   const made = await tx
     .insertInto('space')
     .values({

@@ -40,6 +40,14 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   })
 }
 
+/** What `work` comes to, or `late` when that takes longer than `ms`; it goes on then, and nobody hears of it. */
+export function withinMs<T>(ms: number, work: Promise<T>): Promise<T | 'late'> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve('late'), ms)
+    work.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}
+
 /** Lets everything else have its turn, for long work in between. */
 export const giveWay = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 

@@ -18,6 +18,7 @@ import { ownersEdge } from '../policy/decide-spaces.ts'
 import { OWNER_MARK } from '../policy/roles.ts'
 import type { Permit } from '../policy/verdict.ts'
 import { Refusal } from '../refusals.ts'
+import { hostOf, requireHost, requireHostWord } from './host.ts'
 import { isRecordless, parseAppAccess, parsePolicy } from './settings.ts'
 import { insertSettings } from './store.ts'
 
@@ -25,17 +26,22 @@ import { insertSettings } from './store.ts'
 const OWN_TYPES = 'community.reeve.'
 
 /**
- * Order of checks: the input (InvalidRequest, UnsupportedPolicy, UnsupportedAppAccess, LimitExceeded for the list of apps); the caller stands in the community
- * (NotFound); may make spaces (Forbidden), and is an owner when the public is let in; there is room (LimitExceeded); the name is
- * free, and what had it before is cleared away (SpaceAlreadyExists); there is room for the rules of its list (LimitExceeded).
+ * Of a space at a PDS nothing is made there: its name is bound, and whoever asks about it by that name is answered. That its authority
+ * wants it so, it has said when it was adopted.
+ *
+ * Order of checks: the input (InvalidRequest, UnsupportedHost, UnsupportedPolicy, UnsupportedAppAccess, LimitExceeded for the list of apps); the caller stands in the community
+ * (NotFound); may make spaces (Forbidden), and is an owner when the public is let in or the space is at a PDS; its community's spaces are
+ * there (UnsupportedHost); there is room (LimitExceeded); the name is free, and what had it before is cleared away (SpaceAlreadyExists);
+ * there is room for the rules of its list (LimitExceeded).
  */
 export async function spaceCreate(
-  ctx: GovernanceCtx & { readonly random: Random },
+  ctx: GovernanceCtx & { readonly random: Random; readonly serviceDid: Did },
   actor: Did,
   input: lexicon.$InputBody,
   { idempotency }: ProcedureCall,
 ): Promise<lexicon.$OutputBody> {
   const community = requireDid(input.community, 'community')
+  const host = requireHostWord(input.host)
   const space = nameOf(ctx, community, input)
   const readPolicy = parsePolicy(input.readPolicy)
   const writePolicy = parsePolicy(input.writePolicy)
@@ -62,19 +68,24 @@ export async function spaceCreate(
     const roster = rosterUri(community)
     const decision = decideAct(actorFacts, actor, 'space.create', roster)
     const permit = required(decision)
-    if (readPolicy === 'public' || writePolicy === 'public') required(decideAct(actorFacts, actor, OWNER_MARK, roster))
+    const isForOwners = readPolicy === 'public' || writePolicy === 'public' || host === 'pds'
+    if (isForOwners) required(decideAct(actorFacts, actor, OWNER_MARK, roster))
+    await requireHost(tx, space, host)
     await requireRoomForSpace(tx, community, space.uri)
-    const isNew = await insertSpace(tx, permit, space, ownersEdge(roster, space.uri), nowMs)
+    const isNew = await insertSpace(tx, permit, space, ownersEdge(roster, space.uri), nowMs, host === 'pds')
     if (!isNew) throw await nameTaken(tx, space)
     await insertSettings(tx, permit, space.uri, { name, description, readPolicy, writePolicy })
     if (allowed) await saveAppList(tx, permit, { community, scope: space.uri }, allowed, nowMs)
     const details = {
       readPolicy,
       writePolicy,
+      ...(host === 'pds' ? { host } : {}),
       ...(allowed ? { appMode: 'allowList', appsAllowed: allowed.join(' ') } : {}),
     }
     const touches = { spaces: [space.uri] }
-    return { answer: { uri: space.uri }, changed: 'graph', because: decision.because, touches, details }
+    const bound = await hostOf(tx, space, { serviceDid: ctx.serviceDid, graph: actorFacts.graph })
+    const answer = { uri: space.uri, ...(bound ? { host: bound } : {}) }
+    return { answer, changed: 'graph', because: decision.because, touches, details }
   })
 }
 
@@ -110,6 +121,8 @@ function nameOf(
     throw new Refusal('InvalidRequest', 'spaces of this type are made by Reeve itself')
   if (spaceType === ROLE_SPACE_TYPE && input.skey === undefined)
     throw new Refusal('InvalidRequest', 'a role space needs an skey: it is what people call the role')
+  if (input.host === 'pds' && input.skey === undefined)
+    throw new Refusal('InvalidRequest', 'a space at a PDS has its skey there: say which')
   const skey = input.skey ?? freshTid(ctx.clock.nowMs(), ctx.random)
   if (!isSkey(skey)) throw new Refusal('InvalidRequest', 'skey is not a record key')
   return spaceUriOf(community, spaceType, skey)

@@ -11,13 +11,15 @@ import { loadSpace } from './store.ts'
 
 /**
  * Says what the exchange would say anyway, how the space is joined, and nothing about people, nor which apps are on a list. Rosters
- * and role spaces hold no records, and are not described. @throws Refusal('SpaceNotFound'), Refusal('SpaceDeleted')
+ * and role spaces hold no records, and are not described, nor are spaces that are at a PDS. @throws Refusal('SpaceNotFound'), Refusal('SpaceDeleted')
  */
 export async function spaceDescribe(ctx: GovernanceCtx, params: lexicon.$Params): Promise<lexicon.$OutputBody> {
   const name = requireSpace(params.space)
   const state = isRecordless(name) ? null : await loadSpaceState(ctx.db, name.uri)
   if (state === 'deleted') throw new Refusal('SpaceDeleted', 'the space was deleted')
   const space = state ? await loadSpace(ctx.db, name.uri) : null
+  // Of one that is elsewhere its host tells, which alone gives credentials for it.
+  if (space?.isBound) throw new Refusal('SpaceNotFound', 'no such space here')
   // What is said about apps is kept with the community's graph. Nobody's standing is asked for.
   const facts = space && (await loadStandingFacts(ctx, ctx.db, name.authority, name.authority))
   if (!space || !facts) throw new Refusal('SpaceNotFound', 'no such space here')

@@ -5,15 +5,22 @@ import { requireSpace } from '../membership/input.ts'
 import { loadStandingFacts } from '../membership/standing-facts.ts'
 import type { Did } from '../names.ts'
 import { standingIn } from '../policy/standing.ts'
+import { hostOf } from './host.ts'
 import { renderAppAccess, renderPolicy } from './settings.ts'
 import { loadSpace } from './store.ts'
 
 /** @throws Refusal('NotFound') for a space that isn't there, and for a caller without any standing in it */
-export async function spaceGet(ctx: GovernanceCtx, caller: Did, params: lexicon.$Params): Promise<lexicon.$OutputBody> {
+export async function spaceGet(
+  ctx: GovernanceCtx & { readonly serviceDid: Did },
+  caller: Did,
+  params: lexicon.$Params,
+): Promise<lexicon.$OutputBody> {
   const name = requireSpace(params.space)
   const facts = await loadStandingFacts(ctx, ctx.db, name.authority, caller)
   const space = facts && standingIn(facts, name.uri).has(name.uri) ? await loadSpace(ctx.db, name.uri) : null
   if (!facts || !space) throw notFound()
+  const { graph } = facts
+  const host = space.isBound ? await hostOf(ctx.db, name, { serviceDid: ctx.serviceDid, graph }) : null
   return {
     uri: space.uri,
     community: space.authority,
@@ -23,8 +30,9 @@ export async function spaceGet(ctx: GovernanceCtx, caller: Did, params: lexicon.
     ...(space.description === null ? {} : { description: space.description }),
     readPolicy: renderPolicy(space.readPolicy),
     writePolicy: renderPolicy(space.writePolicy),
-    appAccess: renderAppAccess(facts.graph.apps, name, true),
-    ...(facts.graph.isFrozen(space.uri) ? { isFrozen: true } : {}),
+    appAccess: renderAppAccess(graph.apps, name, true),
+    ...(host ? { host } : {}),
+    ...(graph.isFrozen(space.uri) ? { isFrozen: true } : {}),
     joining: space.joining,
     ...(space.joiningRole === null ? {} : { joiningRole: space.joiningRole }),
     revision: facts.revision,

@@ -55,8 +55,8 @@ export async function saveSettings(
     .execute()
 }
 
-/** A living space with its settings, and how it is joined. */
-export type SpaceRow = SpaceName & SpaceSettings & JoiningRule
+/** A living space with its settings, and how it is joined. `isBound`: its records are at the PDS of the community's account. */
+export type SpaceRow = SpaceName & SpaceSettings & JoiningRule & { readonly isBound: boolean }
 
 const COLUMNS = [
   'space.uri',
@@ -65,6 +65,7 @@ const COLUMNS = [
   'space.skey',
   'space.joining',
   'space.joining_role',
+  'space.bound_at_ms',
   'space_settings.name',
   'space_settings.description',
   'space_settings.read_policy',
@@ -113,6 +114,7 @@ export interface ExportedSpace {
   readonly joining: string
   readonly joiningRole: string | null
   readonly frozenAt: number | null
+  readonly boundAt: number | null
   readonly createdBy: string
   readonly createdAt: number
 }
@@ -126,7 +128,7 @@ export async function exportSpaces(
 ): Promise<readonly ExportedSpace[]> {
   const { rows } = await sql<ExportedSpace>`select space.uri as space, state, name, description,
       read_policy as "readPolicy", write_policy as "writePolicy", joining, joining_role as "joiningRole",
-      frozen_at_ms as "frozenAt", created_by as "createdBy", created_at_ms as "createdAt"
+      frozen_at_ms as "frozenAt", bound_at_ms as "boundAt", created_by as "createdBy", created_at_ms as "createdAt"
     from space left join space_settings on space_settings.uri = space.uri
     where space.community = ${community} and space.uri > ${after} order by space.uri limit ${limit}`.execute(tx)
   return rows
@@ -139,6 +141,7 @@ interface StoredSpace {
   readonly skey: string
   readonly joining: JoiningRule['joining']
   readonly joining_role: string | null
+  readonly bound_at_ms: number | null
   readonly name: string | null
   readonly description: string | null
   readonly read_policy: UserPolicy
@@ -153,6 +156,7 @@ const rowOf = (row: StoredSpace): SpaceRow => ({
   skey: row.skey,
   joining: row.joining,
   joiningRole: row.joining_role,
+  isBound: row.bound_at_ms !== null,
   name: row.name,
   description: row.description,
   readPolicy: row.read_policy,

@@ -87,14 +87,15 @@ table community
   founder text collate "C" not null
   step text not null
   fault text
-  operation jsonb not null
-  operation_cid text collate "C" not null
+  operation jsonb
+  operation_cid text collate "C"
   idempotency_key text collate "C"
   request_hash bytea not null
   created_at_ms bigint not null
   constraint community_check CHECK (((custody = 'memberHeld'::text) = (recovery_key IS NOT NULL)))
-  constraint community_custody_check CHECK ((custody = ANY (ARRAY['memberHeld'::text, 'custodial'::text])))
+  constraint community_custody_check CHECK ((custody = ANY (ARRAY['memberHeld'::text, 'custodial'::text, 'external'::text])))
   constraint community_founder_idempotency_key_key UNIQUE (founder, idempotency_key)
+  constraint community_genesis CHECK ((((custody = 'external'::text) = (operation IS NULL)) AND ((operation IS NULL) = (operation_cid IS NULL))))
   constraint community_pkey PRIMARY KEY (did)
   constraint community_step_check CHECK ((step = ANY (ARRAY['prepared'::text, 'submitted'::text, 'confirmed'::text, 'opened'::text, 'refused'::text, 'deleted'::text])))
   CREATE INDEX community_by_handle ON public.community USING btree (handle) WHERE (handle IS NOT NULL)
@@ -107,8 +108,11 @@ table community_revision
   frozen_at_ms bigint
   roll_ended boolean not null default false
   is_silent boolean not null default false
+  is_account boolean not null default false
+  released_at_ms bigint
   constraint community_revision_graph_revision_check CHECK ((graph_revision >= 0))
   constraint community_revision_pkey PRIMARY KEY (community)
+  constraint community_revision_released CHECK ((is_account OR (released_at_ms IS NULL)))
   constraint community_revision_revision_check CHECK ((revision >= 0))
   CREATE INDEX community_roll_ended ON public.community_revision USING btree (community) WHERE roll_ended
 
@@ -473,6 +477,7 @@ table space
   frozen_at_ms bigint
   joining text not null default 'closed'::text
   joining_role text collate "C"
+  bound_at_ms bigint
   constraint space_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint space_community_space_type_skey_key UNIQUE (community, space_type, skey)
   constraint space_joining_check CHECK ((joining = ANY (ARRAY['closed'::text, 'byRequest'::text, 'open'::text])))
@@ -511,6 +516,14 @@ table space_end
   constraint space_end_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint space_end_pkey PRIMARY KEY (space)
   constraint space_end_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
+
+table space_host
+  space text collate "C" not null
+  asked_at_ms bigint not null
+  says_access boolean not null
+  strangers_at_ms bigint
+  constraint space_host_pkey PRIMARY KEY (space)
+  constraint space_host_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
 
 table space_settings
   uri text collate "C" not null

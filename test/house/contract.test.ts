@@ -85,6 +85,11 @@ describe('refusals', () => {
     'community.reeve.member.acceptInvite': ['Forbidden', 'EscalationDenied', 'NotFound'],
     // Whoever offered it and may no longer do so is told as an offer that isn't open.
     'community.reeve.member.acceptOwnership': ['Forbidden'],
+    // What a PDS asks is answered by yes or no, whatever the verdict is called.
+    'com.atproto.simplespace.checkUserAccess': ['AppNotAuthorized', 'UserNotAuthorized'],
+    // Nobody says at which revision; and what isn't there yet is made.
+    'community.reeve.community.adopt': ['NotFound', 'StaleRevision'],
+    'community.reeve.community.release': ['StaleRevision'],
     // Which apps may read is not among what it changes.
     'community.reeve.space.update': ['UnsupportedAppAccess'],
     // What is said of one line is noted with the line.

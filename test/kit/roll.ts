@@ -39,6 +39,7 @@ export interface Roll {
   readonly paces: Paces
   readonly words: SealedWords
   readonly random: Random
+  readonly serviceDid: Did
 }
 
 /** All processes of an instance understand each other's words. */
@@ -52,6 +53,7 @@ export const rollOn = (db: Db, startMs = systemClock.nowMs()): Roll => ({
   paces: openPaces(),
   words: WORDS,
   random: systemRandom,
+  serviceDid: didOf('did:web:reeve.test'),
 })
 
 function settableClock(startMs: number): Roll['clock'] {

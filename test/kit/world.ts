@@ -160,6 +160,8 @@ export const everyRate = (rate: Rate): Readonly<Record<BucketName, Rate>> => ({
   writerResolution: rate,
   writer: rate,
   spaceWrites: rate,
+  hook: rate,
+  authority: rate,
 })
 export const UNLIMITED = everyRate(PLENTY)
 

@@ -190,3 +190,81 @@ export type { TurnedAwayApp };
 const turnedAwayApp = /*#__PURE__*/ l.typedObject<TurnedAwayApp>($nsid, "turnedAwayApp", /*#__PURE__*/ l.object({"clientId":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":2048})),"people":/*#__PURE__*/ l.integer({"minimum":1})}));
 
 export { turnedAwayApp };
+
+type Caveat = { $type?: "community.reeve.defs#caveat";
+
+  /**
+   * Its name, for programs.
+   */
+  "name":string;
+
+  /**
+   * The same in a sentence.
+   */
+  "says":string };
+
+export type { Caveat };
+
+const caveat = /*#__PURE__*/ l.typedObject<Caveat>($nsid, "caveat", /*#__PURE__*/ l.object({"name":/*#__PURE__*/ l.string({"maxLength":64}),"says":/*#__PURE__*/ l.string()}));
+
+export { caveat };
+
+/** A space whose records are at the PDS of the community's account, which asks here whom to let in. */
+type Host = { $type?: "community.reeve.defs#host";
+
+  /**
+   * Where its records are.
+   */
+  "at":"pds" | l.UnknownString;
+
+  /**
+   * What the PDS has to store as its managing app.
+   */
+  "managingApp":string;
+
+  /**
+   * Since when it is decided about here.
+   */
+  "boundAt":l.DatetimeString;
+
+  /**
+   * Until then the PDS may go by what it remembers of before.
+   */
+  "settlesAt":l.DatetimeString;
+
+  /**
+   * When the PDS asked last, to about a minute. Left out: it never did.
+   */
+  "askedAt"?:l.DatetimeString;
+
+  /**
+   * Which words the PDS was heard to use: august doesn't say whether somebody is to read or to write.
+   */
+  "speaks":"unknown" | "august" | "october" | l.UnknownString;
+
+  /**
+   * When the PDS last asked about so many people whom nothing lets in that it was told to wait.
+   */
+  "strangersAt"?:l.DatetimeString;
+
+  /**
+   * Whether the account has taken its consent back: then nobody is let in.
+   */
+  "isReleased"?:boolean;
+
+  /**
+   * What is said here and can't be enforced there.
+   */
+  "notEnforced":(Caveat)[];
+
+  /**
+   * What else to know.
+   */
+  "warnings":(Caveat)[] };
+
+export type { Host };
+
+/** A space whose records are at the PDS of the community's account, which asks here whom to let in. */
+const host = /*#__PURE__*/ l.typedObject<Host>($nsid, "host", /*#__PURE__*/ l.object({"at":/*#__PURE__*/ l.string<{"knownValues":["pds"],"maxLength":32}>({"maxLength":32}),"managingApp":/*#__PURE__*/ l.string(),"boundAt":/*#__PURE__*/ l.string({"format":"datetime"}),"settlesAt":/*#__PURE__*/ l.string({"format":"datetime"}),"askedAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"speaks":/*#__PURE__*/ l.string<{"knownValues":["unknown","august","october"],"maxLength":32}>({"maxLength":32}),"strangersAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"isReleased":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"notEnforced":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<Caveat>((() => caveat) as any), ),"warnings":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<Caveat>((() => caveat) as any), )}));
+
+export { host };

@@ -14,7 +14,7 @@ export const $params = /*#__PURE__*/ l.params();
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $output = /*#__PURE__*/ l.jsonPayload({"did":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"version":/*#__PURE__*/ l.string(),"profiles":/*#__PURE__*/ l.array(/*#__PURE__*/ l.string(), ),"limits":/*#__PURE__*/ l.ref<Limits>((() => limits) as any)});
+export const $output = /*#__PURE__*/ l.jsonPayload({"did":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"version":/*#__PURE__*/ l.string(),"profiles":/*#__PURE__*/ l.array(/*#__PURE__*/ l.string(), ),"limits":/*#__PURE__*/ l.ref<Limits>((() => limits) as any),"managingApp":/*#__PURE__*/ l.string()});
 
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;

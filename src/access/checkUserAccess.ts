@@ -1,0 +1,168 @@
+/**
+ * `com.atproto.simplespace.checkUserAccess`: the PDS of an account asks whether somebody may come into one of its spaces; the roll that is
+ * kept here says so.
+ *
+ * Somebody waits behind each question, and whatever isn't a plain yes counts as no there. So what is wrong with us is said as that, and
+ * nothing is ever made up to be quick: a yes rests on facts read for this very question, and is on record before it is given.
+ */
+import type { ServiceAuth } from '../identity/service-auth.ts'
+import type * as lexicon from '../lexicons/com/atproto/simplespace/checkUserAccess.ts'
+import type { Hosted } from '../membership/hosted.ts'
+import { requireClientId, requireDid, requireSpace } from '../membership/input.ts'
+import type { Did, SpaceName } from '../names.ts'
+import { withinMs } from '../platform/clock.ts'
+import { errorName, type Log } from '../platform/log.ts'
+import { type HookQuestion, judgeHook } from '../policy/hook.ts'
+import type { Decision } from '../policy/verdict.ts'
+import { Refusal, Unavailable } from '../refusals.ts'
+import { noteAsked, noteStrangers } from '../space/host-store.ts'
+import { isRecordless } from '../space/settings.ts'
+import type { Hook } from './hook.ts'
+import { type AccessCtx, loadReadFacts } from './may-read.ts'
+
+export interface HookCtx extends AccessCtx {
+  readonly log: Log
+  readonly hosted: Hosted
+  readonly hook: Hook
+  readonly serviceDid: Did
+}
+
+/** A token whose claims are sound and mean this method here. Its signature is not verified yet. */
+export interface Questioner extends Pick<ServiceAuth, 'iss'> {
+  /** Requires the signature. @throws Refusal BadJwtIss, BadJwtSignature, RateLimitExceeded; Unavailable */
+  readonly verify: () => Promise<void>
+  /** Counts a question of this authority, whose signature was seen to hold. @throws Refusal('RateLimitExceeded') */
+  readonly charge: () => void
+}
+
+/** The host lets somebody wait, and has no patience of its own to speak of: some wait for minutes. */
+const ANSWER_MAX_MS = 1_000
+
+const NO: lexicon.$OutputBody = { authorized: false }
+
+/**
+ * Of a space that isn't decided about here the answer is no, and the same for each reason that there can be; so it tells nobody anything.
+ *
+ * Order of checks, after the claims of the token and the form of the question (InvalidRequest): whoever asks is the authority of the
+ * space, which is an account that was adopted here (else no, without asking anybody for its key); there is room (NotEnoughResources);
+ * its signature (BadJwtIss, BadJwtSignature); its allowance (RateLimitExceeded); the space is bound and its account consents (else
+ * no); the verdict; about a stranger, that there weren't too many (RateLimitExceeded). What isn't decided within a second is not
+ * decided (NotEnoughResources, UpstreamTimeout). @throws Refusal; Unavailable
+ */
+export async function checkUserAccess(
+  ctx: HookCtx,
+  from: Questioner,
+  params: lexicon.$Params,
+): Promise<lexicon.$OutputBody> {
+  const space = requireSpace(params.space)
+  const question: HookQuestion = {
+    did: requireDid(params.user, 'user'),
+    access: params.access ?? null,
+    clientId: params.clientId === undefined ? null : requireClientId(params.clientId),
+  }
+  let waitsForKey = false
+  const verify = async () => {
+    waitsForKey = true
+    await from.verify()
+    waitsForKey = false
+  }
+  const answer = ctx.hook.turns.inTurn(from.iss, () => answerOf(ctx, { ...from, verify }, space, question))
+  const outcome = await withinMs(ANSWER_MAX_MS, answer)
+  if (outcome !== 'late') return outcome
+  throw waitsForKey
+    ? new Unavailable('UpstreamTimeout', 'did-document')
+    : new Unavailable('NotEnoughResources', 'answer-time')
+}
+
+async function answerOf(
+  ctx: HookCtx,
+  from: Questioner,
+  space: SpaceName,
+  question: HookQuestion,
+): Promise<lexicon.$OutputBody> {
+  if (!(await ctx.hosted.isAccount(ctx.db, space.authority))) return NO
+  if (from.iss !== space.authority) {
+    await recordForeign(ctx, space)
+    return NO
+  }
+  await from.verify()
+  from.charge()
+  const read = await loadReadFacts(ctx, space, question.did)
+  if (read.space !== 'live' || !read.binding || read.binding.isReleased || isRecordless(space)) return NO
+  await noteHeard(ctx, space, question, read.binding.boundAtMs)
+  const verdict = judgeHook(read.facts, question)
+  const isStranger = !verdict.ok && !read.isOnRoll
+  // A stranger's no is not kept: anybody can make themself a DID, and would fill the community's log with it for ever.
+  if (isStranger) await requireFewStrangers(ctx, space, question.did)
+  else await record(ctx, { space, question, verdict, revision: read.revision })
+  return { authorized: verdict.ok }
+}
+
+/** Puts a decision on record, unless the same one, for the same reasons, is there from within the hour. */
+async function record(
+  { clock, hook }: HookCtx,
+  about: {
+    readonly space: SpaceName
+    readonly question: HookQuestion
+    readonly verdict: Decision<unknown>
+    readonly revision: number
+  },
+): Promise<void> {
+  const { space, question, verdict, revision } = about
+  const { did, access, clientId } = question
+  const reasons = JSON.stringify(verdict.because)
+  const outcome = verdict.ok ? {} : { refused: verdict.code }
+  const name = [space.uri, did, access ?? '', clientId ?? '', verdict.ok ? '' : verdict.code, reasons]
+  const fact = {
+    community: space.authority,
+    atMs: clock.nowMs(),
+    actor: space.authority,
+    action: verdict.ok ? 'access.allow' : 'access.refuse',
+    target: space.uri,
+    subject: did,
+    because: { ...outcome, reasons: verdict.because, revision, access, clientId },
+  }
+  await hook.kept.keep(name, clock.monotonicMs(), () => hook.log.ask(fact))
+}
+
+/**
+ * Somebody asked about another authority's space. Their signature wasn't looked at, so the record says what they claim and no more; and
+ * once an hour, since anybody can. @throws Unavailable
+ */
+async function recordForeign({ clock, hook, serviceDid, log }: HookCtx, space: SpaceName): Promise<void> {
+  if (!hook.foreign.isOver(space.authority, clock.monotonicMs())) return
+  log.warn('hook.foreign', { community: space.authority })
+  const about = { community: space.authority, atMs: clock.nowMs(), actor: serviceDid, action: 'hook.foreign' }
+  await hook.log.ask({ ...about, target: space.uri, subject: null, because: { refused: 'BadJwtIss', reasons: [] } })
+}
+
+/** @throws Refusal('RateLimitExceeded') */
+async function requireFewStrangers(ctx: HookCtx, space: SpaceName, did: Did): Promise<void> {
+  const { clock, hook, serviceDid, log } = ctx
+  const { authority } = space
+  if (hook.strangers.take(authority, did, clock.monotonicMs())) return
+  if (hook.manyStrangers.isOver(authority, clock.monotonicMs())) {
+    const atMs = clock.nowMs()
+    log.warn('hook.manyStrangers', { community: authority })
+    await noteStrangers(ctx.db, space.uri, atMs)
+    const about = { community: authority, atMs, actor: serviceDid, action: 'hook.strangers', target: space.uri }
+    await hook.log.ask({ ...about, subject: null, because: { refused: 'RateLimitExceeded', reasons: [] } })
+  }
+  throw new Refusal('RateLimitExceeded', 'it was asked about too many people whom nothing lets in; try again later')
+}
+
+/** For those who run the community: that its PDS asks at all, and in which words. The answer doesn't wait on it for its truth. */
+async function noteHeard(
+  { db, clock, hook, log }: HookCtx,
+  space: SpaceName,
+  { access }: HookQuestion,
+  boundAtMs: number,
+): Promise<void> {
+  const saysAccess = access !== null
+  if (!hook.asked.isOver(`${space.uri} ${saysAccess} ${boundAtMs}`, clock.monotonicMs())) return
+  try {
+    await noteAsked(db, space.uri, { atMs: clock.nowMs(), saysAccess, boundAtMs })
+  } catch (error) {
+    log.warn('hook.notNoted', { community: space.authority, error: errorName(error) })
+  }
+}

@@ -1,0 +1,41 @@
+/** What the questions of PDSes share in one process. */
+import type { AuditFact } from '../audit/chain.ts'
+import { appendAllUnsealed, appendUnsealed } from '../audit/store.ts'
+import type { Db } from '../platform/database.ts'
+import { type Gather, openGather } from '../platform/gather.ts'
+import { HookTurns, KeptDecisions, Pauses, Strangers } from './hook-memory.ts'
+
+export interface Hook {
+  readonly kept: KeptDecisions
+  readonly strangers: Strangers
+  readonly turns: HookTurns
+  /** By space: when it was last noted that its PDS asked, with or without saying what for. */
+  readonly asked: Pauses
+  /** By community: when it was last put on record that somebody else asked about its spaces, or that too many strangers were asked about. */
+  readonly foreign: Pauses
+  readonly manyStrangers: Pauses
+  /** Where decisions meet on their way to the log. */
+  readonly log: Gather<AuditFact, void>
+}
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+
+export const openHook = (db: Db): Hook => ({
+  kept: new KeptDecisions(),
+  strangers: new Strangers(),
+  turns: new HookTurns(),
+  asked: new Pauses(MINUTE_MS),
+  foreign: new Pauses(HOUR_MS),
+  manyStrangers: new Pauses(HOUR_MS),
+  log: openGather<AuditFact, void>({
+    keysOf: () => [],
+    alone: (fact) => appendUnsealed(db, fact),
+    together: async (facts) => {
+      await appendAllUnsealed(db, facts)
+      return facts.map(() => undefined)
+    },
+    // Perhaps it was kept all the same. A row too many does no harm, one too few would.
+    again: (fact) => appendUnsealed(db, fact),
+  }),
+})

@@ -1,0 +1,115 @@
+/**
+ * A space whose records are at the PDS of the community's account: which communities have such spaces, and what whoever relies on one
+ * should know of the PDS and of us.
+ */
+import type * as defs from '../lexicons/community/reeve/defs.ts'
+import { loadKind } from '../membership/account-store.ts'
+import { type Did, managingAppOf, type SpaceName } from '../names.ts'
+import { isoOf } from '../platform/clock.ts'
+import type { Db, Tx } from '../platform/database.ts'
+import { judgeApp } from '../policy/apps.ts'
+import type { RosterGraph } from '../policy/roster-graph.ts'
+import { Refusal } from '../refusals.ts'
+import { type BoundAt, loadBoundAt } from './host-store.ts'
+import { isRecordless } from './settings.ts'
+
+export type HostWord = 'here' | 'pds'
+
+/** PDSes remember documents for as long, and what they decided by them is decided (`docs/deciding-for-a-pds.md`). */
+const SETTLING_MS = 24 * 60 * 60 * 1000
+
+/** Where a space shall be, as a caller says it. @throws Refusal('UnsupportedHost') */
+export function requireHostWord(text: string | undefined): HostWord {
+  if (text === undefined || text === 'here') return 'here'
+  if (text === 'pds') return 'pds'
+  throw new Refusal(
+    'UnsupportedHost',
+    'a space is here, or at the PDS of the account that its community is: host is here or pds',
+  )
+}
+
+/**
+ * Requires that a space of this community can be there. Of one kind of community we have the keys and of the other the PDS has them, and
+ * whoever has the keys has the spaces. @throws Refusal('UnsupportedHost')
+ */
+export async function requireHost(tx: Tx, space: SpaceName, host: HostWord): Promise<void> {
+  if (isRecordless(space)) {
+    if (host === 'here') return
+    throw new Refusal('UnsupportedHost', 'a role space has no records that could be anywhere')
+  }
+  const isAccount = (await loadKind(tx, space.authority)) === 'account'
+  if (isAccount === (host === 'pds')) return
+  throw new Refusal(
+    'UnsupportedHost',
+    isAccount
+      ? 'the community is an account, and its spaces are at its PDS: say host: pds'
+      : 'the community was founded here, and so are its spaces: leave host out',
+  )
+}
+
+interface About {
+  readonly serviceDid: Did
+  readonly graph: RosterGraph
+}
+
+/** What to know of a space that is at a PDS; null: it is here. */
+export async function hostOf(db: Db | Tx, space: SpaceName, about: About): Promise<defs.Host | null> {
+  const at = await loadBoundAt(db, space.uri)
+  return at && render(at, space, about)
+}
+
+function render(at: BoundAt, space: SpaceName, { serviceDid, graph }: About): defs.Host {
+  const speaks = at.askedAtMs === null ? 'unknown' : at.saysAccess ? 'october' : 'august'
+  const turnsAwayUnproven = !judgeApp(graph.apps, space.authority, space.uri, null).ok
+  return {
+    at: 'pds',
+    managingApp: managingAppOf(serviceDid),
+    boundAt: isoOf(at.boundAtMs),
+    settlesAt: isoOf(at.boundAtMs + SETTLING_MS),
+    ...(at.askedAtMs === null ? {} : { askedAt: isoOf(at.askedAtMs) }),
+    speaks,
+    ...(at.strangersAtMs === null ? {} : { strangersAt: isoOf(at.strangersAtMs) }),
+    ...(at.releasedAtMs === null ? {} : { isReleased: true }),
+    notEnforced: [
+      TAKING_BACK,
+      ...(speaks === 'october' ? [] : [WRITING]),
+      ...(speaks === 'october' || !turnsAwayUnproven ? [] : [UNPROVEN_APPS]),
+    ],
+    warnings: [...WARNINGS, ...(at.askedAtMs === null ? [NEVER_ASKED] : [])],
+  }
+}
+
+const caveat = (name: string, says: string): defs.Caveat => ({ name, says })
+
+const TAKING_BACK = caveat(
+  'takingBack',
+  'Whoever was let in reads on until the credential that the PDS gave them ends: ten minutes, or two hours on a PDS of August 2026.',
+)
+const WRITING = caveat(
+  'writing',
+  'A PDS of August 2026 asks about reading and writing in the same words: there, whoever may read is taken for a writer.',
+)
+const UNPROVEN_APPS = caveat(
+  'unprovenApps',
+  'A PDS of August 2026 does not say when an app proved nothing: there, only its own list of apps keeps such an app out.',
+)
+const NEVER_ASKED = caveat(
+  'neverAsked',
+  'The PDS has not asked about this space yet. Until it stores managingApp, it decides by itself.',
+)
+
+/** What holds for every space that is at a PDS. */
+export const WARNINGS: readonly defs.Caveat[] = [
+  caveat(
+    'remembers',
+    'A PDS remembers documents for up to 24 hours: until then it may look for this service where it was before, and lets nobody in when it does not find it.',
+  ),
+  caveat(
+    'downIsNo',
+    'While this service does not answer, the PDS lets nobody in anew, and leaves what is written meanwhile out of the list of writers until its writer writes again.',
+  ),
+  caveat(
+    'ownWord',
+    'Whoever holds the account can store another managing app, or none, and is not asked about: the PDS always lets the account itself in.',
+  ),
+]
