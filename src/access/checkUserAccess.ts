@@ -29,7 +29,7 @@ export interface HookCtx extends AccessCtx {
 
 /** A token whose claims are sound and mean this method here. Its signature is not verified yet. */
 export interface Questioner extends Pick<ServiceAuth, 'iss'> {
-  /** Requires the signature. @throws Refusal BadJwtIss, BadJwtSignature, RateLimitExceeded; Unavailable */
+  /** Requires the signature. @throws Refusal BadJwtIss, BadJwtSignature; Unavailable */
   readonly verify: () => Promise<void>
   /** Counts a question of this authority, whose signature was seen to hold. @throws Refusal('RateLimitExceeded') */
   readonly charge: () => void
@@ -44,8 +44,8 @@ const NO: lexicon.$OutputBody = { authorized: false }
  * Of a space that isn't decided about here the answer is no, and the same for each reason that there can be; so it tells nobody anything.
  *
  * Order of checks, after the claims of the token and the form of the question (InvalidRequest): whoever asks is the authority of the
- * space, which is an account that was adopted here (else no, without asking anybody for its key); there is room (NotEnoughResources);
- * its signature (BadJwtIss, BadJwtSignature); its allowance (RateLimitExceeded); the space is bound and its account consents (else
+ * space, which is an account that was adopted here (else no, without asking anybody for its key); its signature (BadJwtIss,
+ * BadJwtSignature); its allowance (RateLimitExceeded); there is room (NotEnoughResources); the space is bound and its account consents (else
  * no); the verdict; about a stranger, that there weren't too many (RateLimitExceeded). What isn't decided within a second is not
  * decided (NotEnoughResources, UpstreamTimeout). @throws Refusal; Unavailable
  */
@@ -66,8 +66,7 @@ export async function checkUserAccess(
     await from.verify()
     waitsForKey = false
   }
-  const answer = ctx.hook.turns.inTurn(from.iss, () => answerOf(ctx, { ...from, verify }, space, question))
-  const outcome = await withinMs(ANSWER_MAX_MS, answer)
+  const outcome = await withinMs(ANSWER_MAX_MS, answerOf(ctx, { ...from, verify }, space, question))
   if (outcome !== 'late') return outcome
   throw waitsForKey
     ? new Unavailable('UpstreamTimeout', 'did-document')
@@ -85,8 +84,13 @@ async function answerOf(
     await recordForeign(ctx, space)
     return NO
   }
+  // Not in turn before this: with forged tokens anybody could take all the turns of somebody else.
   await from.verify()
   from.charge()
+  return ctx.hook.turns.inTurn(from.iss, () => judge(ctx, space, question))
+}
+
+async function judge(ctx: HookCtx, space: SpaceName, question: HookQuestion): Promise<lexicon.$OutputBody> {
   const read = await loadReadFacts(ctx, space, question.did)
   if (read.space !== 'live' || !read.binding || read.binding.isReleased || isRecordless(space)) return NO
   await noteHeard(ctx, space, question, read.binding.boundAtMs)

@@ -51,6 +51,12 @@ export const writerKeyOfFor = (house: House, address: string): WriterKeyOf => {
   }
 }
 
+/**
+ * The keys of accounts that were adopted here. Nobody pays for those: they are as many as the operator let in, and whoever sends what isn't
+ * theirs has each looked up once in a while. A PDS asks for all of its accounts, and has people waiting.
+ */
+export const authorityKeyOf = (house: House): KeyOf => keyLookup(house.documents, 'atproto')
+
 /** What a caller has us look up for them, which they pay for. @throws Refusal('RateLimitExceeded') */
 export interface AtTheirExpense {
   readonly documentOf: (did: Did) => Promise<ResolvedDocument | null>

@@ -18,6 +18,7 @@ import {
   type AtTheirExpense,
   appKeysOfFor,
   atTheirExpense,
+  authorityKeyOf,
   chargePerson,
   type Knocking,
   keyOfFor,
@@ -221,14 +222,13 @@ export const askedByHost = <M extends AnyQuery>(
   knock: 'authority',
   bodyMaxBytes: 0,
   bucket,
-  async enter(house, { incoming, address }, text) {
+  async enter(house, { incoming }, text) {
     const token = parseBearer(headerLines(incoming, 'authorization'))
     const auth = parseServiceAuth(token, house.clock.nowSec())
     if (auth.aud !== managingAppOf(house.serviceDid)) throw new Refusal('BadJwtAudience', 'aud names somebody else')
     if (auth.lxm !== method.nsid) throw new Refusal('BadJwtLexiconMethod', 'lxm names another method')
     const params = parseParams(method, readQuery(text)) as ParamsOf<M>
-    const { keyOf } = writerKeyOfFor(house, address)
-    const verify = () => house.verifiedTokens.verify(token, auth, keyOf, house.clock.monotonicMs())
+    const verify = () => house.verifiedTokens.verify(token, auth, authorityKeyOf(house), house.clock.monotonicMs())
     return action(house, { iss: auth.iss, verify, charge: () => chargePerson(house, bucket, auth.iss) }, params)
   },
 })
