@@ -5,6 +5,7 @@
  * `--stay` leaves everything running and says how to call it; `--verbose` shows Reeve's own log between the lines.
  */
 import { base64Url, makeKey, signBytes } from '../test/kit/tokens.ts'
+import { theMeadow } from './deciding.ts'
 import { type AuditEntry, didDocument, provenHistory, verifyChain, verifyCredential } from './independent-verifier.ts'
 import { blank, chapter, fact, holds, refused, says, title } from './narrator.ts'
 import { accepted, answerOf, ask, call, must, type Network, refusedAs } from './network.ts'
@@ -38,6 +39,7 @@ async function tell(network: Network): Promise<{ did: string; forum: string }> {
   const syncer = await theSyncer(network, founded.did, forum)
   await bobLeaves(network, founded.did, forum)
   await theSyncerAfterwards(network, founded.did, forum, syncer)
+  await theMeadow(network)
   const rows = await whatWasKept(network, founded.did)
   inShort(founded.did, rows)
   return { did: founded.did, forum }
@@ -209,6 +211,7 @@ function inShort(community: string, rows: number): void {
   chapter('In short')
   fact('founded', community)
   fact('issued', '3 credentials; one of each generation verified without Reeve’s code')
+  fact('decided', 'for a PDS, about a space that stays there')
   fact('told', 'a syncer, of every write while bob was in; the one that it lost, it noticed')
   fact('refused', '4 requests, each by name')
   fact('kept', `${rows} rows in one unbroken chain`)
@@ -219,5 +222,5 @@ function inShort(community: string, rows: number): void {
 title('Reeve: the first credential')
 blank()
 says(`A community gets an identity, a space, members and moderators. An app is let in; others are refused. A syncer hears of
-  every write.`)
+  every write. A PDS asks whom to let into a space of its own.`)
 await play(tell)

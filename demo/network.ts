@@ -1,5 +1,5 @@
 /**
- * A network of its own on this machine: a PLC directory and a PDS as published on npm, three accounts, and Reeve in a process
+ * A network of its own on this machine: a PLC directory and a PDS as published on npm, four accounts, and Reeve in a process
  * of its own. Nothing in it reaches the internet, and nothing of it is left afterwards.
  */
 import { type Account, startPds, type TestPds } from '../test/kit/pds.ts'
@@ -13,6 +13,8 @@ export interface Network {
   readonly alice: Account
   readonly bob: Account
   readonly carol: Account
+  /** The account of a community that stays on its PDS. */
+  readonly meadow: Account
 }
 
 /** What a server answered. */
@@ -39,7 +41,8 @@ async function peopleOn(plcUrl: string, cleanup: AsyncDisposableStack) {
   const alice = await pds.createAccount('alice')
   const bob = await pds.createAccount('bob')
   const carol = await pds.createAccount('carol')
-  return { pds, alice, bob, carol }
+  const meadow = await pds.createAccount('meadow')
+  return { pds, alice, bob, carol, meadow }
 }
 
 /** One of Reeve's methods, called by a person with a service auth token that their PDS made for this one call. */
