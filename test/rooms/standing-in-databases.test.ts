@@ -11,7 +11,7 @@ import { memberReach } from '../../src/membership/memberReach.ts'
 import { memberResolve } from '../../src/membership/memberResolve.ts'
 import { loadStandingFacts } from '../../src/membership/standing-facts.ts'
 import { countOtherOwners } from '../../src/membership/store.ts'
-import { authorityOf, type Did, isSpaceUri, parseSpaceUri, rosterOf, type SpaceUri } from '../../src/names.ts'
+import { authorityOf, type Did, parseSpaceUri, rosterOf, type SpaceUri } from '../../src/names.ts'
 import { type Db, withTransaction } from '../../src/platform/database.ts'
 import { decidePerson } from '../../src/policy/decide.ts'
 import { type Action, OWNER, SHIPPED_ROLES } from '../../src/policy/roles.ts'
@@ -21,6 +21,7 @@ import { anyDraft, communitiesOf, NOW, worldOf } from '../kit/graphs.ts'
 import { isBanned, mayBySearch, type SmallWorld, standingBySearch } from '../kit/oracle.ts'
 import { freshDid, type Roll, rollOn } from '../kit/roll.ts'
 import { verdictOf } from '../kit/verdicts.ts'
+import { writeWorlds } from '../kit/written-worlds.ts'
 
 const SEED = 20_261_204
 const WORLDS = 2_000
@@ -90,7 +91,7 @@ describeOnEachEngine(`standing in ${WORLDS} random worlds of seed ${SEED}, throu
     const met = { standing: 0, guests: 0, asked: 0, yes: 0, no: 0 }
     for (let first = 0; first < WORLDS; first += BATCH) {
       const batch = Array.from({ length: BATCH }, (_, at) => peopled(first + at))
-      await write(
+      await writeWorlds(
         db,
         batch.map(({ world }) => world),
       )
@@ -250,70 +251,4 @@ async function change(db: Db, world: SmallWorld, nth: number): Promise<SmallWorl
     .execute()
   await raise(authorityOf(into))
   return { ...world, nestings: world.nestings.filter((one) => one !== edge) }
-}
-
-/** Everything that some worlds are, in rows. */
-async function write(db: Db, worlds: readonly SmallWorld[]): Promise<void> {
-  const of = <T, R>(rowsOf: (world: SmallWorld) => readonly T[], rowOf: (row: T) => R): R[] =>
-    worlds.flatMap((world) => rowsOf(world).map(rowOf))
-  const by = { added_by: 'did:plc:nobody', added_at_ms: 0 }
-  const spaces = of(
-    ({ spaces }) => spaces,
-    ({ uri, live }) => {
-      const name = parseSpaceUri(uri)
-      if (!name) throw new Error('no space')
-      return {
-        ...{ uri, community: name.authority, space_type: name.spaceType, skey: name.skey },
-        ...{ state: live ? ('live' as const) : ('deleted' as const), created_by: by.added_by, created_at_ms: 0 },
-      }
-    },
-  )
-  const settings = of(
-    ({ spaces }) => spaces,
-    ({ uri, policies }) => ({
-      ...{ uri, name: null, description: null },
-      ...{ read_policy: policies.read, write_policy: policies.write },
-    }),
-  )
-  const people = of(
-    ({ people }) => people,
-    ({ into, did, role, sinceMs, untilMs }) => ({
-      ...{ into_space: into, did, community: authorityOf(into), role, since_ms: sinceMs, until_ms: untilMs, ...by },
-    }),
-  )
-  const nestings = of(
-    ({ nestings }) => nestings,
-    ({ into, from, role, holding, sinceMs, untilMs }) => ({
-      ...{ into_space: into, from_space: from, role, holding, community: authorityOf(into) },
-      ...{ since_ms: sinceMs, until_ms: untilMs, is_system: role === OWNER, ...by },
-    }),
-  )
-  const bans = of(
-    ({ bans }) => bans,
-    ({ scope, did, untilMs }) => ({
-      ...{ scope, did, community: isSpaceUri(scope) ? authorityOf(scope) : scope, reason: null, until_ms: untilMs },
-      ...{ banned_by: by.added_by, banned_at_ms: 0 },
-    }),
-  )
-  const departures = of(
-    ({ departures }) => departures,
-    ({ space, did }) => ({ space, did, community: authorityOf(space), left_at_ms: 0 }),
-  )
-  const offers = of(
-    ({ offers }) => offers,
-    ({ space, to }) => ({
-      ...{ space, to_community: to, community: authorityOf(space), offered_by: by.added_by, offered_at_ms: 0 },
-    }),
-  )
-  const numbers = worlds.flatMap(communitiesOf).map((community) => ({ community, revision: 1, graph_revision: 1 }))
-  await withTransaction(db, async (tx) => {
-    await tx.insertInto('community_revision').values(numbers).execute()
-    await tx.insertInto('space').values(spaces).execute()
-    await tx.insertInto('space_settings').values(settings).execute()
-    await tx.insertInto('person_edge').values(people).execute()
-    await tx.insertInto('space_edge').values(nestings).execute()
-    if (bans.length > 0) await tx.insertInto('ban').values(bans).execute()
-    if (departures.length > 0) await tx.insertInto('departure').values(departures).execute()
-    if (offers.length > 0) await tx.insertInto('offer').values(offers).execute()
-  })
 }
