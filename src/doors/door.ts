@@ -228,7 +228,7 @@ export const askedByHost = <M extends AnyQuery>(
     if (auth.aud !== managingAppOf(house.serviceDid)) throw new Refusal('BadJwtAudience', 'aud names somebody else')
     if (auth.lxm !== method.nsid) throw new Refusal('BadJwtLexiconMethod', 'lxm names another method')
     const params = parseParams(method, readQuery(text)) as ParamsOf<M>
-    const verify = () => house.verifiedTokens.verify(token, auth, authorityKeyOf(house), house.clock.monotonicMs())
+    const verify = () => house.verifiedTokens.verify(token, auth, authorityKeyOf(house))
     return action(house, { iss: auth.iss, verify, charge: () => chargePerson(house, bucket, auth.iss) }, params)
   },
 })

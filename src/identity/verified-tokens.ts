@@ -1,14 +1,13 @@
 /**
- * Service auth whose signature was seen to hold, remembered for minutes, so that whoever asks again with the same token isn't verified
- * again.
+ * Service auth whose signature was seen to hold, remembered, so that whoever asks again with the same token isn't verified again.
  *
- * Only that the signature holds is remembered, under a hash of every byte of the token: what it says, whom it is for and whether it has
- * ended is read from the token itself each time. And for no longer than a document is believed: a key that was replaced is
- * refused as soon as it would be without this.
+ * Only that a key signed the token is remembered, under a hash of the key and of every byte of the token: what it says, whom it is for and
+ * whether it has ended is read from the token itself each time, and the key is the one that its issuer has now, as far as anybody here knows. So
+ * a key that was replaced is refused as soon as it would be without this.
  */
 import { LRUCache } from 'lru-cache'
-import { sha256, utf8 } from '../platform/bytes.ts'
-import { DID_FRESH_SEC } from '../platform/limits.ts'
+import { lengthPrefixed, sha256 } from '../platform/bytes.ts'
+import type { PublicKey } from '../platform/ecdsa.ts'
 import type { KeyOf } from './did-signature.ts'
 import { type ServiceAuth, verifyServiceAuthSignature } from './service-auth.ts'
 
@@ -16,17 +15,23 @@ import { type ServiceAuth, verifyServiceAuthSignature } from './service-auth.ts'
 const REMEMBERED_MAX = 20_000
 
 export class VerifiedTokens {
-  readonly #seenAtMs = new LRUCache<string, number>({ max: REMEMBERED_MAX })
+  readonly #held = new LRUCache<string, true>({ max: REMEMBERED_MAX })
 
   /**
-   * Requires the signature of a token whose claims were judged just now. `text` is the token as it came, `nowMs` of a clock that never
-   * steps back. @throws Refusal as `verifyServiceAuthSignature`
+   * Requires the signature of a token whose claims were judged just now. `text` is the token as it came.
+   * @throws Refusal as `verifyServiceAuthSignature`
    */
-  async verify(text: string, auth: ServiceAuth, keyOf: KeyOf, nowMs: number): Promise<void> {
-    const name = Buffer.from(sha256(utf8(text))).toString('base64')
-    const seenAtMs = this.#seenAtMs.get(name)
-    if (seenAtMs !== undefined && nowMs - seenAtMs < DID_FRESH_SEC * 1000) return
-    await verifyServiceAuthSignature(auth, keyOf)
-    this.#seenAtMs.set(name, nowMs)
+  async verify(text: string, auth: ServiceAuth, keyOf: KeyOf): Promise<void> {
+    const now = await keyOf(auth.iss, { fresh: false })
+    if (now && this.#held.get(nameOf(now, text))) return
+    let key = now
+    await verifyServiceAuthSignature(auth, async (did, ask) => {
+      if (ask.fresh) key = await keyOf(did, ask)
+      return key
+    })
+    if (key) this.#held.set(nameOf(key, text), true)
   }
 }
+
+const nameOf = (key: PublicKey, text: string): string =>
+  Buffer.from(sha256(lengthPrefixed(key.curve, key.compressed, text))).toString('base64')
