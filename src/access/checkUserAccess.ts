@@ -134,10 +134,11 @@ async function record(
  * once an hour, since anybody can. @throws Unavailable
  */
 async function recordForeign({ clock, hook, serviceDid, log }: HookCtx, space: SpaceName): Promise<void> {
-  if (!hook.foreign.isOver(space.authority, clock.monotonicMs())) return
-  log.warn('hook.foreign', { community: space.authority })
-  const about = { community: space.authority, atMs: clock.nowMs(), actor: serviceDid, action: 'hook.foreign' }
-  await hook.log.ask({ ...about, target: space.uri, subject: null, because: { refused: 'BadJwtIss', reasons: [] } })
+  await hook.foreign.whenOver(space.authority, clock.monotonicMs(), async () => {
+    log.warn('hook.foreign', { community: space.authority })
+    const about = { community: space.authority, atMs: clock.nowMs(), actor: serviceDid, action: 'hook.foreign' }
+    await hook.log.ask({ ...about, target: space.uri, subject: null, because: { refused: 'BadJwtIss', reasons: [] } })
+  })
 }
 
 /** @throws Refusal('RateLimitExceeded') */
@@ -145,13 +146,13 @@ async function requireFewStrangers(ctx: HookCtx, space: SpaceName, did: Did): Pr
   const { clock, hook, serviceDid, log } = ctx
   const { authority } = space
   if (hook.strangers.take(authority, did, clock.monotonicMs())) return
-  if (hook.manyStrangers.isOver(authority, clock.monotonicMs())) {
+  await hook.manyStrangers.whenOver(authority, clock.monotonicMs(), async () => {
     const atMs = clock.nowMs()
     log.warn('hook.manyStrangers', { community: authority })
     await noteStrangers(ctx.db, space.uri, atMs)
     const about = { community: authority, atMs, actor: serviceDid, action: 'hook.strangers', target: space.uri }
     await hook.log.ask({ ...about, subject: null, because: { refused: 'RateLimitExceeded', reasons: [] } })
-  }
+  })
   throw new Refusal('RateLimitExceeded', 'it was asked about too many people whom nothing lets in; try again later')
 }
 

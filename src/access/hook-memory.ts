@@ -51,6 +51,17 @@ export class Pauses {
     this.#atMs = new LRUCache({ max: most })
   }
 
+  /** Does `work` when it is time again. What failed is due at once. Rejects as `work` does. */
+  async whenOver(name: string, nowMs: number, work: () => Promise<void>): Promise<void> {
+    if (!this.isOver(name, nowMs)) return
+    try {
+      await work()
+    } catch (error) {
+      this.#atMs.delete(name)
+      throw error
+    }
+  }
+
   /** Whether it is time again; from now on it isn't, for as long as the pause. */
   isOver(name: string, nowMs: number): boolean {
     const atMs = this.#atMs.get(name)
