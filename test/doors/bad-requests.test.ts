@@ -195,8 +195,10 @@ describe('at the exchange', () => {
 })
 
 const procedures = DOORS.filter((door) => door.method.type === 'procedure')
-/** What a credential is shown for, is tried with credentials. */
-const queries = DOORS.filter((door) => door.method.type === 'query' && door.knock !== 'credential')
+/** What a credential is shown for, is tried with credentials, and what a PDS asks, with its own tokens. */
+const queries = DOORS.filter(
+  ({ method, knock }) => method.type === 'query' && !['credential', 'authority'].includes(knock),
+)
 
 let doomed: Doomed = { spaces: [], proposals: [] }
 let lobby: Lobby

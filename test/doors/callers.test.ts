@@ -295,6 +295,31 @@ describe('the door for what people write', () => {
   })
 })
 
+describe('the door for what a PDS asks', () => {
+  const nsid = 'com.atproto.simplespace.checkUserAccess'
+
+  it('lets in who comes as to the other doors under our full name, and the others leave no trace', async () => {
+    const others: Readonly<Record<string, string>> = {
+      'service auth for the bare DID': '401 BadJwtAudience',
+      // It is no authority of that space, and is told so without a look at its key.
+      'somebody whom no directory knows': 'in',
+    }
+    for (const [name, lines, usual] of CALLERS) {
+      const expected = others[name] ?? usual
+      const before = expected === 'in' ? null : await holdings(stage.world.database.db)
+      const answer = await knock(nsid, lines(nsid))
+      expect(verdictOf(answer), name).toBe(expected)
+      if (name in others) expect(answer.body.authorized ?? false, name).toBe(false)
+      if (before) expect(await holdings(stage.world.database.db), name).toEqual(before)
+    }
+  })
+
+  it('takes a token as often as it is good', async () => {
+    const token = bearer(serviceAuth(nsid))
+    for (let nth = 0; nth < 3; nth++) expect(verdictOf(await knock(nsid, token))).toBe('in')
+  })
+})
+
 describe('doors for anybody', () => {
   const open = DOORS.filter((door) => door.knock === 'anybody').map((door) => door.method.nsid)
 

@@ -63,6 +63,7 @@ export const goodInputs = (
 ): Readonly<Record<string, () => Input>> => ({
   'com.atproto.space.getSpaceCredential': () => ({ space: stage().forum }),
   'com.atproto.simplespace.getSpace': () => ({ space: stage().forum }),
+  'com.atproto.simplespace.checkUserAccess': () => ({ space: stage().meadow, user: stage().bob.did, access: 'read' }),
   // Whoever is named is not called: their document alone says that they could be.
   'com.atproto.space.registerNotify': () => ({ space: stage().elsewhereForum, service: stage().alice.did }),
   'com.atproto.space.unregisterNotify': () => ({ space: stage().elsewhereForum, service: stage().alice.did }),
@@ -79,6 +80,9 @@ export const goodInputs = (
     name: 'Beekeepers',
     custody: { $type: 'community.reeve.community.mint#custodial' },
   }),
+  // Her own account is a community already, which she may say again, and take back as often.
+  'community.reeve.community.adopt': () => ({ name: 'Meadow', owner: stage().bob.did }),
+  'community.reeve.community.release': () => ({}),
   // Another handle would be an operation at the directory each time.
   'community.reeve.community.setHandle': () => ({ community: stage().community, remove: true }),
   'community.reeve.community.get': () => ({ community: stage().community }),

@@ -1,4 +1,4 @@
-/** What the doors are tried on: two communities that have nothing to do with each other, and what a knock could change there. */
+/** What the doors are tried on: communities that have nothing to do with each other, and what a knock could change there. */
 import { sql } from 'kysely'
 import type { Did } from '../../src/names.ts'
 import type { Db } from '../../src/platform/database.ts'
@@ -20,6 +20,8 @@ export interface Stage {
   readonly cancelledImport: string
   readonly elsewhere: Did
   readonly elsewhereForum: string
+  /** A space of alice's own account, which was adopted and is owned by bob: her PDS may ask about it. */
+  readonly meadow: string
   /** Registered to hear of writes in `forum`, where nobody writes. */
   readonly listener: string
   close(): Promise<void>
@@ -44,8 +46,11 @@ export async function openStage(options: WorldOptions = {}): Promise<Stage> {
   const listener = 'did:web:sync.example.com#sync'
   const registered = { service: listener, expiresAtMs: world.clock.nowMs() + 24 * 60 * 60 * 1000 }
   await putRegistrations(world.database, [{ space: forum, ...registered, sponsors: [bob.did] }])
+  await alice.call('community.reeve.community.adopt', { name: 'Meadow', owner: bob.did })
+  const hosted = { community: alice.did, spaceType: 'com.atmoboards.forum', skey: 'meadow', host: 'pds' }
+  const meadow = (await bob.call('community.reeve.space.create', hosted)).body.uri
   const close = () => world.close()
-  const communities = { community, forum, elsewhere, elsewhereForum }
+  const communities = { community, forum, elsewhere, elsewhereForum, meadow }
   return { world, alice, bob, eve, ...communities, openImport, cancelledImport, listener, close }
 }
 
