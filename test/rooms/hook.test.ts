@@ -208,6 +208,17 @@ const REFUSED: readonly Refused[] = [
       ]),
     }),
   },
+  // how it is written
+  ...['%0d%0aset-cookie:x', '%00', '%E2%80%AE', '%ff', '%zz', '%'].map((hidden) => ({
+    ...{ says: `${hidden} in its query`, answers: '400 InvalidRequest' },
+    with: ({ forum, bob }: Adopted) => ({
+      query: `space=${encodeURIComponent(forum)}&user=${bob.did}&note=a${hidden}`,
+    }),
+  })),
+  {
+    ...{ says: '__proto__ in its query', answers: '400 InvalidRequest' },
+    with: ({ forum, bob }) => ({ query: `space=${encodeURIComponent(forum)}&user=${bob.did}&__proto__=x` }),
+  },
   // with which app
   ...(
     [
