@@ -5,7 +5,7 @@ import { requireDid, requireShownName } from '../membership/input.ts'
 import type { Did } from '../names.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
 import { decideAct } from '../policy/decide.ts'
-import { loadFounding, renameCommunity } from './store.ts'
+import { loadCommunity, renameCommunity } from './store.ts'
 
 /** Order of checks: the input (InvalidRequest); NotFound; Forbidden without community.configure in the roster. */
 export async function communityUpdate(
@@ -28,7 +28,7 @@ export async function communityUpdate(
   return changeCommunity(ctx, call, async (tx, actorFacts) => {
     const decision = decideAct(actorFacts, actor, 'community.configure', rosterUri(community))
     const permit = required(decision)
-    const before = await loadFounding(tx, community)
+    const before = await loadCommunity(tx, community)
     if (!before) throw notFound()
     if (before.name !== name) await renameCommunity(tx, permit, community, name)
     return { answer: {}, changed: before.name === name ? 'nothing' : 'roster', because: decision.because }
