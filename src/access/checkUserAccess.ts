@@ -98,7 +98,7 @@ async function judge(ctx: HookCtx, space: SpaceName, question: HookQuestion): Pr
   const isStranger = !verdict.ok && !read.isOnRoll
   // A stranger's no is not kept: anybody can make themself a DID, and would fill the community's log with it for ever.
   if (isStranger) await requireFewStrangers(ctx, space, question.did)
-  else await record(ctx, { space, question, verdict, revision: read.revision })
+  else await record(ctx, { space, question, verdict, revision: read.revision, boundAtMs: read.binding.boundAtMs })
   return { authorized: verdict.ok }
 }
 
@@ -110,13 +110,16 @@ async function record(
     readonly question: HookQuestion
     readonly verdict: Decision<unknown>
     readonly revision: number
+    readonly boundAtMs: number
   },
 ): Promise<void> {
-  const { space, question, verdict, revision } = about
+  const { space, question, verdict, revision, boundAtMs } = about
   const { did, access, clientId } = question
   const reasons = JSON.stringify(verdict.because)
   const outcome = verdict.ok ? {} : { refused: verdict.code }
-  const name = [space.uri, did, access ?? '', clientId ?? '', verdict.ok ? '' : verdict.code, reasons]
+  // A space of an earlier one's name is another space.
+  const of = [space.uri, String(boundAtMs), did]
+  const name = [...of, access ?? '', clientId ?? '', verdict.ok ? '' : verdict.code, reasons]
   const fact = {
     community: space.authority,
     atMs: clock.nowMs(),
