@@ -10,7 +10,7 @@ import type * as lexicon from '../lexicons/com/atproto/simplespace/checkUserAcce
 import type { Hosted } from '../membership/hosted.ts'
 import { requireClientId, requireDid, requireSpace } from '../membership/input.ts'
 import type { Did, SpaceName } from '../names.ts'
-import { withinMs } from '../platform/clock.ts'
+import { threadBusyMs, withinMs } from '../platform/clock.ts'
 import { errorName, type Log } from '../platform/log.ts'
 import { type HookQuestion, judgeHook } from '../policy/hook.ts'
 import type { Decision } from '../policy/verdict.ts'
@@ -33,6 +33,8 @@ export interface Questioner extends Pick<ServiceAuth, 'iss'> {
   readonly verify: () => Promise<void>
   /** Counts a question of this authority, whose signature was seen to hold. @throws Refusal('RateLimitExceeded') */
   readonly charge: () => void
+  /** Counts what a question cost beyond itself, as so many more. Never refuses. */
+  readonly owe: (questions: number) => void
 }
 
 /** The host lets somebody wait, and has no patience of its own to speak of: some wait for minutes. */
@@ -87,14 +89,31 @@ async function answerOf(
   // Not in turn before this: with forged tokens anybody could take all the turns of somebody else.
   await from.verify()
   from.charge()
-  return ctx.hook.turns.inTurn(from.iss, () => judge(ctx, space, question))
+  return ctx.hook.turns.inTurn(from.iss, () => judge(ctx, from, space, question))
 }
 
-async function judge(ctx: HookCtx, space: SpaceName, question: HookQuestion): Promise<lexicon.$OutputBody> {
+/**
+ * A question about somebody with thousands of entries, or among thousands of nested spaces, takes as long as a hundred others, and
+ * everybody here waits for it. So it counts as many: for each entry beyond a few, and each millisecond of judging beyond the first.
+ */
+const ENTRIES_FREE = 32
+const QUESTIONS_AN_ENTRY = 0.1
+const QUESTIONS_A_MS = 20
+
+async function judge(
+  ctx: HookCtx,
+  from: Questioner,
+  space: SpaceName,
+  question: HookQuestion,
+): Promise<lexicon.$OutputBody> {
   const read = await loadReadFacts(ctx, space, question.did)
   if (read.space !== 'live' || !read.binding || read.binding.isReleased || isRecordless(space)) return NO
   await noteHeard(ctx, space, question, read.binding.boundAtMs)
+  const beganMs = threadBusyMs()
   const verdict = judgeHook(read.facts, question)
+  const tookMs = threadBusyMs() - beganMs
+  const entries = [read.facts, ...read.facts.feeding].reduce((sum, { own }) => sum + own.length, 0)
+  from.owe(Math.max(0, entries - ENTRIES_FREE) * QUESTIONS_AN_ENTRY + Math.max(0, tookMs - 1) * QUESTIONS_A_MS)
   const isStranger = !verdict.ok && !read.isOnRoll
   // A stranger's no is not kept: anybody can make themself a DID, and would fill the community's log with it for ever.
   if (isStranger) await requireFewStrangers(ctx, space, question.did)

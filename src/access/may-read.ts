@@ -33,29 +33,57 @@ export type Read =
 
 type Facts = ReadonlyMap<Did, SpaceFacts>
 
-/** Where decisions in flight meet on their way to the facts. One for each database. */
-const looks = new WeakMap<Db, Gather<FactsAsk, Facts>>()
+/** Where decisions in flight meet on their way to the facts: those about people of whom little is read, and the others. */
+interface Looks {
+  readonly few: Gather<FactsAsk, Facts>
+  readonly many: Gather<FactsAsk, Facts>
+}
 
-function looksOn(db: Db): Gather<FactsAsk, Facts> {
+/** One for each database. */
+const looks = new WeakMap<Db, Looks>()
+
+function looksOn(db: Db): Looks {
   const known = looks.get(db)
   if (known) return known
   const alone = async (ask: FactsAsk): Promise<Facts> => (await loadSpaceFacts(db, [ask]))[0] ?? new Map()
-  const opened = openGather<FactsAsk, Facts>({
-    // Two that ask the same read the same: nobody has to wait for another.
+  // Two that ask the same read the same: nobody has to wait for another.
+  const work = {
     keysOf: () => [],
     alone,
-    together: (asks) => loadSpaceFacts(db, asks),
+    together: (asks: readonly FactsAsk[]) => loadSpaceFacts(db, asks),
     again: alone,
-  })
+  }
+  // Thousands of entries of one person take as long as hundreds of others: two such looks at a time, and nobody goes along.
+  const opened = { few: openGather(work), many: openGather(work, { few: 2, togetherMax: 1 }) }
   looks.set(db, opened)
   return opened
+}
+
+/** What the names of spaces may come to that go along with a question. Longer ones are named by nobody who means well. */
+const NAMES_MAX_CHARS = 32 * 1024
+
+/** The spaces whose entries matter; null: all of them have to be read. */
+function waysOf({ authority, uri }: SpaceName, known: KnownGraphs): FactsAsk['within'] {
+  // Without a graph this look finds out its revision and no more: what is read with it is read again.
+  if (!known(authority)) return []
+  const ways = spacesThatMatter(authority, uri, known)
+  const chars = ways?.reduce((sum, { length }) => sum + length, 0) ?? 0
+  return chars > NAMES_MAX_CHARS ? null : ways
+}
+
+/** One look. Where too many spaces matter, those with few entries, who are nearly all, are still looked up with everybody else. */
+async function look(db: Db, ask: FactsAsk): Promise<Facts> {
+  if (ask.within !== null) return looksOn(db).few.ask(ask)
+  const few = await looksOn(db).few.ask({ ...ask, within: [] })
+  const isAll = [...few.values()].every(({ hasMany }) => !hasMany)
+  return isAll ? few : looksOn(db).many.ask(ask)
 }
 
 /** The dated facts about one person and one space: of their entries, those by which they may come to stand there. */
 export async function loadReadFacts(ctx: AccessCtx, space: SpaceName, did: Did): Promise<Read> {
   const { authority } = space
   const read = (communities: readonly Did[], known: KnownGraphs) =>
-    looksOn(ctx.db).ask({ space, did, communities, within: spacesThatMatter(authority, space.uri, known) })
+    look(ctx.db, { space, did, communities, within: waysOf(space, known) })
   const found = await ctx.graphs.atOneRevision(ctx.db, authority, read, { feedersOf: feedersInto(space.uri) })
   const here = found?.rows.get(authority)
   if (!found || !here?.space) return { space: 'unknown' }

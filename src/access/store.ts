@@ -1,6 +1,7 @@
 /** One look at everything that a decision about a person and a space rests on. Reads the tables of other rooms, writes none. */
 import { type CompiledQuery, sql } from 'kysely'
 import {
+  FEW_ENTRIES,
   isOneOf,
   type PeopleIn,
   type PeopleRow,
@@ -26,6 +27,8 @@ export interface SpaceFacts extends PeopleIn {
   readonly isReleased: boolean
   /** Whether the person has an entry on any roster of the community. */
   readonly isOnRoll: boolean
+  /** Whether they have so many that only those in `within` were read. */
+  readonly hasMany: boolean
 }
 
 interface SpaceFactsRow extends PeopleRow {
@@ -34,7 +37,8 @@ interface SpaceFactsRow extends PeopleRow {
   readonly write_policy: UserPolicy | null
   readonly bound_at_ms: number | null
   readonly released_at_ms: number | null
-  readonly is_on_roll: boolean
+  /** As far as one more than few. */
+  readonly entries: number
 }
 
 /** What one decision has to know: of one person and one space, in the communities that may matter to it. */
@@ -42,7 +46,7 @@ export interface FactsAsk {
   readonly space: SpaceName
   readonly did: Did
   readonly communities: readonly Did[]
-  /** Only entries in these spaces are read; null: all of them. */
+  /** Of somebody with many entries only those in these spaces are read; null: all of them. */
   readonly within: readonly SpaceUri[] | null
 }
 
@@ -79,7 +83,8 @@ const factsStatement = () => sql<SpaceFactsRow & { readonly at: number }>`select
       isWhole: sql`(ask.ways is null)`,
     })},
     released_at_ms, space.state, space.bound_at_ms, space_settings.read_policy, space_settings.write_policy,
-    exists(select from person_edge edge where edge.community = ask.community and edge.did = ask.did) as is_on_roll
+    (select count(*) from (select from person_edge edge where edge.community = ask.community and edge.did = ask.did
+      limit ${sql.lit(FEW_ENTRIES + 1)}) counted) as entries
   from unnest(
     (select ${given}::bigint[]), (select ${given}::text[]), (select ${given}::text[]), (select ${given}::text[]), (select ${given}::text[])
   ) as ask (at, community, did, uri, ways)
@@ -96,9 +101,13 @@ const factsStatement = () => sql<SpaceFactsRow & { readonly at: number }>`select
 
 let compiled: CompiledQuery<SpaceFactsRow & { readonly at: number }> | undefined
 
-const spaceFactsOf = (row: SpaceFactsRow): SpaceFacts => ({ ...peopleAtSpaceOf(row), isOnRoll: row.is_on_roll })
+const spaceFactsOf = (row: SpaceFactsRow): SpaceFacts => ({
+  ...peopleAtSpaceOf(row),
+  isOnRoll: row.entries > 0,
+  hasMany: row.entries > FEW_ENTRIES,
+})
 
-function peopleAtSpaceOf(row: Omit<SpaceFactsRow, 'is_on_roll'>): PeopleAtSpace {
+function peopleAtSpaceOf(row: Omit<SpaceFactsRow, 'entries'>): PeopleAtSpace {
   const { state, read_policy: readPolicy, write_policy: writePolicy, bound_at_ms: boundAtMs } = row
   const settings = {
     readPolicy: readPolicy ?? 'memberList',
@@ -109,7 +118,7 @@ function peopleAtSpaceOf(row: Omit<SpaceFactsRow, 'is_on_roll'>): PeopleAtSpace 
 }
 
 /** The same about several people, without their places on the roll. */
-export type PeopleAtSpace = Omit<SpaceFacts, 'isOnRoll'>
+export type PeopleAtSpace = Omit<SpaceFacts, 'isOnRoll' | 'hasMany'>
 
 /** The same for several people, in one statement and so of one snapshot. */
 export async function loadPeopleAtSpace(
@@ -122,7 +131,7 @@ export async function loadPeopleAtSpace(
   },
 ): Promise<ReadonlyMap<Did, PeopleAtSpace>> {
   const { communities, dids, within } = about
-  const { rows } = await sql<Omit<SpaceFactsRow, 'is_on_roll'>>`select ${peopleColumns(dids, within)},
+  const { rows } = await sql<Omit<SpaceFactsRow, 'entries'>>`select ${peopleColumns(dids, within)},
       released_at_ms, space.state, space.bound_at_ms, space_settings.read_policy, space_settings.write_policy
     from community_revision
     left join space on space.community = community_revision.community and space.uri = ${name.uri}

@@ -19,6 +19,7 @@ import {
   appKeysOfFor,
   atTheirExpense,
   authorityKeyOf,
+  chargeMore,
   chargePerson,
   type Knocking,
   keyOfFor,
@@ -229,7 +230,9 @@ export const askedByHost = <M extends AnyQuery>(
     if (auth.lxm !== method.nsid) throw new Refusal('BadJwtLexiconMethod', 'lxm names another method')
     const params = parseParams(method, readQuery(text)) as ParamsOf<M>
     const verify = () => house.verifiedTokens.verify(token, auth, authorityKeyOf(house))
-    return action(house, { iss: auth.iss, verify, charge: () => chargePerson(house, bucket, auth.iss) }, params)
+    const charge = () => chargePerson(house, bucket, auth.iss)
+    const owe = (questions: number) => chargeMore(house, bucket, auth.iss, questions)
+    return action(house, { iss: auth.iss, verify, charge, owe }, params)
   },
 })
 

@@ -91,21 +91,32 @@ export class RateBuckets {
    * @throws EmptyBucket (`RateLimitExceeded`) when there is none
    */
   take(name: BucketName, who: string): void {
-    const table = this.#tableOf(name)
-    const { burst, perSec } = this.#rates[name]
     const nowMs = this.#clock.monotonicMs()
-    const before = table.get(who) ?? { drops: burst, atMs: nowMs }
-    const drops = Math.min(burst, before.drops + ((nowMs - before.atMs) / 1000) * perSec)
+    const drops = this.#dropsOf(name, who, nowMs)
     if (drops < 1) {
       const whose = WHOSE[name] ?? 'from your address'
-      throw new EmptyBucket(`too many requests ${whose}; try again in a moment`, secUntilNext(drops, perSec))
+      const retryAfterSec = secUntilNext(drops, this.#rates[name].perSec)
+      throw new EmptyBucket(`too many requests ${whose}; try again in a moment`, retryAfterSec)
     }
-    table.set(who, { drops: drops - 1, atMs: nowMs })
+    this.#tableOf(name).set(who, { drops: drops - 1, atMs: nowMs })
+  }
+
+  /** Takes drops for what was done already, and was dearer than one. There may be fewer than none then, and nobody is refused by it. */
+  owe(name: BucketName, who: string, drops: number): void {
+    const { burst } = this.#rates[name]
+    const nowMs = this.#clock.monotonicMs()
+    this.#tableOf(name).set(who, { drops: Math.max(-burst, this.#dropsOf(name, who, nowMs) - drops), atMs: nowMs })
   }
 
   /** How many callers a table remembers at the moment. */
   remembered(name: BucketName): number {
     return this.#tables.get(name)?.size ?? 0
+  }
+
+  #dropsOf(name: BucketName, who: string, nowMs: number): number {
+    const { burst, perSec } = this.#rates[name]
+    const before = this.#tableOf(name).get(who) ?? { drops: burst, atMs: nowMs }
+    return Math.min(burst, before.drops + ((nowMs - before.atMs) / 1000) * perSec)
   }
 
   #tableOf(name: BucketName): LRUCache<string, Level> {

@@ -48,7 +48,7 @@ export async function loadPeople(
 }
 
 /** Up to so many entries of one person are read together sooner than those in each of several spaces. */
-const FEW_ENTRIES = 32
+export const FEW_ENTRIES = 32
 
 /**
  * The columns that `peopleOf` reads, within a statement over `community_revision`. Of somebody with few entries all are read,

@@ -17,6 +17,12 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
 }
 
+/** How long this thread has worked, in milliseconds. While others have the processor it stands still: for what somebody's work cost. */
+export function threadBusyMs(): number {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1000
+}
+
 /** An ISO 8601 instant in UTC with milliseconds. */
 export const isoOf = (ms: number): DatetimeString => new Date(ms).toISOString() as DatetimeString
 

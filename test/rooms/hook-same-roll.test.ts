@@ -83,7 +83,7 @@ describeOnEachEngine(`one roll in ${WORLDS} random worlds of seed ${SEED}`, (ope
     ctx = { ...roll, log: silentLog, hosted: new Hosted(), hook: openHook(db) }
   })
 
-  const nothing = { verify: async () => {}, charge: () => {} }
+  const nothing = { verify: async () => {}, charge: () => {}, owe: () => {} }
   const hookSays = async (space: SpaceUri, user: Did, access: 'read' | 'write' | undefined): Promise<boolean> => {
     const params = { space, user, ...(access === undefined ? {} : { access }) }
     return (await checkUserAccess(ctx, { iss: authorityOf(space), ...nothing }, params)).authorized
