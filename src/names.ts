@@ -23,6 +23,9 @@ export type DidKey = Name<'DidKey'>
 /** An app's OAuth `client_id`: the https URL of its metadata (or, in development, `http://localhost:<port>/<path>`). */
 export type ClientId = Name<'ClientId', `${'https' | 'http'}://${string}`>
 
+/** A service as it is kept, and written into tokens and logs: a DID, or `did:…#name`, of plain characters. */
+export type ServiceId = Name<'ServiceId', `did:${string}:${string}`>
+
 /** A space URI and its parts. */
 export interface SpaceName {
   readonly uri: SpaceUri
@@ -144,6 +147,21 @@ export const SERVICE_FRAGMENT = '#reeve'
 
 /** What a PDS stores as the managing app of a space that is decided about here. */
 export const managingAppOf = (service: Did): string => `${service}${SERVICE_FRAGMENT}`
+
+/** Longest identifier of a service that is kept. */
+const SERVICE_ID_MAX_CHARS = 300
+/** What shows in one line. Whatever else a document may have for the name of a service, would be written into logs and tokens. */
+export const PLAIN_FRAGMENT = /^[!-~]+$/
+
+/** The identifier of a service in its one spelling and of plain characters, or null. */
+export function parsePlainServiceId(text: unknown): ServiceId | null {
+  if (typeof text !== 'string' || text.length > SERVICE_ID_MAX_CHARS) return null
+  const parts = parseServiceId(text)
+  return parts && PLAIN_FRAGMENT.test(parts.fragment ?? 'none') ? (text as ServiceId) : null
+}
+
+/** The DID in whose document a service stands. */
+export const didOfService = (service: ServiceId): Did => service.split('#', 1)[0] as Did
 
 /** The types of space that Reeve itself makes. */
 export const ROSTER_TYPE = 'community.reeve.roster' as Nsid

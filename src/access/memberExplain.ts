@@ -112,6 +112,8 @@ function renderMissing({ obstacle, along }: Missing, reasons: ReadonlyMap<SpaceU
     case 'spaceEnded':
     case 'left':
       return { ...about, space: obstacle.space }
+    case 'managingApp':
+      return { ...about, from: obstacle.app }
     case 'entry':
       return { ...about, space: obstacle.into, role: obstacle.role }
     default: {

@@ -5,7 +5,7 @@ import { appendUnsealed } from '../audit/store.ts'
 import type { DidDocument } from '../identity/document.ts'
 import { serviceOriginOf } from '../identity/service-endpoint.ts'
 import type * as lexicon from '../lexicons/com/atproto/space/registerNotify.ts'
-import { type Did, parseServiceId } from '../names.ts'
+import { type Did, PLAIN_FRAGMENT, parseServiceId } from '../names.ts'
 import { type Clock, isoOf } from '../platform/clock.ts'
 import { type Db, type Tx, withTransaction } from '../platform/database.ts'
 import type { Outbound } from '../platform/outbound.ts'
@@ -96,9 +96,6 @@ interface Asking {
   readonly expiresAtMs: number
   readonly nowMs: number
 }
-
-/** What shows in one line. Whatever else a document may have for the name of a service, would be written into logs and tokens. */
-const PLAIN_FRAGMENT = /^[!-~]+$/
 
 /** @throws Refusal('ServiceNotResolvable'); Unavailable */
 async function requireOrigin(ctx: RegisterCtx, service: string, { documentOf }: Lookup): Promise<string> {

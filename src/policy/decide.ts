@@ -4,7 +4,15 @@
  * Facts in, verdict out: no clock, no database, no network. A `Grant` and a `Permit` can be made nowhere else, and the signer
  * and the stores demand one, so forgetting to ask does not compile. The same rules as a page to read are `policies/default.cedar`.
  */
-import { type ClientId, type Did, rosterOf, type SpaceName, type SpaceUri } from '../names.ts'
+import {
+  type ClientId,
+  type Did,
+  didOfService,
+  rosterOf,
+  type ServiceId,
+  type SpaceName,
+  type SpaceUri,
+} from '../names.ts'
 import { judgeApp } from './apps.ts'
 import { firstAbove, firstBroughtBack, firstExcess, isOwnerIn, isOwnership, spacesBehind } from './bounds.ts'
 import { type Action, isManaging, OWNER_MARK, type Roles } from './roles.ts'
@@ -28,11 +36,19 @@ export interface Grant extends Sealed<'grant'> {
   readonly clientId: ClientId | null
   /** When the first of the edges behind the grant ends; null when none does, or when no edge is behind it. */
   readonly untilMs: number | null
+  /** By whose word it was given; null: by nobody's but the community's own. */
+  readonly managedBy: ServiceId | null
   readonly because: readonly Reason[]
 }
 
-/** Who may use a space for an action, besides those on its roster. */
-export type UserPolicy = 'public' | 'memberList'
+/** Who may use a space for an action, besides those on its roster: everybody, nobody, or whom a service lets in that is named here. */
+export type UserPolicy = 'public' | 'memberList' | ServiceId
+
+/** What a managing app said when it was asked about this very person, space, action and app. Of another one it counts for nothing. */
+export interface Word {
+  readonly by: ServiceId
+  readonly authorized: boolean
+}
 
 export interface ReadFacts extends StandingFacts {
   readonly space: SpaceName
@@ -49,17 +65,28 @@ export interface Asker {
   readonly clientId: ClientId | null
 }
 
-/** May this person, with this app, read this space? The app is asked first, so that a refused app learns nothing about people. */
-export function decideRead(facts: ReadFacts, asker: Asker): Decision<Grant> {
+/**
+ * May this person, with this app, read this space? The app is asked first, so that a refused app learns nothing about people, and no
+ * managing app is shown it.
+ */
+export function decideRead(facts: ReadFacts, asker: Asker, word: Word | null = null): Decision<Grant> {
   const app = decideApp(facts, asker)
   if (!app.ok) return app
-  const person = judgePerson(facts, asker.did, 'read', facts.readPolicy)
+  const person = judgePerson(facts, asker.did, 'read', { policy: facts.readPolicy, word })
   if (!person.ok) return { ...person, because: [...app.because, ...person.because] }
   const because = [...app.because, ...person.because]
   const untilMs = earliestEnd(person.value)
-  const grant = { space: facts.space, did: asker.did, clientId: asker.clientId, untilMs, because } as unknown as Grant
+  const managedBy = person.because.some(({ rule }) => rule === 'managingApp') ? (word?.by ?? null) : null
+  const { space } = facts
+  const grant = { space, did: asker.did, clientId: asker.clientId, untilMs, managedBy, because } as unknown as Grant
   return { ok: true, value: grant, because }
 }
+
+/** The managing app whose word would decide, where nothing else lets somebody in and nothing keeps them out; null: nobody's would. */
+export const appToAsk = (policy: UserPolicy, { because }: Decision<unknown>): ServiceId | null =>
+  isManagingApp(policy) && because.some(({ rule }) => rule === 'managingAppUnasked') ? policy : null
+
+export const isManagingApp = (policy: UserPolicy): policy is ServiceId => policy !== 'public' && policy !== 'memberList'
 
 const earliestEnd = (edges: readonly Edge[]): number | null =>
   edges.reduce<number | null>(
@@ -77,10 +104,21 @@ function decideApp({ graph, space }: Pick<ReadFacts, 'graph' | 'space'>, { clien
  * May this person do `action` in this space, through the edges or because the space is open to everybody for it? Null: do they
  * stand there at all?
  */
-export function decidePerson(facts: AccessFacts, did: Did, action: Action | null): Decision<true> {
-  const policies: Partial<Record<Action, UserPolicy>> = { read: facts.readPolicy, write: facts.writePolicy }
-  const person = judgePerson(facts, did, action, action === null ? null : (policies[action] ?? null))
+export function decidePerson(
+  facts: AccessFacts,
+  did: Did,
+  action: Action | null,
+  word: Word | null = null,
+): Decision<true> {
+  const policy = policyFor(facts, action)
+  const person = judgePerson(facts, did, action, policy === null ? null : { policy, word })
   return person.ok ? { ...person, value: true } : person
+}
+
+/** What a space is set to for an action; null for what no space is open for. */
+export function policyFor({ readPolicy, writePolicy }: AccessFacts, action: Action | null): UserPolicy | null {
+  if (action === 'read') return readPolicy
+  return action === 'write' ? writePolicy : null
 }
 
 /** "This person may write in this space": made only by `decideWrite`, demanded by the store of the writer set. */
@@ -94,36 +132,46 @@ export interface Admission extends Sealed<'admission'> {
  * May what this person wrote be told of as written in this space? Which app they wrote it with nobody can tell (0016 §Write
  * notifications), so only the person is judged.
  */
-export function decideWrite(facts: AccessFacts, did: Did): Decision<Admission> {
-  const { ok, because } = judgePerson(facts, did, 'write', facts.writePolicy)
+export function decideWrite(facts: AccessFacts, did: Did, word: Word | null = null): Decision<Admission> {
+  const { ok, because } = judgePerson(facts, did, 'write', { policy: facts.writePolicy, word })
   if (!ok) return { ok, code: 'Forbidden', because }
   return { ok, value: { space: facts.space, did, because } as unknown as Admission, because }
 }
 
-/** The verdict as it is told to whoever asks beforehand: on reading, of app and person together as at the mint. */
+/**
+ * The verdict as it is told to whoever asks beforehand: on reading, of app and person together as at the mint. No managing app is asked
+ * for it: what would be asked counts as a no.
+ */
 export function decideFor(facts: AccessFacts, asker: Asker, action: Action | null): Decision<Grant | true> {
   return action === 'read' ? decideRead(facts, asker) : decidePerson(facts, asker.did, action)
+}
+
+/** What a space is set to for what is asked, and the managing app's word on it. */
+interface Opening {
+  readonly policy: UserPolicy
+  readonly word: Word | null
 }
 
 /**
  * The value is the path of edges that let the person in, and is empty where a policy did or where they are the authority.
  *
- * `policy` is the space's for this action, and null for what no space is open for: standing, and power over others, come by edges
- * alone. The authority's own DID always reads and writes (0016 §Access control), and has no power by it.
+ * `opening` is null for what no space is open for: standing, and power over others, come by edges alone. The authority's own DID always
+ * reads and writes (0016 §Access control), and has no power by it. A managing app decides about those only whom nothing else lets in,
+ * and lifts no ban.
  */
 function judgePerson(
   facts: ReadFacts,
   did: Did,
   action: Action | null,
-  policy: UserPolicy | null,
+  opening: Opening | null,
 ): Decision<readonly Edge[]> {
   const { uri, authority } = facts.space
   const about = action === null ? { into: uri } : { into: uri, action }
-  if (policy !== null && did === authority) return { ok: true, value: [], because: [{ rule: 'authority' }] }
+  if (opening !== null && did === authority) return { ok: true, value: [], because: [{ rule: 'authority' }] }
   const ban = bansInForce(facts.bans, facts.nowMs).find(({ scope }) => scope === authority || scope === uri)
   if (ban) return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'ban', ...about }] }
   // Reading and writing rest; whoever governs the space goes on.
-  if (policy !== null && facts.graph.isFrozen(uri)) {
+  if (opening !== null && facts.graph.isFrozen(uri)) {
     return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'frozen', ...about }] }
   }
   const standing = standingIn(facts, uri)
@@ -131,8 +179,17 @@ function judgePerson(
     const path = pathTo(standing, uri, action)
     return { ok: true, value: path, because: reasonsOf(path, authority) }
   }
+  if (opening === null || opening.policy === 'memberList') {
+    return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'noPath', ...about }] }
+  }
+  const { policy, word } = opening
   if (policy === 'public') return { ok: true, value: [], because: [{ rule: 'publicPolicy' }] }
-  return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'noPath', ...about }] }
+  // A space that names another service since does not go by what the one before it said.
+  const said = word?.by === policy ? word : null
+  const from = didOfService(policy)
+  if (said?.authorized) return { ok: true, value: [], because: [{ rule: 'managingApp', from }] }
+  const rule = said ? 'managingAppRefused' : 'managingAppUnasked'
+  return { ok: false, code: 'UserNotAuthorized', because: [{ rule, from, ...about }] }
 }
 
 /**

@@ -4,8 +4,8 @@
  * The verdict is that of the real thing, and so are the edges. Only what stands in the way is looked for here, because nobody
  * needs it to decide: nothing is ever allowed by it.
  */
-import { authorityOf, type Did, isSpaceUri, rosterOf, type SpaceUri } from '../names.ts'
-import { type AccessFacts, type Asker, decideFor } from './decide.ts'
+import { authorityOf, type Did, didOfService, isSpaceUri, rosterOf, type ServiceId, type SpaceUri } from '../names.ts'
+import { type AccessFacts, type Asker, decideFor, isManagingApp, policyFor } from './decide.ts'
 import { isBeyondGuests, type ListedEdge, PassedWays } from './paths.ts'
 import { type Action, OWNER } from './roles.ts'
 import { type Edge, isForeign } from './roster-graph.ts'
@@ -30,6 +30,8 @@ export type Obstacle =
   | { readonly kind: 'notThere' | 'holding'; readonly edge: Edge }
   /** A space of another community that isn't offered any more. */
   | { readonly kind: 'notOffered'; readonly edge: Edge }
+  /** Whether they may, a service would be asked that the space names; nobody asked it for this. */
+  | { readonly kind: 'managingApp'; readonly app: ServiceId }
   /** What would turn the no into a yes by itself: an entry for the person, in place of the one that they may have there. */
   | { readonly kind: 'entry'; readonly into: SpaceUri; readonly role: string }
 
@@ -102,8 +104,15 @@ export function reasonsSeenBy(
   const { uri, authority } = facts.space
   const closing = bansInForce(facts.bans, facts.nowMs).filter(({ scope }) => scope === authority || scope === uri)
   if (closing.some(({ scope }) => seesBans(scope))) return because
-  const rests = ({ action }: Reason) => (action === 'read' || action === 'write') && facts.graph.isFrozen(uri)
-  return because.map((one) => (one.rule === 'ban' ? { ...one, rule: rests(one) ? 'frozen' : 'noPath' } : one))
+  return because.map((one) => (one.rule === 'ban' ? asWithoutEntry(one, facts) : one))
+}
+
+/** The no to somebody whom nothing lets in, and nothing keeps out. */
+function asWithoutEntry({ rule: _, ...about }: Reason, facts: AccessFacts): Reason {
+  const policy = policyFor(facts, about.action ?? null)
+  if (policy !== null && facts.graph.isFrozen(facts.space.uri)) return { rule: 'frozen', ...about }
+  if (policy === null || !isManagingApp(policy)) return { rule: 'noPath', ...about }
+  return { rule: 'managingAppUnasked', from: didOfService(policy), ...about }
 }
 
 const OF_APPS: ReadonlySet<string> = new Set(['appAllowed', 'appDenied', 'appUnlisted', 'appUnattested'])
@@ -152,6 +161,11 @@ class Missed {
       this.#isSettled = true
       const scope = graph.isClosedToPassage(space.uri) ? space.uri : space.authority
       this.#note({ kind: 'frozen', scope }, first)
+    }
+    const policy = policyFor(this.#facts, action)
+    const isAsked = policy !== null && isManagingApp(policy) && !graph.isFrozen(space.uri) && bans.length === 0
+    if (isAsked && !this.#bans.some(({ scope }) => scope === space.uri)) {
+      this.#note({ kind: 'managingApp', app: policy }, first)
     }
     // The community itself is on no roster of its own.
     if (this.#did === space.authority) this.#isSettled = true
@@ -274,6 +288,9 @@ export function isTold({ obstacle, along }: Missing, onlooker: Onlooker): boolea
       return seesBan(onlooker, obstacle.ban.scope)
     case 'left':
       return onlooker.isSelf
+    // What a space is set to it tells everybody.
+    case 'managingApp':
+      return true
     case 'frozen':
       return isRestTold(obstacle.scope, along, onlooker)
     default:
@@ -291,7 +308,7 @@ function isRestTold(scope: SpaceUri | Did, along: readonly SpaceUri[], onlooker:
   return onlooker.isSelf ? onlooker.standsIn(scope) : [...along, scope].every(onlooker.seesRoster)
 }
 
-type OnRoster = Exclude<Obstacle, { readonly kind: 'ban' | 'left' | 'frozen' }>
+type OnRoster = Exclude<Obstacle, { readonly kind: 'ban' | 'left' | 'frozen' | 'managingApp' }>
 
 function isOwnAffair(obstacle: OnRoster, { standsIn }: Onlooker): boolean {
   if (obstacle.kind === 'entry') return standsIn(obstacle.into)

@@ -23,6 +23,9 @@ export interface Reason {
   readonly rule:
     | 'authority'
     | 'publicPolicy'
+    | 'managingApp'
+    | 'managingAppRefused'
+    | 'managingAppUnasked'
     | 'openToApps'
     | 'appAllowed'
     | 'appDenied'

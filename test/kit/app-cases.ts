@@ -25,9 +25,13 @@ import {
   lists,
   MARK_IN_ROSTER,
   marked,
+  type POLICIES,
+  policyOf,
   ROSTER,
   rolesOf,
+  type Said,
   standingIn,
+  wordsThat,
 } from './rule-stage.ts'
 
 const APP = 'https://app.example/client.json' as ClientId
@@ -101,12 +105,20 @@ function accessesThat(words: Words, isAttested: boolean): readonly (AppAccess | 
   return words === SILENT ? [null, ...said] : said
 }
 
-/** Who reads: somebody who may, somebody who is kept out, and the community itself. */
+/** Who reads: somebody who may, somebody who is kept out, the community itself, and whom a managing app lets in or wasn't asked about. */
 const READERS = [
-  { did: ACTOR, held: ['read'], isBanned: false },
-  { did: ACTOR, held: [], isBanned: true },
-  { did: COMMUNITY, held: [], isBanned: false },
-] as const satisfies readonly { did: Did; held: readonly Action[]; isBanned: boolean }[]
+  { did: ACTOR, held: ['read'], isBanned: false, policy: 'memberList', said: 'unasked' },
+  { did: ACTOR, held: [], isBanned: true, policy: 'memberList', said: 'unasked' },
+  { did: COMMUNITY, held: [], isBanned: false, policy: 'memberList', said: 'unasked' },
+  { did: ACTOR, held: [], isBanned: false, policy: 'managingApp', said: 'yes' },
+  { did: ACTOR, held: [], isBanned: false, policy: 'managingApp', said: 'unasked' },
+] as const satisfies readonly {
+  did: Did
+  held: readonly Action[]
+  isBanned: boolean
+  policy: (typeof POLICIES)[number]
+  said: Said
+}[]
 type Reader = (typeof READERS)[number]
 
 function impossibleApp({ isAttested, community, space }: AppFacts): string | null {
@@ -116,14 +128,14 @@ function impossibleApp({ isAttested, community, space }: AppFacts): string | nul
   return null
 }
 
-function appScenes({ did, held, isBanned }: Reader, facts: AppFacts): Case['scenes'] {
+function appScenes({ did, held, isBanned, policy, said }: Reader, facts: AppFacts): Case['scenes'] {
   const impossible = impossibleApp(facts)
   if (impossible) return impossible
   const { isAttested, community, space } = facts
   const asker = { did, clientId: isAttested ? APP : null }
   const own = held.length > 0 ? [edge(did, HERE, 'reading')] : []
-  const said = every({ whole: accessesThat(community, isAttested), here: accessesThat(space, isAttested) })
-  return said.flatMap(({ whole, here }) => {
+  const scopes = every({ whole: accessesThat(community, isAttested), here: accessesThat(space, isAttested) })
+  return scopes.flatMap(({ whole, here }) => {
     const apps: AppRules = new Map<Did | SpaceUri, AppAccess>([
       // What another space says is for that space alone.
       [GIVEN, { mode: 'pinned', unattested: 'refuse', rules: new Map([[APP, 'deny']]) }],
@@ -131,20 +143,20 @@ function appScenes({ did, held, isBanned }: Reader, facts: AppFacts): Case['scen
       ...(here ? [[HERE, here] as const] : []),
     ])
     const actor = lists(rolesOf({}), own, { apps, bans: isBanned ? [ban(HERE)] : [] })
-    const policies = { readPolicy: 'memberList', writePolicy: 'memberList' } as const
+    const policies = { readPolicy: policyOf(policy, 'read'), writePolicy: 'memberList' } as const
     const read = { ...factsOfLists(actor), space: spaceNamed('here'), ...policies }
     return [
-      { actor, decide: () => decideRead(read, asker) },
-      { actor, decide: () => decideFor(read, asker, 'read') },
+      ...wordsThat(said, 'read').map((word) => ({ actor, decide: () => decideRead(read, asker, word) })),
+      ...(said === 'unasked' ? [{ actor, decide: () => decideFor(read, asker, 'read') }] : []),
     ]
   })
 }
 
+const contextOf = ({ held, isBanned, said }: Reader) => ({ held: rights(held), isBanned, word: ref('Word', said) })
+
 const appCase = (family: string, reader: Reader, facts: AppFacts): Case => ({
   family,
-  ask: askOf('read', withApp({ held: rights(reader.held), isBanned: reader.isBanned }, facts), {
-    principal: reader.did,
-  }),
+  ask: askOf('read', withApp(contextOf(reader), facts), { principal: reader.did, readPolicy: reader.policy }),
   says: { stands: reader.held.length > 0, held: reader.held, isOwner: null },
   scenes: appScenes(reader, facts),
 })

@@ -3,7 +3,7 @@
  * way from the space to the person, edge by edge, through a whole small world of plain data. Slow on purpose. It shares no
  * line with `src/policy`, so that a mistake would have to be made twice, in two shapes.
  */
-import { authorityOf, type Did, type SpaceUri } from '../../src/names.ts'
+import { authorityOf, type Did, type ServiceId, type SpaceUri } from '../../src/names.ts'
 import type { Action } from '../../src/policy/roles.ts'
 
 /** From when (that millisecond counts) until when (that one no longer counts) something is in force. Null: no bound. */
@@ -27,9 +27,10 @@ export interface SpaceEntry extends Bounds {
   readonly holding: Action | null
 }
 
+/** A service: it is asked about whom nothing else lets in. */
 export interface Policies {
-  readonly read: 'public' | 'memberList'
-  readonly write: 'public' | 'memberList'
+  readonly read: 'public' | 'memberList' | ServiceId
+  readonly write: 'public' | 'memberList' | ServiceId
 }
 
 /** Everything there is, of every community. */
@@ -93,13 +94,20 @@ export function groundedBySearch(world: SmallWorld, person: Did, community: Did)
   return standingBySearch({ ...world, offers: [] }, person, community)
 }
 
-/** Whether somebody may read or write, with the space's policies and the authority's own right. */
-export function mayBySearch(world: SmallWorld, person: Did, space: SpaceUri, action: 'read' | 'write'): boolean {
+/** Whether somebody may read or write, with the space's policies and the authority's own right. `letsIn`: the service that says yes. */
+export function mayBySearch(
+  world: SmallWorld,
+  person: Did,
+  space: SpaceUri,
+  action: 'read' | 'write',
+  letsIn: ServiceId | null = null,
+): boolean {
   const found = world.spaces.find(({ uri }) => uri === space)
   if (!found?.live) return false
   if (person === authorityOf(space)) return true
   if (isBanned(world, person, authorityOf(space)) || isBanned(world, person, space)) return false
-  if (found.policies[action] === 'public' || hasGrounded(world, person, space, action)) return true
+  const policy = found.policies[action]
+  if (policy === 'public' || policy === letsIn || hasGrounded(world, person, space, action)) return true
   return hasFromElsewhere(world, person, space, action)
 }
 

@@ -19,7 +19,7 @@ import {
   decideRemove,
   decideUnban,
   decideWrite,
-  type UserPolicy,
+  type Word,
 } from '../../src/policy/decide.ts'
 import { decideRole } from '../../src/policy/decide-roles.ts'
 import { decideDelete, decideFreeze, decideNest, decideOpening, decideUnnest } from '../../src/policy/decide-spaces.ts'
@@ -27,7 +27,7 @@ import { ACTIONS, type Action, isManaging, OWNER, OWNER_MARK } from '../../src/p
 import type { Edge } from '../../src/policy/roster-graph.ts'
 import type { Decision } from '../../src/policy/verdict.ts'
 import { appCases, CLOSED, SILENT, withApp } from './app-cases.ts'
-import { type Ask, person as personRef, right, rights } from './cedar.ts'
+import { type Ask, person as personRef, ref, right, rights } from './cedar.ts'
 import { ACTOR, COMMUNITY, factsOfLists, type Lists, PERSON, spaceNamed } from './graphs.ts'
 import { joiningCases } from './joining-cases.ts'
 import {
@@ -59,13 +59,17 @@ import {
   NEW_POWER,
   opening,
   POLICIES,
+  policyOf,
   ROSTER,
   restsThat,
   rolesOf,
+  SAID,
+  type Said,
   standingIn,
   standings,
   TAKEN,
   without,
+  wordsThat,
 } from './rule-stage.ts'
 
 // --- may this person? ---
@@ -74,63 +78,83 @@ interface Reader extends Held {
   readonly isAuthority: boolean
   readonly isBanned: boolean
   readonly isFrozen: boolean
-  readonly readPolicy: UserPolicy
-  readonly writePolicy: UserPolicy
+  readonly readPolicy: (typeof POLICIES)[number]
+  readonly writePolicy: (typeof POLICIES)[number]
 }
 
-/** Where nobody asks for the app, none would come in. */
+/** Where nobody asks for the app, none would come in. `words`: what a managing app may have said. */
 function personScenes(
   chosen: Reader,
-  ask: (facts: AccessFacts, did: Did) => Decision<unknown>,
-  apps: AppRules = CLOSED,
+  ask: (facts: AccessFacts, did: Did, word: Word | null) => Decision<unknown>,
+  { apps = CLOSED, words }: { readonly apps?: AppRules; readonly words: readonly (Word | null)[] },
 ): Case['scenes'] {
-  const { isAuthority, isBanned, isFrozen, held, stands, readPolicy, writePolicy } = chosen
+  const { isAuthority, isBanned, isFrozen, held, stands } = chosen
   if (isBanned && stands) return KEPT_OUT
   const did = isAuthority ? COMMUNITY : ACTOR
   const roles = rolesOf({ held: isBanned ? ACTIONS : held })
   const own = stands || isBanned ? [edge(did, HERE, 'held')] : []
-  return bansThat(isBanned).flatMap((bans) =>
+  const made = bansThat(isBanned).flatMap((bans) =>
     restsThat(isFrozen).map((rests) => {
       const actor = lists(roles, own, { bans, ...rests, apps })
-      const facts = { ...factsOfLists(actor), space: spaceNamed('here'), readPolicy, writePolicy }
-      return { actor, decide: () => ask(facts, did) }
+      const policies = {
+        readPolicy: policyOf(chosen.readPolicy, 'read'),
+        writePolicy: policyOf(chosen.writePolicy, 'write'),
+      }
+      return { actor, facts: { ...factsOfLists(actor), space: spaceNamed('here'), ...policies } }
     }),
   )
+  return made.flatMap(({ actor, facts }) => words.map((word) => ({ actor, decide: () => ask(facts, did, word) })))
 }
 
 function personCases(): Case[] {
   const choices = { isAuthority: BOTH, isBanned: BOTH, isFrozen: BOTH, readPolicy: POLICIES, writePolicy: POLICIES }
   const saysOf = ({ stands, held }: Held) => ({ stands, held, isOwner: null })
-  const contextOf = ({ held, isBanned }: Reader, action: 'read' | 'write', isAttested = true): Ask['context'] => {
-    const context = { held: rights(held), isBanned }
+  const contextOf = (
+    { held, isBanned }: Reader,
+    action: 'read' | 'write',
+    { said, isAttested = true }: { readonly said: Said; readonly isAttested?: boolean },
+  ): Ask['context'] => {
+    const context = { held: rights(held), isBanned, word: ref('Word', said) }
     return action === 'read' ? withApp(context, { isAttested, community: SILENT, space: SILENT }) : context
   }
   const spaceOf = ({ isAuthority, isFrozen, readPolicy, writePolicy }: Reader) => ({
     ...{ isFrozen, readPolicy, writePolicy, principal: isAuthority ? COMMUNITY : ACTOR },
   })
-  const asked = ACTIONS.flatMap((action) =>
+  const records = (['read', 'write'] as const).flatMap((action) =>
+    every({ ...choices, held: standings([action], without(action)), said: SAID }).map(({ said, ...chosen }) => {
+      const reader = { ...chosen, ...chosen.held }
+      const words = wordsThat(said, action)
+      return {
+        family: `decidePerson ${action}`,
+        ask: askOf(action, contextOf(reader, action, { said }), spaceOf(reader)),
+        says: saysOf(reader),
+        scenes: personScenes(reader, (facts, did, word) => decidePerson(facts, did, action, word), { words }),
+      }
+    }),
+  )
+  // No managing app gives anybody a right, whatever it says.
+  const anyWord = [null, ...wordsThat('yes', 'read'), ...wordsThat('yes', 'write')]
+  const asked = without('read', 'write').flatMap((action) =>
     every({ ...choices, held: standings([action], without(action)) }).map((chosen) => {
       const reader = { ...chosen, ...chosen.held }
-      const isRecords = action === 'read' || action === 'write'
-      const context: Ask['context'] = isRecords
-        ? contextOf(reader, action)
-        : { held: rights(reader.held), asked: right(action) }
       return {
-        family: isRecords ? `decidePerson ${action}` : 'decidePerson anything else',
-        ask: askOf(isRecords ? action : 'check', context, spaceOf(reader)),
+        family: 'decidePerson anything else',
+        ask: askOf('check', { held: rights(reader.held), asked: right(action) }, spaceOf(reader)),
         says: saysOf(reader),
-        scenes: personScenes(reader, (facts, did) => decidePerson(facts, did, action)),
+        scenes: personScenes(reader, (facts, did, word) => decidePerson(facts, did, action, word), { words: anyWord }),
       }
     }),
   )
   const clientIds = [null, 'https://app.example/client.json' as ClientId]
-  const read = every({ ...choices, held: standings(['read'], without('read')), clientId: clientIds }).map((chosen) => {
+  const readers = { ...choices, held: standings(['read'], without('read')), clientId: clientIds, said: SAID }
+  const read = every(readers).map(({ said, clientId, ...chosen }) => {
     const reader = { ...chosen, ...chosen.held }
+    const given = { apps: new Map(), words: wordsThat(said, 'read') }
     return {
       family: 'decideRead',
-      ask: askOf('read', contextOf(reader, 'read', chosen.clientId !== null), spaceOf(reader)),
+      ask: askOf('read', contextOf(reader, 'read', { said, isAttested: clientId !== null }), spaceOf(reader)),
       says: saysOf(reader),
-      scenes: personScenes(reader, (facts, did) => decideRead(facts, { did, clientId: chosen.clientId }), new Map()),
+      scenes: personScenes(reader, (facts, did, word) => decideRead(facts, { did, clientId }, word), given),
     }
   })
   const both = every({
@@ -141,25 +165,29 @@ function personCases(): Case[] {
     const reader = { ...chosen, ...chosen.held }
     return {
       family: 'decideFor',
-      ask: askOf(chosen.action, contextOf(reader, chosen.action, false), spaceOf(reader)),
-      says: saysOf(reader),
-      scenes: personScenes(
-        reader,
-        (facts, did) => decideFor(facts, { did, clientId: null }, chosen.action),
-        chosen.action === 'read' ? new Map() : CLOSED,
+      ask: askOf(
+        chosen.action,
+        contextOf(reader, chosen.action, { said: 'unasked', isAttested: false }),
+        spaceOf(reader),
       ),
+      says: saysOf(reader),
+      scenes: personScenes(reader, (facts, did) => decideFor(facts, { did, clientId: null }, chosen.action), {
+        apps: chosen.action === 'read' ? new Map() : CLOSED,
+        words: [null],
+      }),
     }
   })
-  const written = every({ ...choices, held: standings(['write'], without('write')) }).map((chosen) => {
+  const writers = { ...choices, held: standings(['write'], without('write')), said: SAID }
+  const written = every(writers).map(({ said, ...chosen }) => {
     const reader = { ...chosen, ...chosen.held }
     return {
       family: 'decideWrite',
-      ask: askOf('announce', contextOf(reader, 'write'), spaceOf(reader)),
+      ask: askOf('announce', contextOf(reader, 'write', { said }), spaceOf(reader)),
       says: saysOf(reader),
-      scenes: personScenes(reader, decideWrite),
+      scenes: personScenes(reader, decideWrite, { words: wordsThat(said, 'write') }),
     }
   })
-  return [...asked, ...read, ...both, ...written]
+  return [...records, ...asked, ...read, ...both, ...written]
 }
 
 // --- acts in a space ---

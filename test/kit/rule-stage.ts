@@ -1,6 +1,15 @@
 /** What the combinations of facts are made of: the stage on which each is made true, and everything in every combination. */
-import { type Did, type Nsid, parseDid, rosterOf, type SpaceUri, spaceUriOf } from '../../src/names.ts'
-import type { UserPolicy } from '../../src/policy/decide.ts'
+import {
+  type Did,
+  type Nsid,
+  parseDid,
+  parsePlainServiceId,
+  rosterOf,
+  type ServiceId,
+  type SpaceUri,
+  spaceUriOf,
+} from '../../src/names.ts'
+import type { UserPolicy, Word } from '../../src/policy/decide.ts'
 import { ACTIONS, type Action, isManaging, OWNER, OWNER_MARK, type Roles } from '../../src/policy/roles.ts'
 import type { Edge } from '../../src/policy/roster-graph.ts'
 import type { Ban } from '../../src/policy/standing.ts'
@@ -76,7 +85,34 @@ export function every<C extends Choices>(choices: C): Chosen<C>[] {
 }
 
 export const BOTH = [false, true] as const
-export const POLICIES = ['public', 'memberList'] as const satisfies readonly UserPolicy[]
+
+// --- whom another service lets in ---
+
+/** What a space can be set to, in the words of the page. */
+export const POLICIES = ['public', 'memberList', 'managingApp'] as const
+type PolicyWord = (typeof POLICIES)[number]
+
+export const serviceNamed = (text: string): ServiceId => parsePlainServiceId(text) as ServiceId
+
+/** Reading and writing may each have a managing app of their own. */
+const MANAGING = {
+  read: serviceNamed('did:web:readers.example.com#bouncer'),
+  write: serviceNamed('did:web:readers.example.com#writers'),
+} as const
+
+export const policyOf = (word: PolicyWord, action: 'read' | 'write'): UserPolicy =>
+  word === 'managingApp' ? MANAGING[action] : word
+
+/** What the managing app said, in the words of the page. */
+export const SAID = ['yes', 'no', 'unasked'] as const
+export type Said = (typeof SAID)[number]
+
+/** The words that mean it. One that another service gave is none. */
+export function wordsThat(said: Said, action: 'read' | 'write'): readonly (Word | null)[] {
+  if (said !== 'unasked') return [{ by: MANAGING[action], authorized: said === 'yes' }]
+  const others = [MANAGING[action === 'read' ? 'write' : 'read'], serviceNamed('did:web:readers.example.com')]
+  return [null, ...others.flatMap((by) => BOTH.map((authorized) => ({ by, authorized })))]
+}
 
 export interface Held {
   readonly stands: boolean

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { type ClientId, type Did, rosterOf, type SpaceUri } from '../../src/names.ts'
 import {
   type AccessFacts,
+  appToAsk,
   decideAct,
   decideBan,
   decideFounding,
@@ -13,7 +14,9 @@ import {
   decideRead,
   decideRemove,
   decideUnban,
+  decideWrite,
   type RosterFacts,
+  type Word,
 } from '../../src/policy/decide.ts'
 import { decideDelete, decideNest, decideUnnest, ownersEdge } from '../../src/policy/decide-spaces.ts'
 import { ACTIONS, type Action, isManaging, OWNER_MARK, type Roles, SHIPPED_ROLES } from '../../src/policy/roles.ts'
@@ -41,6 +44,7 @@ import {
   spaceNamed,
   standingByDefinition,
 } from '../kit/graphs.ts'
+import { serviceNamed } from '../kit/rule-stage.ts'
 
 const SEED = 20_261_202
 /** On a machine that is busy with other things. */
@@ -1473,6 +1477,71 @@ describe('reading', () => {
     for (const action of ACTIONS) {
       expect(verdict(decidePerson(writable, PERSON, action))).toBe(action === 'write' ? 'ok' : 'UserNotAuthorized')
     }
+  })
+
+  describe('by the word of a managing app', () => {
+    const MANAGER = serviceNamed('did:web:members.example.com#bouncer')
+    const OTHER = serviceNamed('did:web:members.example.com')
+    const says = (authorized: boolean, by = MANAGER): Word => ({ by, authorized })
+    const managed = (own: Edge[] = [], more: More = {}) => facts(own, { readPolicy: MANAGER, ...more })
+    const judged = (given: AccessFacts, word: Word | null, did: Did = PERSON) =>
+      decideRead(given, { did, clientId: null }, word)
+    const lastOf = (decision: Decision<unknown>) => decision.because.at(-1)
+
+    it('is granted to whom it lets in, and says by whose word', () => {
+      const yes = judged(managed(), says(true))
+      expect(yes).toMatchObject({ ok: true, value: { managedBy: MANAGER, untilMs: null } })
+      expect(lastOf(yes)).toEqual({ rule: 'managingApp', from: 'did:web:members.example.com' })
+    })
+
+    it('is refused to whom it refuses, and as long as nobody asked it, each by a rule of its own', () => {
+      const about = { from: 'did:web:members.example.com', into: forum, action: 'read' }
+      const [no, unasked] = [judged(managed(), says(false)), judged(managed(), null)]
+      expect([verdict(no), verdict(unasked)]).toEqual(['UserNotAuthorized', 'UserNotAuthorized'])
+      expect(lastOf(no)).toEqual({ rule: 'managingAppRefused', ...about })
+      expect(lastOf(unasked)).toEqual({ rule: 'managingAppUnasked', ...about })
+    })
+
+    it('counts by the word of the service that the space names, and by no other', () => {
+      for (const authorized of [true, false]) {
+        expect(lastOf(judged(managed(), says(authorized, OTHER)))?.rule).toBe('managingAppUnasked')
+        expect(lastOf(judged(facts([]), says(authorized)))?.rule).toBe('noPath')
+        const writable = facts([], { readPolicy: OTHER, writePolicy: MANAGER })
+        expect(lastOf(judged(writable, says(authorized)))?.rule).toBe('managingAppUnasked')
+        expect(decideWrite(writable, PERSON, says(authorized)).ok).toBe(authorized)
+      }
+    })
+
+    it('is asked about nobody but whom nothing else lets in and nothing keeps out', () => {
+      const asks = (given: AccessFacts, did: Did = PERSON) => appToAsk(given.readPolicy, judged(given, null, did))
+      expect(asks(managed())).toBe(MANAGER)
+      const banned = { bans: [{ scope: COMMUNITY, untilMs: null }] }
+      const denied = new Map([[forum, { mode: 'pinned', unattested: null, rules: new Map() }]] as const)
+      for (const [given, did] of [
+        [managed([at(forum, 'reader')]), PERSON],
+        [managed(), COMMUNITY],
+        [managed([], banned), PERSON],
+        [managed([], { frozen: [forum] }), PERSON],
+        [managed([], { apps: denied }), PERSON],
+        [facts([]), PERSON],
+        [facts([], { readPolicy: 'public' }), PERSON],
+      ] as const) {
+        expect(asks(given, did)).toBe(null)
+        expect(judged(given, says(true), did)).toEqual(judged(given, null, did))
+      }
+      // Once it was asked, it isn't asked again, whatever it said.
+      for (const authorized of [true, false]) {
+        expect(appToAsk(MANAGER, judged(managed(), says(authorized)))).toBe(null)
+      }
+    })
+
+    it('gives nobody a right besides', () => {
+      for (const action of ACTIONS) {
+        const isUse = action === 'read' || action === 'write'
+        const open = managed([], { writePolicy: MANAGER })
+        expect(decidePerson(open, PERSON, action, says(true)).ok).toBe(isUse)
+      }
+    })
   })
 
   it("and writing are always open to the authority's own DID, which has no power by it", () => {

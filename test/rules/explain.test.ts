@@ -19,6 +19,7 @@ import {
   type Missing,
   type Obstacle,
   type Onlooker,
+  reasonsSeenBy,
   seenBy,
 } from '../../src/policy/explain.ts'
 import { PATHS_MAX } from '../../src/policy/paths.ts'
@@ -37,6 +38,7 @@ import {
   WORLD_ACTIONS,
 } from '../kit/graphs.ts'
 import { hasLeft, isBanned, isOpen, type SmallWorld } from '../kit/oracle.ts'
+import { serviceNamed } from '../kit/rule-stage.ts'
 
 const SEED = 20_261_203
 const RUNS = 1_200
@@ -264,22 +266,27 @@ interface Told {
 }
 
 /** A question about reading at the door, unless it is told otherwise. */
-function askAtTheDoor({ own = [], edges = [], more = {}, states = {}, there }: Told, action: Action | null = 'read') {
+const askAtTheDoor = (told: Told, action: Action | null = 'read') =>
+  explain(factsAtTheDoor(told), asker(PERSON), action)
+
+function factsAtTheDoor({ own = [], edges = [], more = {}, states = {}, there }: Told): AccessFacts {
   const offers = there?.isOffered ? [{ space: ABROAD.uri, to: COMMUNITY }] : []
   const abroad = { own: there?.own ?? [], bans: [], left: [], roles: SHIPPED_ROLES }
-  const facts: AccessFacts = {
+  return {
     ...{ own, bans: [], left: [], roles: SHIPPED_ROLES, nowMs: NOW, space: DOOR },
     ...{ readPolicy: 'memberList', writePolicy: 'memberList' },
     graph: new RosterGraph(COMMUNITY, edges, [], states),
     feeding: there ? [{ ...abroad, graph: new RosterGraph(ELSEWHERE, [], offers) }] : [],
     ...more,
   }
-  return explain(facts, asker(PERSON), action)
 }
 
 const missingIn = (told: Told, action: Action | null = 'read') =>
   askAtTheDoor(told, action).missing.map(({ obstacle }) => obstacle)
 const kindsIn = (told: Told, action: Action | null = 'read') => missingIn(told, action).map(({ kind }) => kind)
+
+const none = () => false
+const NOBODY: Onlooker = { isSelf: false, seesAll: false, standsIn: none, seesRoster: none, seesBans: none }
 
 describe('what stands in the way', () => {
   it('of a stranger is that they have no entry, and that those who come in by spaces do not bring them', () => {
@@ -410,6 +417,45 @@ describe('what stands in the way', () => {
   })
 })
 
+describe('of a space with a managing app', () => {
+  const MANAGER = serviceNamed('did:web:members.example.com#bouncer')
+  const managed = (more: Partial<AccessFacts> = {}): Told => ({ more: { readPolicy: MANAGER, ...more } })
+  const asked = { kind: 'managingApp', app: MANAGER }
+  const ban = { scope: DOOR.uri, untilMs: null }
+
+  it('it is missing that somebody asks the app, where nothing else decides', () => {
+    expect(missingIn(managed())).toEqual([asked, { kind: 'entry', into: DOOR.uri, role: 'reader' }])
+    const why = askAtTheDoor(managed())
+    expect(why.decision).toMatchObject({ ok: false, because: [{ rule: 'openToApps' }, { rule: 'managingAppUnasked' }] })
+    expect(why.missing.every((one) => isTold(one, NOBODY))).toBe(false)
+    expect(why.missing.filter((one) => isTold(one, NOBODY)).map(({ obstacle }) => obstacle)).toEqual([asked])
+  })
+
+  it('it is not, where it would not be asked', () => {
+    expect(kindsIn(managed(), 'write')).toEqual(['entry'])
+    expect(kindsIn(managed(), 'members.ban')).toEqual(['entry'])
+    expect(kindsIn(managed({ bans: [ban] }))).toEqual(['ban'])
+    expect(kindsIn(managed({ bans: [{ ...ban, scope: COMMUNITY }] }))).toEqual(['ban'])
+    expect(kindsIn({ ...managed(), states: { frozen: [DOOR.uri] } })).toEqual(['frozen'])
+    expect(askAtTheDoor({ ...managed(), own: [entryOf(DOOR, 'reader')] }).missing).toEqual([])
+  })
+
+  it('a ban that is not for the one who asks reads as if nobody had asked', () => {
+    const seen = (bans: AccessFacts['bans'], states = {}) => {
+      const told = { ...managed({ bans }), states }
+      const facts = factsAtTheDoor(told)
+      return reasonsSeenBy(explain(facts, asker(PERSON), 'read').decision, facts, () => false)
+    }
+    for (const scope of [DOOR.uri, COMMUNITY]) {
+      expect(seen([{ scope, untilMs: null }])).toEqual(seen([]))
+      expect(seen([{ scope, untilMs: null }], { frozen: [DOOR.uri] })).toEqual(seen([], { frozen: [DOOR.uri] }))
+    }
+    expect(explain(factsAtTheDoor(managed({ bans: [ban] })), asker(PERSON), 'read', () => false).missing).toEqual(
+      askAtTheDoor(managed()).missing,
+    )
+  })
+})
+
 describe('a yes', () => {
   it('by the public policy, or as the authority, needs no way, and shows those that there are', () => {
     const open = askAtTheDoor({ more: { readPolicy: 'public' } })
@@ -494,8 +540,7 @@ describe('what is shown of an explanation', () => {
 })
 
 describe('what is told of what is missing', () => {
-  const none = () => false
-  const nobody: Onlooker = { isSelf: false, seesAll: false, standsIn: none, seesRoster: none, seesBans: none }
+  const nobody = NOBODY
   const among = (spaces: readonly SpaceName[]) => (space: SpaceUri | Did) => spaces.some(({ uri }) => uri === space)
   const selfIn = (...spaces: readonly SpaceName[]): Onlooker => ({ ...nobody, isSelf: true, standsIn: among(spaces) })
   const seeing = (...spaces: readonly SpaceName[]): Onlooker => ({ ...nobody, seesRoster: among(spaces) })

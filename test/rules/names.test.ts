@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import {
+  didOfService,
   hostOf,
   isLoopbackClientId,
   parseClientId,
   parseDid,
   parseNsid,
+  parsePlainServiceId,
   parseServiceId,
   parseSpaceUri,
+  type ServiceId,
 } from '../../src/names.ts'
 
 describe('a DID', () => {
@@ -220,4 +223,15 @@ it('splits a service identifier at its only fragment', () => {
   expect(parseServiceId(did)).toEqual({ did, fragment: null })
   expect(parseServiceId(`${did}#reeve`)).toEqual({ did, fragment: 'reeve' })
   for (const text of [`${did}#`, `${did}#a#b`, '#reeve', 'example.com#reeve']) expect(parseServiceId(text)).toBeNull()
+})
+
+it('keeps a service by its one spelling, in plain characters', () => {
+  const did = 'did:web:example.com'
+  for (const text of [did, `${did}#reeve`, `${did}#a/b:c%20`, `did:plc:${'a'.repeat(24)}#forum`]) {
+    expect(parsePlainServiceId(text)).toBe(text)
+    expect(didOfService(text as ServiceId)).toBe(text.split('#')[0])
+  }
+  const others = [`${did}#`, `${did}#a#b`, `${did}#a b`, `${did}#\u00e4`, `${did}#a\n`, `${did}#${'a'.repeat(300)}`]
+  const strange = ['did:web:EXAMPLE.com#reeve', 'did:key:z6Mk#reeve', 'https://example.com', '', 7, null, [did]]
+  for (const text of [...others, ...strange]) expect(parsePlainServiceId(text)).toBeNull()
 })

@@ -40,8 +40,10 @@ import {
   type SmallWorld,
   standingBySearch,
 } from '../kit/oracle.ts'
+import { serviceNamed } from '../kit/rule-stage.ts'
 
 const SEED = 20_261_201
+const MANAGER = serviceNamed('did:web:members.example.com#bouncer')
 const RUNS = 20_000
 const FEWER = 4_000
 /** On a machine that is busy with other things. */
@@ -359,6 +361,7 @@ describe(`standing in random worlds (seed ${SEED})`, () => {
 
   it('answers a check, a list of people and a list of spaces alike', { timeout: PATIENCE }, () => {
     const asked = { yes: 0, byPolicy: 0, banned: 0 }
+    let byWord = 0
     fc.assert(
       fc.property(anyWorld, (world) => {
         const facts = factsIn(world)
@@ -373,11 +376,22 @@ describe(`standing in random worlds (seed ${SEED})`, () => {
               requireSame(acting, people)
               if (!live) continue // whoever asks about such a space is told that there is none, before any verdict
               const given = { space: name, readPolicy: policies.read, writePolicy: policies.write }
+              const others = world.spaces.filter((one) => one.uri !== uri)
               for (const did of [...CAST.people, community]) {
                 const isLet = decidePerson({ ...facts(did, community), ...given }, did, action)
                 const isOpenToAll = action === 'read' || action === 'write'
                 const expected = isOpenToAll ? mayBySearch(world, did, uri, action) : people.includes(did)
                 requireSame(isLet.ok, expected)
+                for (const authorized of [true, false]) {
+                  if (action !== 'read' && action !== 'write') continue
+                  const policy = { ...policies, [action]: MANAGER }
+                  const managed = { ...world, spaces: [{ uri, live, policies: policy }, ...others] }
+                  const isLetIn = mayBySearch(managed, did, uri, action, authorized ? MANAGER : null)
+                  const all = { ...facts(did, community), space: name }
+                  const asked = { ...all, readPolicy: policy.read, writePolicy: policy.write }
+                  requireSame(decidePerson(asked, did, action, { by: MANAGER, authorized }).ok, isLetIn)
+                  if (isLetIn && !expected) byWord++
+                }
                 if (isLet.ok) asked[isLet.because[0]?.rule === 'publicPolicy' ? 'byPolicy' : 'yes']++
                 else if (isLet.because[0]?.rule === 'ban') {
                   asked.banned++
@@ -393,7 +407,9 @@ describe(`standing in random worlds (seed ${SEED})`, () => {
       }),
       { seed: SEED, numRuns: FEWER / 4 },
     )
-    for (const [what, times] of Object.entries(asked)) expect(times, what).toBeGreaterThan(FEWER / 4)
+    for (const [what, times] of Object.entries({ ...asked, byWord })) {
+      expect(times, what).toBeGreaterThan(FEWER / 4)
+    }
   })
 
   it('can be explained: the path really leads to the person, and its first end is the end of what it gives', {
