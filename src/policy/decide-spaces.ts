@@ -9,8 +9,8 @@ import { holds, type StandingFacts, standingOf } from './standing.ts'
 import { beyond, type Decision, judgeAct, openToAnybody, type Permit } from './verdict.ts'
 
 /**
- * May the actor let the public into a space, or put it out? `space.configure` there; and as that concerns people whom no roster
- * knows, an owner's standing.
+ * May the actor let the public into a space, or whom another service lets in, or put them out? `space.configure` there; and as that
+ * concerns people whom no roster knows, an owner's standing.
  */
 export function decideOpening(facts: StandingFacts, actor: Did, space: SpaceUri): Decision<Permit<'space.configure'>> {
   const roster = rosterOf(facts.graph.community).uri

@@ -1,4 +1,4 @@
-/** What is done to a space and can't be taken back: its end, and letting the public in, which has seen what it has seen. */
+/** What is done to a space and can't be taken back: its end, and letting strangers in, who have seen what they have seen. */
 import { deleteAppRulesOf } from '../membership/app-rule-store.ts'
 import { notFound, required, rosterUri } from '../membership/governance.ts'
 import { requireSpace } from '../membership/input.ts'

@@ -29,11 +29,14 @@ async function settingsAfter(
   return { row, before, after: { ...before, ...settings } }
 }
 
-/** Whether strangers would get in who are kept out. @throws Refusal('NotFound') */
-export async function letsPublicIn(tx: Tx, space: SpaceName, given: Given): Promise<boolean> {
+/**
+ * Whether people would get in whom no roster knows and who are kept out: everybody, or whom another service lets in. Who is in already
+ * because everybody is, is not let in by a service. @throws Refusal('NotFound')
+ */
+export async function letsStrangersIn(tx: Tx, space: SpaceName, given: Given): Promise<boolean> {
   const { before, after } = await settingsAfter(tx, space, given)
   const opens = (policy: 'readPolicy' | 'writePolicy'): boolean =>
-    after[policy] === 'public' && before[policy] !== 'public'
+    after[policy] !== 'memberList' && after[policy] !== before[policy] && before[policy] !== 'public'
   return opens('readPolicy') || opens('writePolicy')
 }
 

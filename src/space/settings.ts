@@ -2,9 +2,19 @@
 import * as defs from '../lexicons/com/atproto/simplespace/defs.ts'
 import { requireClientId } from '../membership/input.ts'
 import { requireShortAppList } from '../membership/limits.ts'
-import { type ClientId, parseClientId, ROLE_SPACE_TYPE, ROSTER_TYPE, type SpaceName } from '../names.ts'
+import {
+  type ClientId,
+  type Did,
+  didOfService,
+  parseClientId,
+  parsePlainServiceId,
+  ROLE_SPACE_TYPE,
+  ROSTER_TYPE,
+  type ServiceId,
+  type SpaceName,
+} from '../names.ts'
 import { type AppRules, accessOf, judgeApp } from '../policy/apps.ts'
-import type { UserPolicy } from '../policy/decide.ts'
+import { isManagingApp, type UserPolicy } from '../policy/decide.ts'
 import { Refusal } from '../refusals.ts'
 
 interface Typed {
@@ -17,12 +27,29 @@ const POLICY_OF: ReadonlyMap<string, UserPolicy> = new Map([
   [defs.memberListPolicy.$type, 'memberList'],
 ])
 
-/** The policy that a union member names; left out: those on the roster. @throws Refusal('UnsupportedPolicy') */
-export function parsePolicy(given: Typed | undefined): UserPolicy {
+/**
+ * The policy that a union member names; left out: those on the roster. A managing app is not looked up: whether it answers shows when it
+ * is asked (0016 §Managing app). `self`: the DID of this service. @throws Refusal('UnsupportedPolicy')
+ */
+export function parsePolicy(given: Typed | undefined, self: Did): UserPolicy {
   if (given === undefined) return 'memberList'
+  if (given.$type === defs.managingAppPolicy.$type) return requireManagingApp(given, self)
   const policy = POLICY_OF.get(given.$type)
-  if (!policy) throw new Refusal('UnsupportedPolicy', 'a space here is open to its roster, or to the public')
+  if (!policy) {
+    throw new Refusal(
+      'UnsupportedPolicy',
+      'a space is open to its roster, to the public, or to whom a managing app lets in',
+    )
+  }
   return policy
+}
+
+/** What is not in its one spelling would be another service to whoever reads its tokens; and to ask ourselves would be a circle. */
+function requireManagingApp(given: Typed & { readonly managingApp?: unknown }, self: Did): ServiceId {
+  const app = parsePlainServiceId(given.managingApp)
+  if (!app) throw new Refusal('UnsupportedPolicy', 'managingApp is not a canonical DID with at most one name after #')
+  if (didOfService(app) === self) throw new Refusal('UnsupportedPolicy', 'this service is asked by nobody but others')
+  return app
 }
 
 /**
@@ -44,8 +71,10 @@ const isAllowList = (given: Typed): given is Typed & { readonly allowed: readonl
 export const isRecordless = ({ spaceType }: SpaceName): boolean =>
   spaceType === ROSTER_TYPE || spaceType === ROLE_SPACE_TYPE
 
-export const renderPolicy = (policy: UserPolicy) =>
-  policy === 'public' ? defs.publicPolicy.$build({}) : defs.memberListPolicy.$build({})
+export function renderPolicy(policy: UserPolicy) {
+  if (isManagingApp(policy)) return defs.managingAppPolicy.$build({ managingApp: policy })
+  return policy === 'public' ? defs.publicPolicy.$build({}) : defs.memberListPolicy.$build({})
+}
 
 /**
  * What apps may read a space, in the protocol's words: the community's and the space's together. Denials have no word there, and

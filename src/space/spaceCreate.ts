@@ -30,8 +30,8 @@ const OWN_TYPES = 'community.reeve.'
  * wants it so, it has said when it was adopted.
  *
  * Order of checks: the input (InvalidRequest, UnsupportedHost, UnsupportedPolicy, UnsupportedAppAccess, LimitExceeded for the list of apps); the caller stands in the community
- * (NotFound); may make spaces (Forbidden), and is an owner when the public is let in or the space is at a PDS; its community's spaces are
- * there (UnsupportedHost); there is room (LimitExceeded); the name is free, and what had it before is cleared away (SpaceAlreadyExists);
+ * (NotFound); may make spaces (Forbidden), and is an owner when the public, or whom a managing app lets in, are, or the space is at a
+ * PDS; its community's spaces are there (UnsupportedHost); there is room (LimitExceeded); the name is free, and what had it before is cleared away (SpaceAlreadyExists);
  * there is room for the rules of its list (LimitExceeded).
  */
 export async function spaceCreate(
@@ -43,8 +43,8 @@ export async function spaceCreate(
   const community = requireDid(input.community, 'community')
   const host = requireHostWord(input.host)
   const space = nameOf(ctx, community, input)
-  const readPolicy = parsePolicy(input.readPolicy)
-  const writePolicy = parsePolicy(input.writePolicy)
+  const readPolicy = parsePolicy(input.readPolicy, ctx.serviceDid)
+  const writePolicy = parsePolicy(input.writePolicy, ctx.serviceDid)
   const allowed = parseAppAccess(input.appAccess)
   if (allowed && isRecordless(space)) {
     throw new Refusal('UnsupportedAppAccess', 'a role space holds no records that an app could read')
@@ -68,7 +68,7 @@ export async function spaceCreate(
     const roster = rosterUri(community)
     const decision = decideAct(actorFacts, actor, 'space.create', roster)
     const permit = required(decision)
-    const isForOwners = readPolicy === 'public' || writePolicy === 'public' || host === 'pds'
+    const isForOwners = readPolicy !== 'memberList' || writePolicy !== 'memberList' || host === 'pds'
     if (isForOwners) required(decideAct(actorFacts, actor, OWNER_MARK, roster))
     await requireHost(tx, space, host)
     await requireRoomForSpace(tx, community, space.uri)

@@ -9,22 +9,22 @@ import { OWNER } from '../policy/roles.ts'
 import { Refusal } from '../refusals.ts'
 import { OPENING } from './irreversible.ts'
 import { isRecordless, parsePolicy } from './settings.ts'
-import { changeSettings, type Given, letsPublicIn } from './settings-change.ts'
+import { changeSettings, type Given, letsStrangersIn } from './settings-change.ts'
 
 /**
- * Letting the public in waits until somebody else approves it, where the community has another owner.
+ * Letting the public in, or whom another service lets in, waits until somebody else approves it, where the community has another owner.
  * Order of checks: the input (InvalidRequest, UnsupportedPolicy); the space is there and the caller stands in it (NotFound); may
- * configure it (Forbidden), and is an owner where the public is let in or put out; where everybody may join, the role that they
+ * configure it (Forbidden), and is an owner where the public or a managing app's people are let in or put out; where everybody may join, the role that they
  * get is said (InvalidRequest), exists (UnknownRole), and gives nobody any power (OpenToAnybody).
  */
 export async function spaceUpdate(
-  ctx: ActCtx,
+  ctx: ActCtx & { readonly serviceDid: Did },
   actor: Did,
   input: lexicon.$InputBody,
   { idempotency }: ProcedureCall,
 ): Promise<lexicon.$OutputBody> {
   const space = requireSpace(input.space)
-  const given = givenSettings(input, space)
+  const given = givenSettings(input, space, ctx.serviceDid)
   const call = {
     community: space.authority,
     actor,
@@ -36,7 +36,7 @@ export async function spaceUpdate(
     idempotency,
   }
   return changeCommunity(ctx, call, async (tx, actorFacts, nowMs) => {
-    if (!(await letsPublicIn(tx, space, given))) return changeSettings(tx, actorFacts, space, given)
+    if (!(await letsStrangersIn(tx, space, given))) return changeSettings(tx, actorFacts, space, given)
     return carryOutOrPropose(ctx, tx, OPENING, {
       ...{ actor: actorFacts, target: space.uri, nowMs, isDryRun: input.dryRun },
       input: { space: space.uri, given },
@@ -44,7 +44,7 @@ export async function spaceUpdate(
   })
 }
 
-function givenSettings(input: lexicon.$InputBody, space: SpaceName): Given {
+function givenSettings(input: lexicon.$InputBody, space: SpaceName, self: Did): Given {
   const { name, description, readPolicy, writePolicy, joining, joiningRole } = input
   if (joiningRole === OWNER) throw new Refusal('InvalidRequest', 'nobody becomes an owner by joining')
   if (isRecordless(space) && (readPolicy !== undefined || writePolicy !== undefined)) {
@@ -56,8 +56,8 @@ function givenSettings(input: lexicon.$InputBody, space: SpaceName): Given {
   const settings = {
     ...(name === undefined ? {} : { name: requireShownName(name) }),
     ...(description === undefined ? {} : { description: requireReason(description, 'description') }),
-    ...(readPolicy === undefined ? {} : { readPolicy: parsePolicy(readPolicy) }),
-    ...(writePolicy === undefined ? {} : { writePolicy: parsePolicy(writePolicy) }),
+    ...(readPolicy === undefined ? {} : { readPolicy: parsePolicy(readPolicy, self) }),
+    ...(writePolicy === undefined ? {} : { writePolicy: parsePolicy(writePolicy, self) }),
   }
   return {
     settings,

@@ -235,6 +235,7 @@ table issuance
   revoked_by text collate "C"
   revoked_because text
   hosts_plan text
+  managed_by text
   constraint issuance_hosts_plan_check CHECK ((hosts_plan = ANY (ARRAY['none'::text, 'tell'::text, 'wait'::text, 'cannot'::text])))
   constraint issuance_pkey PRIMARY KEY (jti)
   CREATE INDEX issuance_by_app ON public.issuance USING btree (community, client_id, expires_at_sec)
@@ -532,9 +533,9 @@ table space_settings
   write_policy text not null
   description text
   constraint space_settings_pkey PRIMARY KEY (uri)
-  constraint space_settings_read_policy_check CHECK ((read_policy = ANY (ARRAY['public'::text, 'memberList'::text])))
+  constraint space_settings_read_policy_check CHECK (((read_policy = ANY (ARRAY['public'::text, 'memberList'::text])) OR (read_policy ~~ 'did:%'::text)))
   constraint space_settings_uri_fkey FOREIGN KEY (uri) REFERENCES space(uri)
-  constraint space_settings_write_policy_check CHECK ((write_policy = ANY (ARRAY['public'::text, 'memberList'::text])))
+  constraint space_settings_write_policy_check CHECK (((write_policy = ANY (ARRAY['public'::text, 'memberList'::text])) OR (write_policy ~~ 'did:%'::text)))
 
 table spent
   id bytea not null

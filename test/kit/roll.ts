@@ -45,6 +45,9 @@ export interface Roll {
 /** All processes of an instance understand each other's words. */
 const WORDS = new SealedWords('the same for every roll')
 
+/** What the service itself is called. */
+export const SERVICE = 'did:web:reeve.example.com' as Did
+
 /** One process's view of a database: its own graphs, its own clock. */
 export const rollOn = (db: Db, startMs = systemClock.nowMs()): Roll => ({
   db,
@@ -53,7 +56,7 @@ export const rollOn = (db: Db, startMs = systemClock.nowMs()): Roll => ({
   paces: openPaces(),
   words: WORDS,
   random: systemRandom,
-  serviceDid: didOf('did:web:reeve.test'),
+  serviceDid: SERVICE,
 })
 
 function settableClock(startMs: number): Roll['clock'] {

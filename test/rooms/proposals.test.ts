@@ -14,6 +14,7 @@ import type { Did, SpaceUri } from '../../src/names.ts'
 import { isoOf } from '../../src/platform/clock.ts'
 import type { Db } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
+import { renderPolicy } from '../../src/space/settings.ts'
 import { spaceDelete } from '../../src/space/spaceDelete.ts'
 import { spaceUpdate } from '../../src/space/spaceUpdate.ts'
 import { loadSpace } from '../../src/space/store.ts'
@@ -29,6 +30,7 @@ import {
   remove,
   rollOn,
 } from '../kit/roll.ts'
+import { serviceNamed } from '../kit/rule-stage.ts'
 import { tracelessRefusalOf } from '../kit/verdicts.ts'
 
 const PUBLIC = { $type: 'com.atproto.simplespace.defs#publicPolicy' } as const
@@ -239,6 +241,25 @@ describeOnEachEngine('an act that can’t be taken back', (open) => {
     const closed = { readPolicy: { $type: 'com.atproto.simplespace.defs#memberListPolicy' } }
     expect(idOf(await letIn(alice, closed))).toBe('done at once')
     expect(await loadSpace(db, forum)).toMatchObject({ readPolicy: 'memberList' })
+  })
+
+  it('is letting another service say who comes in, each one anew, and not where everybody is in or nobody comes any more', async () => {
+    await secondOwner()
+    const managed = (app: string) => ({ readPolicy: renderPolicy(serviceNamed(`did:web:${app}.example.com#bouncer`)) })
+    const policy = async () => (await loadSpace(db, forum))?.readPolicy
+    await approve(olga, idOf(await letIn(alice, managed('one'))))
+    expect(await policy()).toBe('did:web:one.example.com#bouncer')
+    expect(idOf(await letIn(alice, managed('one')))).toBe('done at once')
+    const id = idOf(await letIn(alice, managed('two')))
+    expect(await policy()).toBe('did:web:one.example.com#bouncer')
+    await approve(olga, id)
+    expect(await policy()).toBe('did:web:two.example.com#bouncer')
+    await approve(olga, idOf(await letIn(alice)))
+    expect(await policy()).toBe('public')
+    expect(idOf(await letIn(alice, managed('one')))).toBe('done at once')
+    const closed = { readPolicy: renderPolicy('memberList') }
+    expect(idOf(await letIn(alice, closed))).toBe('done at once')
+    expect(idOf(await letIn(alice, managed('one')))).not.toBe('done at once')
   })
 
   it('is handing the community over, which stays the proposer’s to hand', async () => {

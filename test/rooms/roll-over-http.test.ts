@@ -209,10 +209,13 @@ describeOnEachEngine('the roll over HTTP', (open) => {
 
   it('refuses policies and app access that are not kept here, by their own names', async () => {
     const space = { community, spaceType: 'com.atmoboards.forum' }
-    const managed = { $type: `${DEFS}#managingAppPolicy`, managingApp: 'did:web:app.example.com#bouncer' }
+    const managed = { $type: `${DEFS}#managingAppPolicy`, managingApp: 'https://app.example.com#bouncer' }
+    const ourselves = { ...managed, managingApp: world.config.serviceDid }
     const rows: [object, string][] = [
       [{ readPolicy: managed }, '400 UnsupportedPolicy'],
       [{ writePolicy: managed }, '400 UnsupportedPolicy'],
+      [{ writePolicy: ourselves }, '400 UnsupportedPolicy'],
+      [{ readPolicy: { $type: `${DEFS}#managingAppPolicy` } }, '400 InvalidRequest'],
       [{ readPolicy: { $type: 'com.example.defs#whoever' } }, '400 UnsupportedPolicy'],
       [{ appAccess: { $type: `${DEFS}#allowList`, allowed: ['http://app.example.com/c'] } }, '400 InvalidRequest'],
       [{ appAccess: { $type: `${DEFS}#allowList` } }, '400 InvalidRequest'],

@@ -4,6 +4,7 @@ import type * as lexicon from '../../src/lexicons/community/reeve/space/create.t
 import { isTid, parseSpaceUri, type SpaceUri } from '../../src/names.ts'
 import type { Db } from '../../src/platform/database.ts'
 import { spaceCreate } from '../../src/space/spaceCreate.ts'
+import { spaceDescribe } from '../../src/space/spaceDescribe.ts'
 import { spaceGet } from '../../src/space/spaceGet.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
 import {
@@ -17,10 +18,12 @@ import {
   put,
   type Roll,
   rollOn,
+  SERVICE,
 } from '../kit/roll.ts'
 import { tracelessRefusalOf, verdictOf } from '../kit/verdicts.ts'
 
 const DEFS = 'com.atproto.simplespace.defs'
+const managed = (managingApp: string) => ({ $type: `${DEFS}#managingAppPolicy`, managingApp })
 const PUBLIC = { $type: `${DEFS}#publicPolicy` }
 const MEMBERS = { $type: `${DEFS}#memberListPolicy` }
 const OPEN = { $type: `${DEFS}#open` }
@@ -101,9 +104,37 @@ describeOnEachEngine('space.create', (open) => {
     expect(await verdictOf(() => create({ readPolicy: MEMBERS, writePolicy: MEMBERS }, admin))).toBe('accepted')
   })
 
+  it('names a managing app for reading and for writing, each its own, as an owner’s act', async () => {
+    const [readPolicy, writePolicy] = [managed('did:web:app.example.com#bouncer'), managed('did:web:app.example.com')]
+    for (const policy of [{ readPolicy }, { writePolicy }, { readPolicy, writePolicy }]) {
+      expect(await refusalOf(() => create(policy, admin))).toBe('Forbidden')
+      const { uri } = await create(policy)
+      expect(await spaceGet(roll, community.founder, { space: uri })).toMatchObject(policy)
+      expect(await spaceDescribe(roll, { space: uri })).toMatchObject(policy)
+    }
+  })
+
+  it('refuses a managing app that is not written in its one spelling, or is this service itself', async () => {
+    const did = 'did:web:app.example.com'
+    for (const app of [
+      ...['', 'app.example.com', 'https://app.example.com', `${did}#`, `${did}#a#b`, `${did}#a b`, `${did}#\n`],
+      ...['did:web:APP.example.com#a', `${did}/x`, `${did}?x`, 'did:key:z6MkhaXgBZ#a', 'did:plc:short#a', ` ${did}`],
+      ...[`${did}#${'a'.repeat(300)}`, SERVICE, `${SERVICE}#reeve`],
+    ]) {
+      expect(await refusalOf(() => create({ readPolicy: managed(app) })), app).toBe('UnsupportedPolicy')
+      expect(await refusalOf(() => create({ writePolicy: managed(app) })), app).toBe('UnsupportedPolicy')
+    }
+    for (const managingApp of [undefined, null, 7, [did]]) {
+      const given = { $type: `${DEFS}#managingAppPolicy`, managingApp }
+      expect(await refusalOf(() => create({ readPolicy: given }))).toBe('UnsupportedPolicy')
+    }
+    const role = { spaceType: 'community.reeve.role', skey: 'keepers', readPolicy: managed(did) }
+    expect(await refusalOf(() => create(role))).toBe('UnsupportedPolicy')
+  })
+
   it('refuses policies and app access that it could not keep, whatever they are called', async () => {
     const types = [
-      `${DEFS}#managingAppPolicy`,
+      `${DEFS}#managingAppPolicy2`,
       `${DEFS}#publicPolicy2`,
       `${DEFS}#PublicPolicy`,
       '#publicPolicy',

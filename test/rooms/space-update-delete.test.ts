@@ -1,4 +1,5 @@
 /** `space.update`, `space.delete` and `space.describe` on real databases. */
+import { sql } from 'kysely'
 import { beforeAll, expect, it } from 'vitest'
 import { loadReadFacts } from '../../src/access/may-read.ts'
 import { memberCheck } from '../../src/access/memberCheck.ts'
@@ -24,10 +25,13 @@ import {
   put,
   type Roll,
   rollOn,
+  SERVICE,
 } from '../kit/roll.ts'
+import { serviceNamed } from '../kit/rule-stage.ts'
 import { tracelessRefusalOf, type Verdict, verdictOf } from '../kit/verdicts.ts'
 
 const PUBLIC = renderPolicy('public')
+const MANAGED = renderPolicy(serviceNamed('did:web:app.example.com#bouncer'))
 const MEMBERS = renderPolicy('memberList')
 
 describeOnEachEngine('changing and ending a space', (open) => {
@@ -67,6 +71,23 @@ describeOnEachEngine('changing and ending a space', (open) => {
     expect(revision).toBe(shown.revision)
   })
 
+  it('naming a managing app is an owner’s act, and whoever answers beforehand doesn’t ask it', async () => {
+    const forum = await furnished('managed')
+    const stranger = freshDid()
+    expect(await refusalOf(() => update(people.admin, forum, { readPolicy: MANAGED }))).toBe('Forbidden')
+    await update(community.founder, forum, { readPolicy: MANAGED })
+    expect(await spaceGet(roll, people.member, { space: forum })).toMatchObject({ readPolicy: MANAGED })
+    expect(await mayRead(stranger, forum)).toBe(false)
+    expect(await mayRead(people.member, forum)).toBe(true)
+    expect(await refusalOf(() => update(people.admin, forum, { readPolicy: MEMBERS }))).toBe('Forbidden')
+    const { rows } = await sql<{ because: object }>`select because from audit_entry
+      where action = 'space.update' and target = ${forum} and because ? 'readPolicyBefore'`.execute(db)
+    expect(rows[0]?.because).toMatchObject({
+      readPolicy: 'did:web:app.example.com#bouncer',
+      readPolicyBefore: 'memberList',
+    })
+  })
+
   it('opening a space to the public, and closing it, is an owner’s act, and counts from the next decision on', async () => {
     const forum = await furnished('opened')
     const stranger = freshDid()
@@ -91,6 +112,11 @@ describeOnEachEngine('changing and ending a space', (open) => {
       [people.admin, forum, { description: '\u2066' }, 'InvalidRequest'],
       [community.founder, crew, { readPolicy: PUBLIC }, 'UnsupportedPolicy'],
       [community.founder, community.roster, { writePolicy: PUBLIC }, 'UnsupportedPolicy'],
+      [community.founder, crew, { readPolicy: MANAGED }, 'UnsupportedPolicy'],
+      [community.founder, community.roster, { writePolicy: MANAGED }, 'UnsupportedPolicy'],
+      [people.admin, forum, { writePolicy: MANAGED }, 'Forbidden'],
+      [people.member, forum, { writePolicy: MANAGED }, 'Forbidden'],
+      [community.founder, forum, { readPolicy: { ...MANAGED, managingApp: SERVICE } }, 'UnsupportedPolicy'],
       [community.founder, forum, { readPolicy: { $type: 'com.atproto.simplespace.defs#other' } }, 'UnsupportedPolicy'],
     ]
     for (const [actor, space, more, verdict] of refused) {
