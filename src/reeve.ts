@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import manifest from '../package.json' with { type: 'json' }
 import { openHook } from './access/hook.ts'
+import { ASKED_AT_ONCE, openManagingApps } from './access/managing-apps.ts'
 import { sealDue } from './audit/sealer.ts'
 import { carryOutDue } from './community/acts.ts'
 import { resumeMints } from './community/resume-mints.ts'
@@ -41,6 +42,7 @@ import { wakeLanes } from './notify/lane-store.ts'
 import { RefusedWrites } from './notify/refused-writes.ts'
 import { forgetExpired } from './notify/registration-store.ts'
 import { followSpaceEnds } from './notify/space-ends.ts'
+import { openSponsorWords } from './notify/sponsor-words.ts'
 import { openIntake } from './notify/writer-store.ts'
 import { type Clock, repeat, sleep, systemClock } from './platform/clock.ts'
 import { type Config, readVariable } from './platform/config.ts'
@@ -129,7 +131,7 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
         await closeServer(server)
         await told
         // Before the workers have ended: one of them may be waiting for a directory that doesn't answer.
-        await house.outbound.close()
+        await Promise.all([house.outbound.close(), house.inquiries.close()])
         await stopped
         house.vault.drop()
         await opened.close()
@@ -160,7 +162,10 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     clock,
     atOnce: DELIVERIES_AT_ONCE,
   })
+  const inquiries = openOutbound({ allowLoopback, ownHosts, trustedOrigins: [], lookup, clock, atOnce: ASKED_AT_ONCE })
   const documents = openDidDocuments({ outbound, plcUrl, allowLoopback, clock, log })
+  const managingApps = openManagingApps({ clock, random, log, vault, documents, outbound: inquiries })
+  const sponsorWords = openSponsorWords(managingApps, clock)
   const graphs = new Graphs()
   const words = new SealedWords(instanceId)
   return {
@@ -171,8 +176,11 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     vault,
     outbound,
     deliveries,
+    inquiries,
     documents,
-    dispatcher: openDispatcher({ db, clock, random, log, vault, documents, deliveries, graphs, words }),
+    managingApps,
+    sponsorWords,
+    dispatcher: openDispatcher({ db, clock, random, log, vault, documents, deliveries, graphs, words, sponsorWords }),
     apps: openAppMetadata({ outbound, allowLoopback, clock, log }),
     directory: openPlcDirectory({ plcUrl, outbound }),
     handleProofs: openHandleProofs({ outbound, lookupTxt: openTxtLookup(nameServers) }),
@@ -193,7 +201,7 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     handleDomains: config.handleDomains,
     hostCaps: config.hostCaps,
     trustedProxies: config.trustedProxies,
-  } satisfies House & { outbound: Outbound }
+  } satisfies House & { outbound: Outbound; inquiries: Outbound }
 }
 
 /** The KEK that seals, and one from before that still opens. In development a KEK is made where there is none. */

@@ -1,5 +1,5 @@
 /** Who holds a credential that was shown and would be given to them now: what the methods behind it are told of them. */
-import type { ClientId, Did, SpaceName } from '../names.ts'
+import type { ClientId, Did, ServiceId, SpaceName } from '../names.ts'
 import type { AccessFacts } from '../policy/decide.ts'
 import { Refusal } from '../refusals.ts'
 
@@ -9,6 +9,8 @@ export interface Holder {
   readonly did: Did
   /** The app that proved which one it is when the credential was asked for. */
   readonly clientId: ClientId | null
+  /** The managing app by whose word the credential was given; null: by nobody's. */
+  readonly managedBy: ServiceId | null
   /** Null: the space has come to its end. */
   readonly facts: AccessFacts | null
   /** The revision of the space's community at which they were judged. */

@@ -8,7 +8,7 @@ import { type FactsCtx, factsAbout, feedersInto, spacesThatMatter } from '../mem
 import type { Did, SpaceName } from '../names.ts'
 import type { Db } from '../platform/database.ts'
 import { type Gather, openGather } from '../platform/gather.ts'
-import { type AccessFacts, type Asker, decideRead, type Grant, type ReadFacts } from '../policy/decide.ts'
+import { type AccessFacts, type Asker, decideRead, type Grant, type ReadFacts, type Word } from '../policy/decide.ts'
 import type { Decision } from '../policy/verdict.ts'
 import { type FactsAsk, loadPeopleAtSpace, loadSpaceFacts, type SpaceFacts } from './store.ts'
 
@@ -123,5 +123,6 @@ export async function loadReadersFacts(ctx: AccessCtx, space: SpaceName, dids: r
   return { space: 'live', factsOf, revision: here.revision, isFrozen: graph.isFrozen(uri) }
 }
 
-/** The verdict on facts that were just loaded. */
-export const mayRead = (facts: ReadFacts, asker: Asker): Decision<Grant> => decideRead(facts, asker)
+/** The verdict on facts that were just loaded, and on what a managing app said of it. */
+export const mayRead = (facts: ReadFacts, asker: Asker, word: Word | null = null): Decision<Grant> =>
+  decideRead(facts, asker, word)

@@ -8,7 +8,7 @@ import { type Facts, factsAbout } from '../membership/standing-facts.ts'
 import { type Did, parseSpaceUri, type SpaceUri } from '../names.ts'
 import { giveWay } from '../platform/clock.ts'
 import { withTransaction } from '../platform/database.ts'
-import { decideAct, decidePerson, decideRead } from '../policy/decide.ts'
+import { type AccessFacts, type Asker, appToAsk, decideAct, decidePerson, decideRead } from '../policy/decide.ts'
 import { ACTIONS, OWNER } from '../policy/roles.ts'
 import { holds, type StandingFacts, standingOf } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
@@ -30,7 +30,7 @@ const NEWCOMER = 'did:web:newcomer.invalid' as Did
 
 /**
  * By the verdicts of the real thing, the app's among them. A caller sees the spaces whose rosters they may see, and about themself
- * those in which they stand; spaces where the person would neither stand nor be let in are left out.
+ * those in which they stand; spaces where the person would neither stand nor be let in, nor a managing app be asked about them, are left out.
  *
  * Order of checks: the input, of which `did` and `space` with `role` name one between them (InvalidRequest); the caller stands
  * somewhere in the community (NotFound); for a newcomer, the caller may add people to that space or assign roles there (NotFound,
@@ -69,17 +69,26 @@ export async function memberPreview(
     const space = parseSpaceUri(living.uri)
     if (!space || !isShown(living)) continue
     const access = { ...facts, space, readPolicy: living.readPolicy, writePolicy: living.writePolicy }
-    const reads = decideRead(access, asker).ok
-    const writes = decidePerson(access, asker.did, 'write').ok
+    const seenIn = seenThrough(access, asker)
     const held = standing.get(living.uri)?.actions
-    if (!held && !reads && !writes) continue
-    found.push({ uri: living.uri, actions: ACTIONS.filter((action) => held?.has(action)), reads, writes })
+    if (!held && !seenIn.reads && !seenIn.writes && !seenIn.asks) continue
+    found.push({ uri: living.uri, actions: ACTIONS.filter((action) => held?.has(action)), ...seenIn })
     if (found.length < limit) continue
     if (nth < spaces.length - 1) last = living.uri
     break
   }
   const cursor = last === null ? {} : { cursor: ctx.words.seal(cursorUse(community), last) }
   return { spaces: found, ...cursor, revision: facts.revision, at: wordOf(ctx, facts.basis) }
+}
+
+/** What they would be let do, and about what a managing app would have to be asked. Nobody asks it for this. */
+function seenThrough(facts: AccessFacts, asker: Asker): Pick<lexicon.Space, 'reads' | 'writes' | 'asks'> {
+  const [read, write] = [decideRead(facts, asker), decidePerson(facts, asker.did, 'write')]
+  const asks = [
+    ...(appToAsk(facts.readPolicy, read) ? ['read'] : []),
+    ...(appToAsk(facts.writePolicy, write) ? ['write'] : []),
+  ]
+  return { reads: read.ok, writes: write.ok, ...(asks.length > 0 ? { asks } : {}) }
 }
 
 /** A cursor goes on in the list of its community, and in no other. */

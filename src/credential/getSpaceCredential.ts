@@ -6,8 +6,8 @@
  * and nothing after the row can be tried again. See `docs/divergences.md` for where others order it differently.
  */
 
-import type { AccessCtx } from '../access/may-read.ts'
-import { loadReadFacts, mayRead } from '../access/may-read.ts'
+import type { ManagingApps } from '../access/managing-apps.ts'
+import { type AccessCtx, loadReadFacts, mayRead } from '../access/may-read.ts'
 import { type AttestedApp, parseAttestation, verifyAttestation } from '../apps/attestation.ts'
 import { noteSeenApp } from '../apps/seen-store.ts'
 import type { AuditFact } from '../audit/chain.ts'
@@ -17,10 +17,10 @@ import type { Vault } from '../keys/vault.ts'
 import type * as lexicon from '../lexicons/com/atproto/space/getSpaceCredential.ts'
 import type { Basis } from '../membership/basis.ts'
 import type { Hosted } from '../membership/hosted.ts'
-import type { Did } from '../names.ts'
+import type { Did, ServiceId } from '../names.ts'
 import { errorName, type Log } from '../platform/log.ts'
 import { type Random, randomHex } from '../platform/random.ts'
-import type { Grant } from '../policy/decide.ts'
+import { appToAsk, type Grant, type Word } from '../policy/decide.ts'
 import type { Reason } from '../policy/verdict.ts'
 import { Refusal, type RefusalCode, Unavailable } from '../refusals.ts'
 import { isRecordless } from '../space/settings.ts'
@@ -40,6 +40,7 @@ export interface ExchangeCtx extends AccessCtx {
   /** The keys that an app publishes, at the caller's expense as well. @throws Refusal; Unavailable when its host doesn't answer */
   readonly appKeysOf: AppKeysOf
   readonly hosted: Hosted
+  readonly managingApps: ManagingApps
   readonly issuing: Issuing
   /** Counts an exchange of this person, whose signature was seen to hold. @throws Refusal('RateLimitExceeded') */
   readonly chargePerson: (did: Did) => void
@@ -61,7 +62,8 @@ const TRIES_MAX = 4
  * Order of checks: token form and claims (401 names); body names the token's space (InvalidDelegationToken); the form of an
  * attestation that was sent (InvalidClientAttestation); we host the authority (SpaceNotFound); proof of possession; the user's
  * signature, then the user's allowance (RateLimitExceeded); the app's signature (InvalidClientAttestation); the space
- * (SpaceNotFound, SpaceDeleted); then app and person are judged, and attestation, proof and token are spent with the verdict
+ * (SpaceNotFound, SpaceDeleted); then app and person are judged, by the word of the space's managing app where that decides (Unavailable
+ * when it gives none), and attestation, proof and token are spent with the verdict
  * (InvalidClientAttestation, BadDpopProof, JwtReplayed before AppNotAuthorized, UserNotAuthorized, or NotAuthorized for both where
  * the community is silent). What is refused before the verdict leaves the token unspent.
  * @throws Refusal; Unavailable
@@ -75,8 +77,8 @@ export async function getSpaceCredential(
   const delegation = parseDelegation(bearerOf(asked), nowSec)
   const { space } = delegation
   if (input.space !== space.uri) throw new Refusal('InvalidDelegationToken', 'the token was issued for another space')
-  const { clientAttestation: word } = input
-  const attestation = word === undefined ? null : parseAttestation(word, { authority: space.authority, nowSec })
+  const { clientAttestation: sent } = input
+  const attestation = sent === undefined ? null : parseAttestation(sent, { authority: space.authority, nowSec })
   // Rosters and role spaces hold no records: there is nothing to read with a credential for one.
   if (isRecordless(space) || !(await ctx.hosted.has(ctx.db, space.authority))) throw spaceNotFound()
   const possession = provePossession(asked, nowSec)
@@ -87,11 +89,28 @@ export async function getSpaceCredential(
   const holder = possession.binding === 'dpop' ? { jkt: possession.jkt } : { kid: possession.holder }
   const app = attestation && (await verifyAttestation(attestation, { holder, keysOf: ctx.appKeysOf, nowSec }))
 
+  return { credential: await issueTo(ctx, { delegation, possession, app }) }
+}
+
+/** Decides and issues, anew when the community moved in between. */
+async function issueTo(ctx: ExchangeCtx, proven: Proven): Promise<string> {
+  let word: Word | null = null
   for (let attempt = 0; attempt < TRIES_MAX; attempt++) {
-    const credential = await decideAndIssue(ctx, { delegation, possession, app })
-    if (credential) return { credential }
+    const outcome = await decideAndIssue(ctx, proven, word)
+    if (outcome.is === 'issued') return outcome.credential
+    if (outcome.is === 'undecided') word = await askOnce(ctx, proven, outcome.app, word)
   }
   throw new Unavailable('NotEnoughResources', 'community')
+}
+
+/**
+ * The word of the managing app, which is kept for the request. It is judged with facts that are loaded after it: it may take seconds. A space
+ * that has named another app meanwhile is asked for again by whoever asks us, or one request could wait for any number of apps.
+ */
+async function askOnce(ctx: ExchangeCtx, proven: Proven, app: ServiceId, before: Word | null): Promise<Word> {
+  if (before) throw new Unavailable('NotEnoughResources', 'community')
+  const { space, iss: did } = proven.delegation
+  return ctx.managingApps.ask({ app, space, did, access: 'read', clientId: proven.app?.clientId ?? null })
 }
 
 /** A doubled token line is the signature's business when there is one: it is what the signature is over. */
@@ -113,8 +132,14 @@ function provePossession(asked: Exchange, nowSec: number): Possession {
   return { binding: 'dpop', ...proof }
 }
 
-/** One try at deciding, writing and signing. Null: the community moved in between, and nothing was spent. */
-async function decideAndIssue(ctx: ExchangeCtx, proven: Proven): Promise<string | null> {
+/** `moved`: the community did in between. `undecided`: it is for this managing app to say. With either, nothing was spent. */
+type Outcome =
+  | { readonly is: 'issued'; readonly credential: string }
+  | { readonly is: 'moved' }
+  | { readonly is: 'undecided'; readonly app: ServiceId }
+
+/** One try at deciding, writing and signing. */
+async function decideAndIssue(ctx: ExchangeCtx, proven: Proven, word: Word | null): Promise<Outcome> {
   const { delegation, possession, app } = proven
   const { space, iss: did } = delegation
   const read = await loadReadFacts(ctx, space, did)
@@ -125,7 +150,9 @@ async function decideAndIssue(ctx: ExchangeCtx, proven: Proven): Promise<string 
 
   const claims = [...claimsOf(delegation, possession), ...(app ? [app.claim] : [])]
   const clientId = app?.clientId ?? null
-  const verdict = mayRead(read.facts, { did, clientId })
+  const verdict = mayRead(read.facts, { did, clientId }, word)
+  const undecided = appToAsk(read.facts.readPolicy, verdict)
+  if (undecided) return { is: 'undecided', app: undecided }
   if (!verdict.ok) {
     const outcome = await spend(ctx.db, claims)
     if (outcome !== 'claimed') throw replayed(outcome.spent)
@@ -198,7 +225,7 @@ async function writeAndSign(
   ctx: ExchangeCtx,
   grant: Grant,
   about: { claims: readonly Claim[]; possession: Possession; basis: Basis },
-): Promise<string | null> {
+): Promise<Outcome> {
   const iatSec = ctx.clock.nowSec()
   const expSec = endOf(grant, iatSec)
   const jti = randomHex(ctx.random, 16)
@@ -210,11 +237,12 @@ async function writeAndSign(
     issuance: { jti, holder, issuedAtSec: iatSec, expiresAtSec: expSec, basis },
     atMs: ctx.clock.nowMs(),
   })
-  if (outcome === 'moved') return null
+  if (outcome === 'moved') return { is: 'moved' }
   // Whatever it was that was spent: without its row nothing is signed.
   if (outcome !== 'issued') throw replayed(outcome.spent)
   const cnf = possession.binding === 'dpop' ? { jkt: possession.jkt } : { kid: possession.holder }
-  return ctx.vault.sign({ kind: 'space-credential', grant, claims: { cnf, iatSec, expSec, jti } })
+  const credential = await ctx.vault.sign({ kind: 'space-credential', grant, claims: { cnf, iatSec, expSec, jti } })
+  return { is: 'issued', credential }
 }
 
 /** A credential never outlives the membership that it rests on; it lives a second at the least, or it would be none. */

@@ -2,7 +2,7 @@
 import { type SqlBool, sql } from 'kysely'
 import { unsealedInsert } from '../audit/store.ts'
 import type { Basis } from '../membership/basis.ts'
-import type { ClientId, Did, SpaceUri } from '../names.ts'
+import type { ClientId, Did, ServiceId, SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { Permit, Reason } from '../policy/verdict.ts'
 import type { RefusalCode } from '../refusals.ts'
@@ -22,6 +22,8 @@ export interface Issued {
   readonly expiresAtSec: number
   readonly revokedAtSec: number | null
   readonly revokedBecause: RevokedBecause | null
+  /** The managing app by whose word it was given. */
+  readonly managedBy: ServiceId | null
 }
 
 /** Which credentials are meant: of a community or of one space of it, and of those only some. */
@@ -43,6 +45,7 @@ const COLUMNS = [
   'expires_at_sec',
   'revoked_at_sec',
   'revoked_because',
+  'managed_by',
 ] as const
 
 interface IssuedRow {
@@ -55,6 +58,7 @@ interface IssuedRow {
   readonly expires_at_sec: number
   readonly revoked_at_sec: number | null
   readonly revoked_because: string | null
+  readonly managed_by: string | null
 }
 
 /** What is in the table was parsed when it was written. */
@@ -68,6 +72,7 @@ const issuedOf = (row: IssuedRow): Issued => ({
   expiresAtSec: row.expires_at_sec,
   revokedAtSec: row.revoked_at_sec,
   revokedBecause: row.revoked_because as RevokedBecause | null,
+  managedBy: row.managed_by as ServiceId | null,
 })
 
 /** The credential of that name, or null when none was ever issued under it, or it ended long ago. */
@@ -159,17 +164,18 @@ export async function countLive(tx: Tx, which: Which, nowSec: number): Promise<r
   return rows
 }
 
-/** The live credentials by which one person reads one space with one app. */
+/** The live credentials by which one person reads one space with one app, by the word of one managing app or by nobody's. */
 export interface LiveRead {
   readonly did: Did
   readonly space: SpaceUri
   readonly clientId: ClientId | null
+  readonly managedBy: ServiceId | null
   readonly jtis: readonly string[]
   /** When the last of them ends. */
   readonly untilSec: number
 }
 
-/** What lives in a community, of some people or of everybody, in the order of people, spaces and apps. */
+/** What lives in a community, of some people or of everybody, in the order of people, spaces, apps and managing apps. */
 export async function listLive(
   db: Db,
   which: { readonly community: Did; readonly people: readonly Did[] | null; readonly nowSec: number },
@@ -181,11 +187,13 @@ export async function listLive(
   const rest =
     after === null
       ? sql``
-      : sql`and (did, space, coalesce(client_id, '')) > (${after.did}, ${after.space}, ${after.clientId ?? ''})`
-  const { rows } = await sql<LiveRead>`select did, space, client_id as "clientId", array_agg(jti order by jti) as jtis,
-      max(expires_at_sec) as "untilSec"
+      : sql`and (did, space, coalesce(client_id, ''), coalesce(managed_by, ''))
+          > (${after.did}, ${after.space}, ${after.clientId ?? ''}, ${after.managedBy ?? ''})`
+  const { rows } = await sql<LiveRead>`select did, space, client_id as "clientId", managed_by as "managedBy",
+      array_agg(jti order by jti) as jtis, max(expires_at_sec) as "untilSec"
     from issuance where community = ${community} and expires_at_sec > ${nowSec - CREDENTIAL.skewSec} and revoked_at_sec is null ${some} ${rest}
-    group by did, space, client_id order by did, space, coalesce(client_id, '') limit ${limit}`.execute(db)
+    group by did, space, client_id, managed_by order by did, space, coalesce(client_id, ''), coalesce(managed_by, '')
+    limit ${limit}`.execute(db)
   return rows
 }
 

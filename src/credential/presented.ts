@@ -6,6 +6,7 @@
  * away holds at our own endpoints from the end of the call that took it, whatever the credential still has to live.
  */
 import { type Holder, spaceNotFound } from '../access/holder.ts'
+import { wordKept } from '../access/managing-apps.ts'
 import { loadReadFacts, mayRead, type Read } from '../access/may-read.ts'
 import { type SignedByDid, signatureHolds } from '../identity/did-signature.ts'
 import type { Vault } from '../keys/vault.ts'
@@ -77,10 +78,10 @@ export async function requireCredential(ctx: PresentedCtx, shown: Presentation):
   const issued = await requireIssued(ctx, credential)
   ctx.chargePerson(issued.did)
   const read = await requireStillGiven(ctx, space, issued)
-  const { did, clientId } = issued
+  const { did, clientId, managedBy } = issued
   return read.space === 'live'
-    ? { space, did, clientId, facts: read.facts, revision: read.revision, isOnRoll: read.isOnRoll }
-    : { space, did, clientId, facts: null, revision: 0, isOnRoll: false }
+    ? { space, did, clientId, managedBy, facts: read.facts, revision: read.revision, isOnRoll: read.isOnRoll }
+    : { space, did, clientId, managedBy, facts: null, revision: 0, isOnRoll: false }
 }
 
 type Scheme = 'dpop' | 'atproto-space'
@@ -195,14 +196,16 @@ async function requireIssued(ctx: PresentedCtx, { space, jti, binding }: Credent
 const revoked = (): Refusal => new Refusal('CredentialRevoked', 'the credential was taken back')
 
 /**
+ * Whom a managing app let in, it is not asked about again: that would make every read wait for it, and have it learn of each. Its word holds while
+ * the credential lives, as long as the space goes by that app.
  * The end of a space is told by its own name, whether the ledger has been gone through since or not. What was taken back for it stays so
  * when a space of that name is made anew: that is another one.
  */
 async function requireStillGiven(ctx: PresentedCtx, space: SpaceName, issued: Issued): Promise<Read> {
-  const { did, clientId, revokedAtSec, revokedBecause } = issued
+  const { did, clientId, managedBy, revokedAtSec, revokedBecause } = issued
   if (revokedAtSec !== null && revokedBecause !== 'SpaceDeleted') throw revoked()
   const read = await loadReadFacts(ctx, space, did)
   if (read.space !== 'live') return read
-  if (revokedAtSec !== null || !mayRead(read.facts, { did, clientId }).ok) throw revoked()
+  if (revokedAtSec !== null || !mayRead(read.facts, { did, clientId }, wordKept(managedBy)).ok) throw revoked()
   return read
 }

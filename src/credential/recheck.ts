@@ -6,6 +6,7 @@
  * standing moved is dropped when everything it concerns has been looked at, so a process that dies in the middle loses nothing: another
  * one, or the same after its start, begins that look again. Two that look at once mark each credential once.
  */
+import { wordKept } from '../access/managing-apps.ts'
 import { type AccessCtx, loadReadFacts, mayRead } from '../access/may-read.ts'
 import { dropMoved, keepMoved, type MovedNote, noteMovesAt, takeMoved } from '../membership/standing-moved-store.ts'
 import { type Did, parseSpaceUri } from '../names.ts'
@@ -134,15 +135,16 @@ async function judgeAgain(ctx: RecheckCtx, read: LiveRead): Promise<number> {
 
 /**
  * A membership may have been given an end that comes before that of the credentials: nobody will change anything then, so it is noted
- * now, to be looked at in that moment.
+ * now, to be looked at in that moment. No managing app is asked: what it said when the credential was given holds, where it still counts.
  */
-async function refusedNow(ctx: RecheckCtx, { space, did, clientId, untilSec }: LiveRead): Promise<Refused | null> {
+async function refusedNow(ctx: RecheckCtx, read: LiveRead): Promise<Refused | null> {
+  const { space, did, clientId, managedBy, untilSec } = read
   const name = parseSpaceUri(space)
   if (!name) throw new TypeError('a credential for what is no space')
   const about = { community: name.authority, atMs: ctx.clock.nowMs() }
   const found = await loadReadFacts(ctx, name, did)
   if (found.space !== 'live') return { ...about, code: 'SpaceDeleted', because: [], basis: [] }
-  const verdict = mayRead(found.facts, { did, clientId })
+  const verdict = mayRead(found.facts, { did, clientId }, wordKept(managedBy))
   if (!verdict.ok) return { ...about, code: verdict.code, because: verdict.because, basis: found.basis }
   const { untilMs } = verdict.value
   if (untilMs !== null && untilMs < untilSec * 1000) {

@@ -36,6 +36,8 @@ declare module '../platform/database.ts' {
       revoked_because: string | null
       /** Whether hosts elsewhere are told of it; null until that was decided. */
       hosts_plan: string | null
+      /** The managing app by whose word it was given; null: by nobody's. */
+      managed_by: string | null
     }
   }
 }
@@ -181,6 +183,7 @@ function parametersOf(some: readonly Issue[]): readonly unknown[] {
     revisions,
     some.map(({ atMs }) => atMs),
     becauses.map((because) => JSON.stringify(because)),
+    some.map(({ grant }) => grant.managedBy),
     bases.map(({ at }) => at),
     bases.map(({ community }) => community),
     bases.map(({ revision }) => revision),
@@ -209,9 +212,9 @@ const issueStatement = (db: Db) => sql<IssueRow>`with
   item as materialized (
     select * from unnest(
       ${given}::text[], ${given}::text[], ${given}::text[], ${given}::text[], ${given}::text[], ${given}::text[],
-      ${given}::bigint[], ${given}::bigint[], ${given}::bigint[], ${given}::bigint[], ${given}::text[]
+      ${given}::bigint[], ${given}::bigint[], ${given}::bigint[], ${given}::bigint[], ${given}::text[], ${given}::text[]
     ) with ordinality as item (
-      jti, space, community, did, client_id, holder, issued_at_sec, expires_at_sec, revision, at_ms, because, at
+      jti, space, community, did, client_id, holder, issued_at_sec, expires_at_sec, revision, at_ms, because, managed_by, at
     )
   ),
   basis as materialized (
@@ -241,8 +244,8 @@ const issueStatement = (db: Db) => sql<IssueRow>`with
   ),
   claimed as (${claimInsertFrom(db, sql`select id, keep_until_sec from claim where at in (select at from fresh)`)}),
   issued as (
-    insert into issuance (jti, space, community, did, client_id, holder, issued_at_sec, expires_at_sec, revision)
-    select jti, space, community, did, client_id, holder, issued_at_sec, expires_at_sec, revision from item
+    insert into issuance (jti, space, community, did, client_id, holder, issued_at_sec, expires_at_sec, revision, managed_by)
+    select jti, space, community, did, client_id, holder, issued_at_sec, expires_at_sec, revision, managed_by from item
     where at in (select at from fresh)
       and at not in (select claim.at from claim where claim.id not in (select id from claimed))
     returning jti

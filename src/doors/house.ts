@@ -9,6 +9,7 @@ import type { VerifiedTokens } from '../identity/verified-tokens.ts'
 import type { GovernanceCtx } from '../membership/governance.ts'
 import type { Dispatcher } from '../notify/dispatcher.ts'
 import type { NotifyWriteCtx } from '../notify/notifyWrite.ts'
+import type { SponsorWords } from '../notify/sponsor-words.ts'
 import type { HostCaps } from '../platform/config.ts'
 import type { Outbound } from '../platform/outbound.ts'
 import type { Random } from '../platform/random.ts'
@@ -28,6 +29,7 @@ export interface House
   readonly apps: AppMetadata
   /** Of those who ask on and on with one token, as a PDS may. */
   readonly verifiedTokens: VerifiedTokens
+  readonly sponsorWords: SponsorWords
   /** Whoever asked to hear of writes is told by it. */
   readonly dispatcher: Dispatcher
   /** The way out for what is told: slow receivers must not keep anything else waiting. */

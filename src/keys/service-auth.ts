@@ -12,6 +12,7 @@ export const CALLED_METHODS = [
   'com.atproto.space.notifyWrite',
   'com.atproto.space.notifySpaceDeleted',
   'com.atproto.space.notifyCredentialRevoked',
+  'com.atproto.simplespace.checkUserAccess',
 ] as const
 
 /** A purpose that the vault signs for (0014 §Service auth). */

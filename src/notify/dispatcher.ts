@@ -4,7 +4,6 @@
  * Any number of processes do so beside each other: a lane is taken for a while, by a number that only one of them has. Who dies in the
  * middle loses nothing, for what has to be told is in the database; the receiver may hear the last of it twice.
  */
-import type { AccessCtx } from '../access/may-read.ts'
 import type { SpaceUri } from '../names.ts'
 import { sleep } from '../platform/clock.ts'
 import { type Gather, openGather } from '../platform/gather.ts'
@@ -28,7 +27,7 @@ import {
   ROUSED_MAX,
   rouseLanes,
 } from './lane-store.ts'
-import { isToBeJudged, judgeLanes, type Standing } from './sponsors.ts'
+import { isToBeJudged, type JudgingCtx, judgeLanes, type Standing } from './sponsors.ts'
 
 export interface Dispatcher {
   /** Something was written: there may be somebody to tell. Never waits, never throws. */
@@ -37,7 +36,7 @@ export interface Dispatcher {
   stop(): Promise<void>
 }
 
-export interface DispatcherCtx extends AccessCtx, Omit<LaneCtx, 'breaker' | 'repoPace'> {
+export interface DispatcherCtx extends JudgingCtx, Omit<LaneCtx, 'breaker' | 'repoPace'> {
   readonly deliveries: Pick<Outbound, 'request' | 'mayCall' | 'close'>
 }
 
@@ -53,7 +52,7 @@ const PAGE_MAX = 64
 const ROWS_MAX = 100
 /** Between one look and the next, however often somebody calls: others need the database too. */
 const LOOK_PAUSE_MS = 25
-/** Nobody may read there for now. */
+/** Nobody may read there for now, or a managing app doesn't say who may. */
 const REST_MS = 5_000
 /** After trouble of our own. */
 const TROUBLE_MS = 5_000
@@ -228,6 +227,8 @@ async function haveTurn(post: Post, taken: Taken): Promise<boolean> {
   const { lane } = taken
   let leave = () => {}
   try {
+    // A managing app may take its time over who may read: nobody holds a place for that.
+    await taken.standings
     if (!taken.isDoubtful) leave = await post.calling.take(post.closing)
     return await settle(post, lane, await turnOf(post, taken).finally(leave))
   } catch (error) {

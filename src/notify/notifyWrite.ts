@@ -5,16 +5,17 @@
  * A sender gives a write up for good on 400, 401 and 403, so these are said of the write alone; whatever is wrong with us or with the
  * network is 502 to 504, and leaves the token unspent. Nothing of this waits for those who are told.
  */
+import type { ManagingApps } from '../access/managing-apps.ts'
 import { type AccessCtx, loadReadFacts } from '../access/may-read.ts'
 import { serviceAuthKeepUntilSec, verifyServiceAuthSignature } from '../identity/service-auth.ts'
 import { serviceOriginOf } from '../identity/service-endpoint.ts'
 import type * as lexicon from '../lexicons/com/atproto/space/notifyWrite.ts'
 import type { Hosted } from '../membership/hosted.ts'
 import { requireSpace } from '../membership/input.ts'
-import type { SpaceName } from '../names.ts'
+import type { ServiceId, SpaceName } from '../names.ts'
 import { claimId } from '../platform/once.ts'
 import { microsOf } from '../platform/tid.ts'
-import { decideWrite } from '../policy/decide.ts'
+import { appToAsk, decideWrite, type Word } from '../policy/decide.ts'
 import type { Reason } from '../policy/verdict.ts'
 import { Refusal, Unavailable } from '../refusals.ts'
 import { isRecordless } from '../space/settings.ts'
@@ -25,6 +26,7 @@ import { type Intake, recordRefusedWrite, type WriteOutcome } from './writer-sto
 
 export interface NotifyWriteCtx extends AccessCtx {
   readonly hosted: Hosted
+  readonly managingApps: ManagingApps
   readonly intake: Intake
   readonly refusedWrites: RefusedWrites
   readonly dispatcher: Pick<Dispatcher, 'rouse'>
@@ -44,7 +46,8 @@ const TRIES_MAX = 4
  * Order of checks, after the form and the claims of the token: the body (InvalidRequest); the token is by the writer, and meant for the
  * authority of the space (Forbidden); we host it, and the space is of a type that holds records (SpaceNotFound); the revision isn't of the
  * future (FutureRev); the signature (BadJwtIss, BadJwtSignature); the writer's allowance (RateLimitExceeded); the space is there and
- * wasn't deleted (SpaceNotFound); the writer may write (Forbidden); the space's allowance (RateLimitExceeded). What is refused leaves the
+ * wasn't deleted (SpaceNotFound); the writer may write (Forbidden), by the word of the space's managing app where that decides
+ * (NotEnoughResources when it gives none); the space's allowance (RateLimitExceeded). What is refused leaves the
  * token unspent. @throws Refusal; Unavailable
  */
 export async function notifyWrite(
@@ -91,22 +94,49 @@ async function admit(
   write: Write & { readonly host: string | null },
 ): Promise<WriteOutcome> {
   const claim = { id: claimId('service-auth', token.iss, token.jti), keepUntilSec: serviceAuthKeepUntilSec(token) }
+  let word: Word | null = null
+  let isCharged = false
   for (let attempt = 0; attempt < TRIES_MAX; attempt++) {
     const read = await loadReadFacts(ctx, write.space, token.iss)
     if (read.space !== 'live') throw spaceNotFound()
-    const verdict = decideWrite(read.facts, token.iss)
+    const verdict = decideWrite(read.facts, token.iss, word)
+    const app = appToAsk(read.facts.writePolicy, verdict)
+    if (app) {
+      word = await askOnce(ctx, token, write.space, { app, before: word })
+      continue
+    }
     if (!verdict.ok) {
       // A stranger's is not kept: anybody can make themself a DID, and would fill the community's log with it for ever.
       if (read.isOnRoll) await keepRefused(ctx, token, write, { reasons: verdict.because, revision: read.revision })
       throw new Refusal(verdict.code, 'the space does not let this person write', JSON.stringify(verdict.because))
     }
-    if (attempt === 0) token.chargeSpace(write.space.uri)
+    if (!isCharged) token.chargeSpace(write.space.uri)
+    isCharged = true
     const { repoRev, hash, host } = write
     const about = { claim, repoRev, hash, host, basis: read.basis, atMs: ctx.clock.nowMs() }
     const outcome = await ctx.intake.ask({ admission: verdict.value, ...about })
     if (outcome !== 'moved') return outcome
   }
   throw new Unavailable('NotEnoughResources', 'community')
+}
+
+/**
+ * The word of the managing app, which is kept for the request and judged with facts that are loaded after it. No app is named: with which one
+ * somebody wrote nobody can tell. Its silence is told as trouble of ours, since senders come again on that.
+ */
+async function askOnce(
+  ctx: NotifyWriteCtx,
+  { iss: did }: Announced,
+  space: SpaceName,
+  { app, before }: { readonly app: ServiceId; readonly before: Word | null },
+): Promise<Word> {
+  if (before) throw new Unavailable('NotEnoughResources', 'community')
+  try {
+    return await ctx.managingApps.ask({ app, space, did, access: 'write', clientId: null })
+  } catch (error) {
+    if (error instanceof Unavailable) throw new Unavailable('NotEnoughResources', error.what, { cause: error })
+    throw error
+  }
 }
 
 async function keepRefused(

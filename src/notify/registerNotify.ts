@@ -1,5 +1,6 @@
 /** `com.atproto.space.registerNotify`: whoever may read a space has a service of their choice told of writes in it, for a day. */
 import { type Holder, requireSpaceOf, spaceNotFound } from '../access/holder.ts'
+import { wordKept } from '../access/managing-apps.ts'
 import { mayRead } from '../access/may-read.ts'
 import { appendUnsealed } from '../audit/store.ts'
 import type { DidDocument } from '../identity/document.ts'
@@ -138,7 +139,8 @@ async function begin(tx: Tx, asking: Asking, fromRev: number): Promise<Done> {
   await requireRoomOfPerson(tx, asking, null)
   const provedAtMs = await requireRoomAtHost(tx, asking, null)
   const made = { space, service, host, expiresAtMs, provedAtMs, fromRev }
-  const checked = { checkedRevision: holder.revision, checkedAtMs: facts.nowMs }
+  // What a managing app said when the credential was given may be minutes old: it is asked before the first delivery.
+  const checked = { checkedRevision: holder.revision, checkedAtMs: holder.managedBy === null ? facts.nowMs : 0 }
   const id = await insertRegistration(tx, { ...made, ...checked }, nowMs)
   await insertSponsor(tx, id, holder, nowMs)
   return 'registered'
@@ -188,7 +190,7 @@ const didAt = (origin: string): string => `did:web:${encodeURIComponent(new URL(
 /** Who registers or comes to sponsor is on record, with why they may read; who only renews is so already. */
 function record(tx: Tx, { holder, facts, service, host, nowMs }: Asking, done: Done): Promise<void> {
   const { did, clientId, space, revision } = holder
-  const { because: reasons } = mayRead(facts, holder)
+  const { because: reasons } = mayRead(facts, holder, wordKept(holder.managedBy))
   return appendUnsealed(tx, {
     community: space.authority,
     atMs: nowMs,

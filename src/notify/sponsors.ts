@@ -1,14 +1,20 @@
 /**
  * Whether those by whose access a registration lives may still read: judged before anything is sent, by the facts and the verdict of the
- * exchange, for all lanes of a space in one look.
+ * exchange, for all lanes of a space in one look. About whom a managing app let in, it is asked again.
  */
 import { type AccessCtx, loadReadersFacts, mayRead, type Readers } from '../access/may-read.ts'
-import { type Did, parseSpaceUri, type SpaceUri } from '../names.ts'
+import { type Did, parseSpaceUri, type ServiceId, type SpaceUri } from '../names.ts'
+import { type AccessFacts, appToAsk } from '../policy/decide.ts'
 import { type Lane, loadSponsors, type Sponsor } from './lane-store.ts'
+import type { SponsorWords } from './sponsor-words.ts'
+
+export interface JudgingCtx extends AccessCtx {
+  readonly sponsorWords: SponsorWords
+}
 
 /**
- * What is to become of a lane. `rests`: nobody reads there for now, or the space has ended and its lanes are not put down to be told of it
- * yet; nobody is to blame, so nothing ends by it.
+ * What is to become of a lane. `rests`: nobody reads there for now, or a managing app doesn't say who does, or the space has ended and its
+ * lanes are not put down to be told of it yet; none of the sponsors is to blame, so nothing ends by it.
  */
 export type Standing =
   | { readonly is: 'goes'; readonly checkedRevision: number; readonly checkedAtMs: number }
@@ -19,6 +25,9 @@ export type Standing =
 const CHECKED_MS = 60_000
 /** People in one look. */
 const PEOPLE_MAX = 500
+/** Lanes about whose sponsors a managing app is asked beside each other, and for how long one question after another is put to it. */
+const ASKED_BESIDE = 4
+const ASKING_MS = 2_000
 
 /** Whether a lane has to be judged before it is told anything. What is said to the last time, that a space ended, everybody may hear. */
 export function isToBeJudged(lane: Lane, nowMs: number): boolean {
@@ -29,7 +38,7 @@ export function isToBeJudged(lane: Lane, nowMs: number): boolean {
 
 /** Judges lanes of one space, by their ids. @throws Unavailable */
 export async function judgeLanes(
-  ctx: AccessCtx,
+  ctx: JudgingCtx,
   space: SpaceUri,
   lanes: readonly Lane[],
 ): Promise<ReadonlyMap<number, Standing>> {
@@ -49,15 +58,61 @@ export async function judgeLanes(
     if (look.space !== 'live' || look.isFrozen) return new Map(lanes.map(({ id }) => [id, { is: 'rests' }]))
     for (const did of some) looks.set(did, look)
   }
-  return new Map(lanes.map(({ id }) => [id, standingOf(sponsors.get(id) ?? [], looks, nowMs)]))
+  const standings = new Map<number, Standing>()
+  const undecided: { readonly id: number; readonly asks: readonly Ask[] }[] = []
+  for (const { id } of lanes) {
+    const found = standingOf(sponsors.get(id) ?? [], looks, nowMs)
+    if (found.is === 'undecided') undecided.push({ id, asks: found.asks })
+    else standings.set(id, found)
+  }
+  const untilMs = ctx.clock.monotonicMs() + ASKING_MS
+  for (let at = 0; at < undecided.length; at += ASKED_BESIDE) {
+    const some = undecided.slice(at, at + ASKED_BESIDE)
+    const found = await Promise.all(some.map(({ asks }) => standingByWord(ctx, asks, untilMs)))
+    for (const [nth, { id }] of some.entries()) standings.set(id, found[nth] ?? { is: 'rests' })
+  }
+  return standings
 }
 
+/** A sponsor about whom this managing app decides. */
+interface Ask {
+  readonly sponsor: Sponsor
+  readonly app: ServiceId
+  readonly facts: AccessFacts
+  readonly revision: number
+}
+
+type ByRoll = Standing | { readonly is: 'undecided'; readonly asks: readonly Ask[] }
+
 /** One who may read is enough. */
-function standingOf(sponsors: readonly Sponsor[], looks: ReadonlyMap<Did, Readers>, nowMs: number): Standing {
+function standingOf(sponsors: readonly Sponsor[], looks: ReadonlyMap<Did, Readers>, nowMs: number): ByRoll {
+  const asks: Ask[] = []
   for (const sponsor of sponsors) {
     const look = looks.get(sponsor.did)
-    if (look?.space !== 'live' || !mayRead(look.factsOf(sponsor.did), sponsor).ok) continue
-    return { is: 'goes', checkedRevision: look.revision, checkedAtMs: nowMs }
+    if (look?.space !== 'live') continue
+    const { revision } = look
+    const facts = look.factsOf(sponsor.did)
+    const verdict = mayRead(facts, sponsor)
+    if (verdict.ok) return { is: 'goes', checkedRevision: revision, checkedAtMs: nowMs }
+    const app = appToAsk(facts.readPolicy, verdict)
+    if (app) asks.push({ sponsor, app, facts, revision })
   }
-  return { is: 'ends' }
+  return asks.length > 0 ? { is: 'undecided', asks } : { is: 'ends' }
+}
+
+/**
+ * One whom the managing app lets in is enough, and the judgement is as old as its word. Who wasn't asked about in time is asked about when
+ * the lane is looked at again.
+ */
+async function standingByWord(ctx: JudgingCtx, asks: readonly Ask[], untilMs: number): Promise<Standing> {
+  let isSilent = false
+  for (const { sponsor, app, facts, revision } of asks) {
+    const question = { app, space: facts.space, access: 'read', ...sponsor } as const
+    const told = await ctx.sponsorWords.of(question, { mayAsk: ctx.clock.monotonicMs() < untilMs })
+    if (!told) isSilent = true
+    else if (mayRead(facts, sponsor, told.word).ok) {
+      return { is: 'goes', checkedRevision: revision, checkedAtMs: told.atMs }
+    }
+  }
+  return { is: isSilent ? 'rests' : 'ends' }
 }

@@ -76,3 +76,12 @@ export function repeat(work: (signal: AbortSignal) => Promise<void>, pauseMs: nu
 
 /** A signal that aborts when somebody has waited for so long. */
 export const patience = (ms: number): AbortSignal => AbortSignal.timeout(ms)
+
+/** The work's own end, or a rejection as soon as the signal aborts. The work goes on then, and nobody hears how it ends. */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    if (signal.aborted) reject(signal.reason)
+    work.then(resolve, reject)
+  })
+}

@@ -8,7 +8,7 @@
 import { isIP, type LookupFunction } from 'node:net'
 import { Agent, type Dispatcher } from 'undici'
 import { isPublicAddress, type Target, type TargetRules, targetOf } from './addresses.ts'
-import { type Clock, sleep } from './clock.ts'
+import { type Clock, sleep, unlessAborted } from './clock.ts'
 import { type HostLookup, LOOKUP_TIMEOUT_MS, openHostLookup } from './host-lookup.ts'
 import { openTurns } from './turns.ts'
 
@@ -116,6 +116,8 @@ export function openOutbound(options: OutboundOptions): Outbound {
     try {
       const endTurn = await turns[target.kind].take(ending.signal)
       const exchanged = exchange(agents[target.kind], target.url, ask, ending.signal)
+      // The client looks at its signal only once it is connected, so whoever accepts a connection and says nothing would hold us beyond
+      // the time limit; what it connects to afterwards is sent nothing.
       return await unlessAborted(exchanged, ending.signal).finally(endTurn)
     } catch (error) {
       const failure = failureOf(error, ending.signal)
@@ -163,17 +165,6 @@ function openAgent(lookup: LookupFunction | undefined): Agent {
     keepAliveMaxTimeout: 30_000,
     // Said aloud, because NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would otherwise take every certificate.
     connect: { timeout: CONNECT_TIMEOUT_MS, rejectUnauthorized: true, ...(lookup && { lookup }) },
-  })
-}
-
-/**
- * Rejects as soon as the signal aborts. The client looks at its signal only once it is connected, so whoever accepts a connection
- * and says nothing would hold us beyond the time limit; what it connects to afterwards is sent nothing.
- */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-    work.then(resolve, reject)
   })
 }
 

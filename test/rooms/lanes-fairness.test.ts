@@ -24,6 +24,7 @@ describeOnEachEngine('lanes beside many others', (open) => {
       graphs: new Graphs(),
       words: new SealedWords('an instance'),
       vault: { signServiceAuth: async () => 'a token' },
+      sponsorWords: { of: async () => null },
       documents: {
         resolve: async (did: Did) =>
           ({

@@ -34,7 +34,7 @@ export { memberListPolicy };
 type ManagingAppPolicy = { $type?: "com.atproto.simplespace.defs#managingAppPolicy";
 
   /**
-   * The service that is asked: a DID, with or without a fragment.
+   * The service that is asked: a canonical DID, with or without a fragment of plain characters.
    */
   "managingApp":string };
 

@@ -19,7 +19,7 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"allowed":/*#__PURE__*/ l.bo
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** May this person do that here, now, and why? Everybody may ask about themself; about others, those who may see the roster. */
+/** May this person do that here, now, and why, by what is known here? Everybody may ask about themself; about others, those who may see the roster. */
 const main = /*#__PURE__*/ l.query($nsid, $params, $output, ["Forbidden","NotFound"]);
 
 export { main };
@@ -34,9 +34,9 @@ export { $lxm };
 type Reason = { $type?: "community.reeve.member.check#reason";
 
   /**
-   * Which rule decided. Of another person, ban is told to those who may see bans there; others read noPath.
+   * Which rule decided. managingAppUnasked: a service that the space names would be asked, and nobody asked it for this. Of another person, ban is told to those who may see bans there; others read what a person without any entry would.
    */
-  "rule":"authority" | "publicPolicy" | "openToApps" | "edge" | "ban" | "frozen" | "noPath" | l.UnknownString;
+  "rule":"authority" | "publicPolicy" | "openToApps" | "managingAppUnasked" | "edge" | "ban" | "frozen" | "noPath" | l.UnknownString;
 
   /**
    * The space an edge leads into.
@@ -44,7 +44,7 @@ type Reason = { $type?: "community.reeve.member.check#reason";
   "into"?:string;
 
   /**
-   * The person or the space an edge comes from.
+   * The person or the space an edge comes from, or the service that would be asked.
    */
   "from"?:string;
 
@@ -61,6 +61,6 @@ type Reason = { $type?: "community.reeve.member.check#reason";
 export type { Reason };
 
 /** One step of the answer, nearest first. */
-const reason = /*#__PURE__*/ l.typedObject<Reason>($nsid, "reason", /*#__PURE__*/ l.object({"rule":/*#__PURE__*/ l.string<{"knownValues":["authority","publicPolicy","openToApps","edge","ban","frozen","noPath"]}>(),"into":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"from":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"role":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"action":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string())}));
+const reason = /*#__PURE__*/ l.typedObject<Reason>($nsid, "reason", /*#__PURE__*/ l.object({"rule":/*#__PURE__*/ l.string<{"knownValues":["authority","publicPolicy","openToApps","managingAppUnasked","edge","ban","frozen","noPath"]}>(),"into":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"from":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"role":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"action":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string())}));
 
 export { reason };

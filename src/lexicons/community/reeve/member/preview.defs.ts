@@ -50,10 +50,15 @@ type Space = { $type?: "community.reeve.member.preview#space";
   /**
    * Whether they would be let write.
    */
-  "writes":boolean };
+  "writes":boolean;
+
+  /**
+   * Whether they would be let do these, a service decides that the space names, and nobody asked it for this.
+   */
+  "asks"?:("read" | "write" | l.UnknownString)[] };
 
 export type { Space };
 
-const space = /*#__PURE__*/ l.typedObject<Space>($nsid, "space", /*#__PURE__*/ l.object({"uri":/*#__PURE__*/ l.string({"maxLength":1200}),"actions":/*#__PURE__*/ l.array(/*#__PURE__*/ l.string({"maxLength":64}), {"maxLength":64}),"reads":/*#__PURE__*/ l.boolean(),"writes":/*#__PURE__*/ l.boolean()}));
+const space = /*#__PURE__*/ l.typedObject<Space>($nsid, "space", /*#__PURE__*/ l.object({"uri":/*#__PURE__*/ l.string({"maxLength":1200}),"actions":/*#__PURE__*/ l.array(/*#__PURE__*/ l.string({"maxLength":64}), {"maxLength":64}),"reads":/*#__PURE__*/ l.boolean(),"writes":/*#__PURE__*/ l.boolean(),"asks":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.array(/*#__PURE__*/ l.string<{"knownValues":["read","write"],"maxLength":64}>({"maxLength":64}), {"maxLength":2}))}));
 
 export { space };
