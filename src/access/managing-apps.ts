@@ -53,6 +53,8 @@ export interface ManagingAppsCtx {
 const METHOD = 'com.atproto.simplespace.checkUserAccess'
 /** From the question to the last byte of the answer, the wait for a turn and the look for its address included: somebody waits. */
 const ANSWER_MS = 2_000
+/** With less time than this nothing is asked any more: the answer would find nobody. */
+const WORTH_MS = 50
 const ANSWER_MAX_BYTES = 4 * 1024
 const MEDIA_TYPE = 'application/json'
 const OK = 200
@@ -99,7 +101,8 @@ export function openManagingApps(ctx: ManagingAppsCtx): ManagingApps {
 
   async function askOnce(question: Question): Promise<Word> {
     const signal = patience(ANSWER_MS)
-    const said = await turns.take(question.space.authority, signal, () => hear(ctx, question, signal))
+    const untilMs = ctx.clock.monotonicMs() + ANSWER_MS
+    const said = await turns.take(question.space.authority, signal, () => hear(ctx, question, { signal, untilMs }))
     if (typeof said === 'boolean') return { by: question.app, authorized: said }
     tell(question, said.because)
     throw new Unavailable(said.code, 'managing-app')
@@ -157,9 +160,13 @@ const LATE: Fault = { code: 'UpstreamTimeout', because: 'time limit' }
 const CROWDED: Fault = { code: 'NotEnoughResources', because: 'too many ask' }
 
 /** One question, answered or not. @throws Unavailable as the vault: our own trouble */
-async function hear(ctx: ManagingAppsCtx, question: Question, signal: AbortSignal): Promise<boolean | Fault> {
+async function hear(
+  ctx: ManagingAppsCtx,
+  question: Question,
+  { signal, untilMs }: { readonly signal: AbortSignal; readonly untilMs: number },
+): Promise<boolean | Fault> {
   try {
-    return await unlessAborted(call(ctx, question), signal)
+    return await unlessAborted(call(ctx, question, untilMs), signal)
   } catch (error) {
     if (signal.aborted) return LATE
     if (!(error instanceof OutboundFailure)) throw error
@@ -167,17 +174,19 @@ async function hear(ctx: ManagingAppsCtx, question: Question, signal: AbortSigna
   }
 }
 
-async function call(ctx: ManagingAppsCtx, question: Question): Promise<boolean | Fault> {
-  const beganMs = ctx.clock.monotonicMs()
+async function call(ctx: ManagingAppsCtx, question: Question, untilMs: number): Promise<boolean | Fault> {
+  const leftMs = () => Math.ceil(untilMs - ctx.clock.monotonicMs())
+  if (leftMs() < WORTH_MS) return LATE
   const origin = await originOf(ctx, question.app)
   if (typeof origin !== 'string') return origin
   const token = await tokenFor(ctx, question)
+  if (leftMs() < WORTH_MS) return LATE
   const answer = await ctx.outbound.request({
     method: 'GET',
     url: `${origin}/xrpc/${METHOD}?${paramsOf(question)}`,
     headers: { authorization: `Bearer ${token}`, accept: MEDIA_TYPE },
     maxBytes: ANSWER_MAX_BYTES,
-    timeoutMs: Math.max(1, Math.ceil(ANSWER_MS - (ctx.clock.monotonicMs() - beganMs))),
+    timeoutMs: leftMs(),
     contentTypes: [MEDIA_TYPE],
   })
   return saidBy(answer)

@@ -16,6 +16,8 @@ import {
   startManagingApp,
 } from '../kit/managing-app.ts'
 import { jtiOf, obtain, present, revocations } from '../kit/presentation.ts'
+import { register, registrations } from '../kit/registering.ts'
+import { type Syncer, startSyncer } from '../kit/syncer.ts'
 import { freshJti } from '../kit/tokens.ts'
 import { eventually, OPENS_A_WORLD } from '../kit/waiting.ts'
 import type { Answer, Person } from '../kit/world.ts'
@@ -523,6 +525,85 @@ describeOnEachEngine('a managing app', (open) => {
       expect(told(await present(scene, byRoster))).toBe('401 CredentialRevoked')
       expect(await isTakenBack(byRoster, 'UserNotAuthorized')).toBe(true)
       expect((await revocations(database)).get(jtiOf(byWord))).toBe(null)
+    })
+  })
+
+  describe('and those who listen by its word', () => {
+    let syncer: Syncer
+    beforeEach(async () => {
+      syncer = await startSyncer()
+      await letIn(scene.alice, space, scene.bob.did)
+    })
+    afterEach(() => syncer.close())
+
+    const listen = async () => {
+      const held = await obtain(scene, { binding: 'october', person: guest, space })
+      await done(register(scene, held, syncer.service))
+      app.asked.splice(0)
+    }
+    const writes = () => done(write(scene.world, { writer: scene.bob, space }))
+    const isTold = (count: number) => eventually('the telling', async () => syncer.told.length === count)
+    const isListening = async () =>
+      (await registrations(database)).some(({ space: where, service }) => where === space && service === syncer.service)
+
+    it('is asked again about them before the first delivery, and once a minute', async () => {
+      await listen()
+      await writes()
+      await isTold(1)
+      await writes()
+      await isTold(2)
+      expect(app.asked).toMatchObject([{ user: guest.did, access: 'read', clientId: null, isSound: true }])
+      scene.world.clock.moveSec(61)
+      await writes()
+      await isTold(3)
+      expect(app.asked).toHaveLength(2)
+      expect(await reasonsHere('notify.register')).toEqual([
+        [{ rule: 'openToApps' }, { rule: 'managingApp', from: app.did }],
+      ])
+    })
+
+    it('ends it by its no, before anything more is told', async () => {
+      await listen()
+      app.lets.clear()
+      await writes()
+      await eventually('the end', async () => !(await isListening()))
+      expect(syncer.told).toEqual([])
+      const ended = (await auditRows(database, 'notify.end')).filter(({ target }) => target === space)
+      expect(ended).toMatchObject([{ because: { reason: 'SponsorsGone', service: syncer.service } }])
+    })
+
+    it('has it rest by its silence: nothing is told, and nothing ends', async () => {
+      await listen()
+      app.misbehave(NO_ANSWER['a 503'] ?? null)
+      await writes()
+      await eventually('the question', async () => app.asked.length > 0)
+      await new Promise((resolve) => setTimeout(resolve, 1_500))
+      scene.world.clock.moveSec(6)
+      await new Promise((resolve) => setTimeout(resolve, 1_500))
+      expect(app.asked).toHaveLength(1)
+      expect([syncer.told.length, await isListening()]).toEqual([0, true])
+      app.misbehave(null)
+      scene.world.clock.moveSec(16)
+      await isTold(1)
+    })
+
+    it('need nobody to be asked where one of them is on the roster', async () => {
+      await listen()
+      const held = await obtain(scene, { binding: 'october', person: scene.bob, space })
+      await done(register(scene, held, syncer.service))
+      app.lets.clear()
+      await writes()
+      await isTold(1)
+      expect(app.asked).toEqual([])
+    })
+
+    it('is one whom the new one is asked about, where another one is named', async () => {
+      await listen()
+      await update({ readPolicy: managedBy(second.service) })
+      second.lets.add(guest.did)
+      await writes()
+      await isTold(1)
+      expect([app.asked.length, second.asked.length]).toEqual([0, 1])
     })
   })
 })
