@@ -7,6 +7,7 @@ import { connect } from 'node:net'
 import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { HookTurns } from '../../src/access/hook-memory.ts'
 import { parseServiceAuth } from '../../src/identity/service-auth.ts'
 import { VerifiedTokens } from '../../src/identity/verified-tokens.ts'
 import { ROLE_SPACE_TYPE } from '../../src/names.ts'
@@ -574,8 +575,16 @@ describe('many at once', () => {
       held.restore()
     }
     await eventually('there is room again', async () => saidOf(await ask({ token })) === 'in')
-    const answers = await Promise.all(Array.from({ length: OF_ONE }, () => ask({ token })))
-    expect(new Set(answers.map(saidOf)), 'for as many as before').toEqual(new Set(['in']))
+    const again = holdJudging()
+    try {
+      const waiting = Array.from({ length: OF_ONE }, () => ask({ token }))
+      await eventually('there is room for as many as before', async () => again.arrived() === OF_ONE)
+      again.letGo()
+      await Promise.all(waiting)
+    } finally {
+      again.letGo()
+      again.restore()
+    }
   })
 
   it('beside one who never ends their sentence are answered', async () => {
@@ -594,6 +603,40 @@ describe('many at once', () => {
       slow.destroy()
     }
     expect(saidOf(await ask())).toBe('in')
+  })
+})
+
+describe('turns', () => {
+  it('are 256 of an account and 512 of all, and come back however a question ended', async () => {
+    const turns = new HookTurns()
+    const [one, other, third] = ['a', 'b', 'c'].map((letter) => `did:plc:${letter.repeat(24)}` as Person['did'])
+    if (!one || !other || !third) throw new Error('nobody came')
+    const begin = (who: Person['did'], work: () => Promise<void>) =>
+      turns.inTurn(who, work).then(
+        () => 'done',
+        (error) => error.code ?? error.message,
+      )
+    for (let round = 0; round < 2; round++) {
+      const held = gate()
+      const waiting = Array.from({ length: 512 }, (_, nth) =>
+        begin(nth % 2 === 0 ? one : other, async () => {
+          await held.opened
+          if (nth % 3 === 0) throw new Error('failed')
+        }),
+      )
+      const begun = vi.fn(async () => {})
+      for (const who of [one, other, third]) expect(await begin(who, begun)).toBe('NotEnoughResources')
+      expect(begun).not.toHaveBeenCalled()
+      held.open()
+      expect(new Set(await Promise.all(waiting))).toEqual(new Set(['done', 'failed']))
+      expect(await begin(third, begun)).toBe('done')
+    }
+    const held = gate()
+    const waiting = Array.from({ length: 256 }, () => begin(one, () => held.opened))
+    expect(await begin(one, async () => {})).toBe('NotEnoughResources')
+    expect(await begin(third, async () => {})).toBe('done')
+    held.open()
+    await Promise.all(waiting)
   })
 })
 

@@ -412,6 +412,15 @@ describeOnEachEngine('what a PDS asks', (open) => {
     const UNBOUND: readonly (readonly [string, () => string | Promise<string>])[] = [
       ['168: that was never bound', () => scene.forum.replace('/main', '/other')],
       ['168: of another type', () => scene.forum.replace(FORUM_TYPE, 'com.example.room')],
+      [
+        '168: that is there, with people in it, and isn’t bound',
+        async () => {
+          const space = await bind(scene.alice, scene.account, 'loose')
+          await putIn(scene.alice, space, scene.bob.did)
+          await database.db.updateTable('space').set({ bound_at_ms: null }).where('uri', '=', space).execute()
+          return space
+        },
+      ],
       ['that is the roster', () => rosterOf(scene.account.did).uri],
       [
         'that is a role',
