@@ -5,6 +5,7 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { carryOutDue } from '../../src/community/acts.ts'
+import { clearEndedRolls } from '../../src/membership/roll-end-store.ts'
 import { ROLE_SPACE_TYPE, rosterOf } from '../../src/names.ts'
 import {
   type Adopted,
@@ -24,7 +25,7 @@ import { BINDINGS } from '../kit/exchange.ts'
 import { type FakePlc, startFakePlc } from '../kit/fake-plc.ts'
 import { makeSomebody } from '../kit/people.ts'
 import { freshJti, makeJws, makeKey } from '../kit/tokens.ts'
-import { OPENS_A_WORLD } from '../kit/waiting.ts'
+import { eventually, OPENS_A_WORLD } from '../kit/waiting.ts'
 import { type Answer, openWorld, type Person, personOf, type World } from '../kit/world.ts'
 import { write } from '../kit/writers.ts'
 
@@ -71,7 +72,7 @@ describeOnEachEngine('an account', (open) => {
   }
   /** How a call was answered that must leave nothing behind; as refusals of changes are kept, the log may grow. */
   const traceless = async (call: () => Promise<Answer>): Promise<string> => {
-    const plain = (state: string) => state.replace(/\n(?:log|spent) .*/g, '')
+    const plain = (state: string) => state.replace(/\nlog .*/, '')
     const before = plain(await stateOf(database))
     const answer = await call()
     expect(plain(await stateOf(database))).toBe(before)
@@ -230,22 +231,6 @@ describeOnEachEngine('an account', (open) => {
     expect(body.isReleased).toBeUndefined()
   })
 
-  it('whose community was deleted is never one again', async () => {
-    await start()
-    const forum = await bind(alice, account, 'main')
-    accepted(await alice.call(`${R}.community.delete`, { community: account.did }))
-    expect(await hostsOf(world).october.mint(account, forum, alice.did), 'it is only announced').toBe(true)
-    world.clock.moveSec(WEEK_SEC + 1)
-    await vi.waitFor(async () => {
-      await carryOutDue(world.reeve.house)
-      expect((await alice.ask(`${R}.community.get`, { community: account.did })).status).toBe(404)
-    })
-    expect(await hostsOf(world).october.mint(account, forum, alice.did)).toBe(false)
-    expect(await traceless(() => adopt(account, alice))).toBe('403 Forbidden')
-    expect(await traceless(() => adopt(account, bob))).toBe('403 Forbidden')
-    expect(await hostsOf(world).october.mint(account, forum, alice.did)).toBe(false)
-  })
-
   describe('takes its consent back', () => {
     it('and nobody is let in from the next question on, while roll and owners stay', async () => {
       await start()
@@ -313,6 +298,28 @@ describeOnEachEngine('an account', (open) => {
       expect(await traceless(call)).toBe('400 UnsupportedCustody')
     }
     expect(plc.count('post', account.did)).toBe(1)
+  })
+
+  it('whose community was deleted is never one again', async () => {
+    await start()
+    const forum = await bind(alice, account, 'main')
+    accepted(await alice.call(`${R}.community.delete`, { community: account.did }))
+    expect(await hostsOf(world).october.mint(account, forum, alice.did), 'it is only announced').toBe(true)
+    world.clock.moveSec(WEEK_SEC + 1)
+    await vi.waitFor(async () => {
+      await carryOutDue(world.reeve.house)
+      expect((await alice.ask(`${R}.community.get`, { community: account.did })).status).toBe(404)
+    })
+    expect(await hostsOf(world).october.mint(account, forum, alice.did)).toBe(false)
+    await eventually('all of it is gone', async () => {
+      while ((await clearEndedRolls(database.db, 1)) > 0);
+      const { rows } = await sql`select space from space_end where community = ${account.did}
+        union all select into_space from person_edge where community = ${account.did}`.execute(database.db)
+      return rows.length === 0
+    })
+    expect(await traceless(() => adopt(account, alice))).toBe('403 Forbidden')
+    expect(await traceless(() => adopt(account, bob))).toBe('403 Forbidden')
+    expect(await hostsOf(world).october.mint(account, forum, alice.did)).toBe(false)
   })
 })
 
