@@ -29,7 +29,15 @@ const PLENTY = { burst: 1e12, perSec: 1e12 }
 const rates = {
   ...{ public: PLENTY, governance: PLENTY, founding: PLENTY, exchange: PLENTY, resolution: PLENTY },
   ...{ governancePerson: PLENTY, foundingPerson: PLENTY, exchangePerson: PLENTY },
-  ...{ notify: PLENTY, writerResolution: PLENTY, writer: PLENTY, spaceWrites: PLENTY, hook: PLENTY, authority: PLENTY },
+  ...{
+    notify: PLENTY,
+    writerResolution: PLENTY,
+    writer: PLENTY,
+    spaceWrites: PLENTY,
+    hook: PLENTY,
+    authority: PLENTY,
+    forged: PLENTY,
+  },
 }
 const reeve = await openReeve(parseConfig(processEnvironment()), { log: silentLog, rates })
 

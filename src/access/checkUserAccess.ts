@@ -117,28 +117,34 @@ async function judge(
   const isStranger = !verdict.ok && !read.isOnRoll
   // A stranger's no is not kept: anybody can make themself a DID, and would fill the community's log with it for ever.
   if (isStranger) await requireFewStrangers(ctx, space, question.did)
-  else await record(ctx, { space, question, verdict, revision: read.revision, boundAtMs: read.binding.boundAtMs })
+  else await record(ctx, { space, question, verdict, read, boundAtMs: read.binding.boundAtMs })
   return { authorized: verdict.ok }
 }
 
-/** Puts a decision on record, unless the same one, for the same reasons, is there from within the hour. */
-async function record(
-  { clock, hook }: HookCtx,
-  about: {
-    readonly space: SpaceName
-    readonly question: HookQuestion
-    readonly verdict: Decision<unknown>
-    readonly revision: number
-    readonly boundAtMs: number
-  },
-): Promise<void> {
-  const { space, question, verdict, revision, boundAtMs } = about
-  const { did, access, clientId } = question
-  const reasons = JSON.stringify(verdict.because)
-  const outcome = verdict.ok ? {} : { refused: verdict.code }
+interface Judged {
+  readonly space: SpaceName
+  readonly question: HookQuestion
+  readonly verdict: Decision<unknown>
+  readonly read: { readonly revision: number; readonly isOnRoll: boolean }
+  readonly boundAtMs: number
+}
+
+/**
+ * Puts a decision on record, unless the same one, for the same reasons, is there from within the hour. What lets everybody in is on record
+ * once for all those whom no roster knows, and apps beyond a few as further ones: anybody can make themself a DID, and the host can
+ * say any app.
+ */
+async function record({ clock, hook }: HookCtx, { space, question, verdict, read, boundAtMs }: Judged): Promise<void> {
+  const { access } = question
+  const isAnybody = verdict.ok && !read.isOnRoll && verdict.because.some(({ rule }) => rule === 'publicPolicy')
+  const did = isAnybody ? null : question.did
   // A space of an earlier one's name is another space.
-  const of = [space.uri, String(boundAtMs), did]
-  const name = [...of, access ?? '', clientId ?? '', verdict.ok ? '' : verdict.code, reasons]
+  const of = [space.uri, String(boundAtMs), did ?? '', access ?? '']
+  const nowMs = clock.monotonicMs()
+  const isFew = question.clientId === null || hook.apps.has(of, question.clientId, nowMs)
+  const app = isFew ? { clientId: question.clientId } : { furtherApps: true }
+  const outcome = verdict.ok ? {} : { refused: verdict.code }
+  const because = { ...outcome, reasons: verdict.because, access, ...app }
   const fact = {
     community: space.authority,
     atMs: clock.nowMs(),
@@ -146,9 +152,9 @@ async function record(
     action: verdict.ok ? 'access.allow' : 'access.refuse',
     target: space.uri,
     subject: did,
-    because: { ...outcome, reasons: verdict.because, revision, access, clientId },
+    because: { ...because, revision: read.revision },
   }
-  await hook.kept.keep(name, clock.monotonicMs(), () => hook.log.ask(fact))
+  await hook.kept.keep([...of, JSON.stringify(because)], nowMs, () => hook.log.ask(fact))
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Did } from '../names.ts'
-import { lengthPrefixed, sha256 } from '../platform/bytes.ts'
+import { hashName } from '../platform/bytes.ts'
 import { Unavailable } from '../refusals.ts'
 
 const HOUR_MS = 60 * 60 * 1000
@@ -26,7 +26,7 @@ export class KeptDecisions {
    * `about` is all that tells one decision from another; `nowMs` of a clock that never steps back. Rejects as `write` does.
    */
   async keep(about: readonly string[], nowMs: number, write: () => Promise<void>): Promise<void> {
-    const name = Buffer.from(sha256(lengthPrefixed(...about))).toString('base64')
+    const name = hashName(JSON.stringify(about))
     const known = this.#kept.get(name)
     if (known && nowMs - known.atMs < HOUR_MS) return known.written ?? undefined
     const kept: Kept = { atMs: nowMs, written: write() }
@@ -38,6 +38,27 @@ export class KeptDecisions {
       if (this.#kept.get(name) === kept) this.#kept.delete(name)
       throw error
     }
+  }
+}
+
+/** Apps by which one person's questions are put on record one by one in an hour. Which one it was only the host says. */
+const APPS_MAX = 16
+const APPS_OF_MAX = 10_000
+
+/** Which apps were named in questions about somebody: a few each hour, or whoever asks could fill the log with names. */
+export class FewApps {
+  readonly #of = new LRUCache<string, { readonly sinceMs: number; readonly apps: Set<string> }>({ max: APPS_OF_MAX })
+
+  /** Whether this app is among the first few of the hour. `nowMs` of a clock that never steps back. */
+  has(about: readonly string[], clientId: string, nowMs: number): boolean {
+    const name = hashName(JSON.stringify(about))
+    const known = this.#of.get(name)
+    const { sinceMs, apps } =
+      known && nowMs - known.sinceMs < HOUR_MS ? known : { sinceMs: nowMs, apps: new Set<string>() }
+    const app = hashName(clientId)
+    if (!apps.has(app) && apps.size >= APPS_MAX) return false
+    this.#of.set(name, { sinceMs, apps: apps.add(app) })
+    return true
   }
 }
 

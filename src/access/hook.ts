@@ -3,10 +3,11 @@ import type { AuditFact } from '../audit/chain.ts'
 import { appendAllUnsealed, appendUnsealed } from '../audit/store.ts'
 import type { Db } from '../platform/database.ts'
 import { type Gather, openGather } from '../platform/gather.ts'
-import { HookTurns, KeptDecisions, Pauses, Strangers } from './hook-memory.ts'
+import { FewApps, HookTurns, KeptDecisions, Pauses, Strangers } from './hook-memory.ts'
 
 export interface Hook {
   readonly kept: KeptDecisions
+  readonly apps: FewApps
   readonly strangers: Strangers
   readonly turns: HookTurns
   /** By space: when it was last noted that its PDS asked, with or without saying what for. */
@@ -23,6 +24,7 @@ const HOUR_MS = 60 * MINUTE_MS
 
 export const openHook = (db: Db): Hook => ({
   kept: new KeptDecisions(),
+  apps: new FewApps(),
   strangers: new Strangers(),
   turns: new HookTurns(),
   asked: new Pauses(MINUTE_MS),

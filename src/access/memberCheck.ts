@@ -7,6 +7,7 @@ import { loadStandingFacts } from '../membership/standing-facts.ts'
 import type { Did, SpaceName } from '../names.ts'
 import { decideAct, decideFor } from '../policy/decide.ts'
 import { type Onlooker, reasonsSeenBy, seesBan, withoutApps } from '../policy/explain.ts'
+import { unlessReleased } from '../policy/hook.ts'
 import { type AccessCtx, loadReadFacts } from './may-read.ts'
 import { onlookerOf, seesAppsIn } from './onlooker.ts'
 
@@ -26,11 +27,9 @@ export async function memberCheck(ctx: AccessCtx, caller: Did, params: lexicon.$
   if (read.space !== 'live') throw notFound()
   const onlooker = person === caller ? null : await requireOnlooker(ctx, caller, space, person)
   requireAtLeast(ctx, params.atLeast, read.basis)
-  const verdict = decideFor(
-    read.facts,
-    { did: person, clientId: params.clientId === undefined ? null : requireClientId(params.clientId) },
-    action,
-  )
+  const clientId = params.clientId === undefined ? null : requireClientId(params.clientId)
+  const isReleased = read.binding?.isReleased ?? false
+  const verdict = unlessReleased(isReleased, action, decideFor(read.facts, { did: person, clientId }, action))
   // How somebody else stands in other spaces is for those who may see the rosters there.
   const because = onlooker
     ? reasonsSeenBy(verdict, read.facts, (scope) => seesBan(onlooker, scope)).filter(

@@ -18,6 +18,7 @@ import {
   seesBan,
   withoutApps,
 } from '../policy/explain.ts'
+import { unlessReleased } from '../policy/hook.ts'
 import type { Edge } from '../policy/roster-graph.ts'
 import { type AccessCtx, loadReadFacts } from './may-read.ts'
 import { onlookerOf, seesAppsIn } from './onlooker.ts'
@@ -51,6 +52,9 @@ export async function memberExplain(
   const isToldOf = (scope: SpaceUri | Did) => seesBan(onlooker, scope)
   const clientId = params.clientId === undefined ? null : requireClientId(params.clientId)
   const why = explain(read.facts, { did: person, clientId }, action, isToldOf)
+  // Besides all else that may be missing: without it, nobody has anything there.
+  const decision = unlessReleased(read.binding?.isReleased ?? false, action, why.decision)
+  const isReleased = decision !== why.decision
   const { isSelf, seesAll, seesRoster, seesBans } = onlooker
   const seen = seenBy(why, space.authority, ({ into }) => isSelf || seesAll || seesRoster(into))
   const missing = why.missing.filter((one) => isTold(one, onlooker))
@@ -58,20 +62,19 @@ export async function memberExplain(
   const scopes = missing.flatMap(({ obstacle }) => (obstacle.kind === 'ban' ? [obstacle.ban.scope] : []))
   const reasons = await loadBanReasons(ctx.db, person, scopes.filter(seesBans))
   // As `member.check`: how somebody else stands in other spaces is for those who may see the rosters there.
-  const told = withoutApps(
-    reasonsSeenBy(why.decision, read.facts, isToldOf),
-    read.facts,
-    isSelf && seesAppsIn(read.facts),
-  )
+  const told = withoutApps(reasonsSeenBy(decision, read.facts, isToldOf), read.facts, isSelf && seesAppsIn(read.facts))
   const because = told.filter(({ into }) => isSelf || seesAll || into === undefined || into === space.uri)
   return {
-    allowed: why.decision.ok,
+    allowed: decision.ok,
     because: because as checkLexicon.Reason[],
     edges: seen.edges.map((one) => (one ? renderEdge(one, makers.get(edgeKey(one.edge))) : { hidden: true })),
     edgesAreAll: why.edgesAreAll,
     paths: seen.paths.map((edges) => ({ edges: [...edges] })),
     pathsAreAll: why.pathsAreAll,
-    missing: missing.map((one) => renderMissing(one, reasons)),
+    missing: [
+      ...(isReleased ? [{ kind: 'released', away: 0, scope: space.authority }] : []),
+      ...missing.map((one) => renderMissing(one, reasons)),
+    ],
     revision: read.revision,
     at: wordOf(ctx, read.basis),
   }

@@ -69,7 +69,7 @@ export async function memberPreview(
     const space = parseSpaceUri(living.uri)
     if (!space || !isShown(living)) continue
     const access = { ...facts, space, readPolicy: living.readPolicy, writePolicy: living.writePolicy }
-    const seenIn = seenThrough(access, asker)
+    const seenIn = living.isReleased ? { reads: false, writes: false, asks: undefined } : seenThrough(access, asker)
     const held = standing.get(living.uri)?.actions
     if (!held && !seenIn.reads && !seenIn.writes && !seenIn.asks) continue
     found.push({ uri: living.uri, actions: ACTIONS.filter((action) => held?.has(action)), ...seenIn })

@@ -198,6 +198,8 @@ export interface LivingSpace {
   readonly uri: SpaceUri
   readonly readPolicy: UserPolicy
   readonly writePolicy: UserPolicy
+  /** Whether it is at a PDS, and its account has taken back its consent to be decided about here. */
+  readonly isReleased: boolean
 }
 
 /** The living spaces of a community in the order of their URIs, after `after`. */
@@ -210,7 +212,9 @@ export async function listLivingSpaces(
   const rows = await db
     .selectFrom('space')
     .innerJoin('space_settings', 'space_settings.uri', 'space.uri')
+    .innerJoin('community_revision', 'community_revision.community', 'space.community')
     .select(['space.uri', 'space_settings.read_policy', 'space_settings.write_policy'])
+    .select(['space.bound_at_ms', 'community_revision.released_at_ms'])
     .where('space.community', '=', community)
     .where('space.state', '=', 'live')
     .where('space.uri', '>', after)
@@ -221,5 +225,6 @@ export async function listLivingSpaces(
     uri: row.uri as SpaceUri,
     readPolicy: row.read_policy,
     writePolicy: row.write_policy,
+    isReleased: row.bound_at_ms !== null && row.released_at_ms !== null,
   }))
 }

@@ -265,6 +265,18 @@ const factOf = (row: StoredEntry): AuditFact => ({
   because: row.because,
 })
 
+/** Whether anybody but some has done anything that is in a community's log. */
+export async function hasActedBesides(tx: Tx, community: string, actors: readonly string[]): Promise<boolean> {
+  const row = await tx
+    .selectFrom('audit_entry')
+    .select('id')
+    .where('community', '=', community)
+    .where('actor', 'not in', [...actors])
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
 /** How many rows wait for their place in a chain, over all communities. */
 export async function countUnsealed(db: Db): Promise<number> {
   const row = await db

@@ -5,17 +5,25 @@
  * The account speaks for itself, by service auth, which nobody else can have in its name. It names the first owner and has no power
  * here beyond that: whoever may post as the account doesn't thereby learn who is in its spaces.
  */
-import { appendChained } from '../audit/store.ts'
+import { appendChained, hasActedBesides } from '../audit/store.ts'
+import type { DidDocuments } from '../identity/did-documents.ts'
 import type * as lexicon from '../lexicons/community/reeve/community/adopt.ts'
-import { loadReleasedAt, saveReleasedAt } from '../membership/account-store.ts'
+import { loadKind, loadReleasedAt, saveReleasedAt } from '../membership/account-store.ts'
 import { type Changed, changeCommunity, type GovernanceCtx, required } from '../membership/governance.ts'
 import { requireDid, requireShownName } from '../membership/input.ts'
-import { insertSpace, listOwners, raiseRevisions, savePersonEdge, startRevisions } from '../membership/store.ts'
+import {
+  deletePersonEdge,
+  insertSpace,
+  listOwners,
+  raiseRevisions,
+  savePersonEdge,
+  startRevisions,
+} from '../membership/store.ts'
 import { type Did, managingAppOf, rosterOf } from '../names.ts'
 import { type Tx, withTransaction } from '../platform/database.ts'
 import { type ProcedureCall, remember, remembered } from '../platform/idempotency.ts'
 import { decideFounding } from '../policy/decide.ts'
-import { consentOf } from '../policy/hook.ts'
+import { appointmentBy, consentOf } from '../policy/hook.ts'
 import { OWNER } from '../policy/roles.ts'
 import { Refusal } from '../refusals.ts'
 import { WARNINGS } from '../space/host.ts'
@@ -26,14 +34,16 @@ export interface AdoptCtx extends GovernanceCtx {
   /** Who may found communities here; null: everybody. */
   readonly founders: ReadonlySet<string> | null
   readonly serviceDid: Did
+  readonly documents: Pick<DidDocuments, 'resolve'>
 }
 
 /**
  * The operator lets the account in by its own DID: an account that could come in by the name of an owner would come in by anybody's.
  *
- * Order of checks: the account may found (Forbidden); the input, of which the owner is somebody else (InvalidRequest); an answer under
- * the same idempotencyKey (IdempotencyConflict); a community that is there already is this account's, hasn't ended, and is owned by whom
- * it names (Forbidden). @throws Refusal
+ * Order of checks: the account may found (Forbidden); the input, of which the owner is somebody else, whose DID is there and who is no
+ * community here (InvalidRequest; Unavailable when nobody can say); an answer under the same idempotencyKey (IdempotencyConflict); a
+ * community that is there already is this account's, hasn't ended, and is owned by whom it names, or nobody has governed there yet
+ * (Forbidden). @throws Refusal; Unavailable
  */
 export async function communityAdopt(
   ctx: AdoptCtx,
@@ -46,6 +56,7 @@ export async function communityAdopt(
   const name = requireShownName(input.name)
   const owner = requireDid(input.owner, 'owner')
   if (owner === account) throw new Refusal('InvalidRequest', 'owner is a person, and not the account itself')
+  await requirePerson(ctx, owner)
   const revision = (await open(ctx, { account, owner, name }, call)) ?? (await renew(ctx, { account, owner }, call))
   return {
     did: account,
@@ -53,6 +64,15 @@ export async function communityAdopt(
     revision,
     managingApp: managingAppOf(ctx.serviceDid),
     warnings: [...WARNINGS],
+  }
+}
+
+/** Whom nobody can be would own it for ever. @throws Refusal('InvalidRequest'); Unavailable */
+async function requirePerson({ db, documents }: AdoptCtx, owner: Did): Promise<void> {
+  if ((await loadKind(db, owner)) !== null)
+    throw new Refusal('InvalidRequest', 'owner is a community here, and no person')
+  if (!(await documents.resolve(owner))?.key('atproto')) {
+    throw new Refusal('InvalidRequest', 'owner is a DID that nobody can act as: it is not there, or has no key')
   }
 }
 
@@ -100,7 +120,10 @@ async function makeRoll(tx: Tx, { account, owner }: Omit<Adoption, 'name'>, nowM
   return revision
 }
 
-/** The account consents again, or changes nothing. It can't have somebody else own what its owners have written since. */
+/**
+ * The account consents again, or changes nothing. It can't have somebody else own what its owners have written since; as long as nobody
+ * has written anything, it may have named the wrong one.
+ */
 async function renew(
   ctx: AdoptCtx,
   { account, owner }: Omit<Adoption, 'name'>,
@@ -115,12 +138,34 @@ async function renew(
     if (community?.custody !== 'external' || community.step !== 'opened') {
       throw new Refusal('Forbidden', 'this DID was a community here, or is one that was founded here')
     }
-    if (!(await listOwners(tx, rosterOf(account).uri, nowMs)).includes(owner)) {
-      throw new Refusal('Forbidden', 'its community has other owners, who name any further ones')
-    }
+    const owners = await listOwners(tx, rosterOf(account).uri, nowMs)
+    const isOwner = owners.includes(owner)
+    if (!isOwner) await appoint(ctx, tx, { account, owner, owners }, nowMs)
     const isReleased = (await loadReleasedAt(tx, account)) !== null
     if (isReleased) await saveReleasedAt(tx, permit, account, null)
-    return { answer: {}, changed: isReleased ? 'roster' : 'nothing', because: decision.because }
+    return { answer: {}, changed: isReleased || !isOwner ? 'roster' : 'nothing', because: decision.because }
   })
   return revision
+}
+
+/** Puts another owner in the place of one who has done nothing yet. @throws Refusal('Forbidden') */
+async function appoint(
+  { serviceDid }: AdoptCtx,
+  tx: Tx,
+  { account, owner, owners }: { readonly account: Did; readonly owner: Did; readonly owners: readonly Did[] },
+  nowMs: number,
+): Promise<void> {
+  const isGoverned = await hasActedBesides(tx, account, [account, serviceDid])
+  const appointment = appointmentBy(account, account, isGoverned)
+  if (!appointment.ok) {
+    throw new Refusal(
+      'Forbidden',
+      'its community has other owners, who name any further ones',
+      JSON.stringify(appointment.because),
+    )
+  }
+  const roster = rosterOf(account).uri
+  for (const former of owners) await deletePersonEdge(tx, appointment.value, roster, former)
+  const entry = { into: roster, from: owner, role: OWNER, holding: null, sinceMs: null, untilMs: null }
+  await savePersonEdge(tx, appointment.value, account, entry, nowMs)
 }

@@ -100,3 +100,23 @@ export async function requireServiceAuth(
 /** Charges somebody who was charged already what it cost beyond that. Never refuses. */
 export const chargeMore = (house: House, bucket: DoorBucket, did: Did, drops: number): void =>
   house.buckets.owe(PERSON_BUCKET[bucket], did, drops)
+
+/**
+ * Verifies a token in the name of an account, which an address may get wrong a few times: each is a signature to verify. Whoever asks from
+ * elsewhere, or in another name, doesn't notice. @throws as `verify`; Refusal('RateLimitExceeded')
+ */
+export async function unlessForged(
+  house: House,
+  address: string,
+  iss: Did,
+  verify: () => Promise<void>,
+): Promise<void> {
+  const who = `${address} ${iss}`
+  house.buckets.require('forged', who)
+  try {
+    await verify()
+  } catch (error) {
+    if (error instanceof Refusal) house.buckets.owe('forged', who, 1)
+    throw error
+  }
+}

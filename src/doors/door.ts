@@ -24,6 +24,7 @@ import {
   type Knocking,
   keyOfFor,
   requireServiceAuth,
+  unlessForged,
   writerKeyOfFor,
 } from './callers.ts'
 import { type AnyMethod, type AnyProcedure, type AnyQuery, parseInput, parseParams, withBytes } from './contract.ts'
@@ -223,13 +224,14 @@ export const askedByHost = <M extends AnyQuery>(
   knock: 'authority',
   bodyMaxBytes: 0,
   bucket,
-  async enter(house, { incoming }, text) {
+  async enter(house, { incoming, address }, text) {
     const token = parseBearer(headerLines(incoming, 'authorization'))
     const auth = parseServiceAuth(token, house.clock.nowSec())
     if (auth.aud !== managingAppOf(house.serviceDid)) throw new Refusal('BadJwtAudience', 'aud names somebody else')
     if (auth.lxm !== method.nsid) throw new Refusal('BadJwtLexiconMethod', 'lxm names another method')
     const params = parseParams(method, readQuery(text)) as ParamsOf<M>
-    const verify = () => house.verifiedTokens.verify(token, auth, authorityKeyOf(house))
+    const holds = () => house.verifiedTokens.verify(token, auth, authorityKeyOf(house))
+    const verify = () => unlessForged(house, address, auth.iss, holds)
     const charge = () => chargePerson(house, bucket, auth.iss)
     const owe = (questions: number) => chargeMore(house, bucket, auth.iss, questions)
     return action(house, { iss: auth.iss, verify, charge, owe }, params)

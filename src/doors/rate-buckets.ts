@@ -21,7 +21,7 @@ export interface Rate {
 export type DoorBucket = 'public' | 'governance' | 'founding' | 'exchange' | 'notify' | 'hook'
 /** What a proven person is charged. */
 export type PersonBucket = 'governancePerson' | 'foundingPerson' | 'exchangePerson' | 'writer' | 'authority'
-export type BucketName = DoorBucket | 'resolution' | 'writerResolution' | PersonBucket | 'spaceWrites'
+export type BucketName = DoorBucket | 'resolution' | 'writerResolution' | PersonBucket | 'spaceWrites' | 'forged'
 
 const HOUR_SEC = 60 * 60
 
@@ -48,6 +48,8 @@ export const RATES: Readonly<Record<BucketName, Rate>> = {
   hook: { burst: 10_000, perSec: 4000 },
   // of an account, about all of its spaces
   authority: { burst: 5000, perSec: 2000 },
+  // of an address in the name of one account: tokens that turned out not to be that account's
+  forged: { burst: 50, perSec: 5 },
 }
 
 /** The refusal of an empty bucket, which knows when there is a drop again. */
@@ -93,12 +95,14 @@ export class RateBuckets {
   take(name: BucketName, who: string): void {
     const nowMs = this.#clock.monotonicMs()
     const drops = this.#dropsOf(name, who, nowMs)
-    if (drops < 1) {
-      const whose = WHOSE[name] ?? 'from your address'
-      const retryAfterSec = secUntilNext(drops, this.#rates[name].perSec)
-      throw new EmptyBucket(`too many requests ${whose}; try again in a moment`, retryAfterSec)
-    }
+    if (drops < 1) throw this.#emptyOf(name, drops)
     this.#tableOf(name).set(who, { drops: drops - 1, atMs: nowMs })
+  }
+
+  /** Makes sure that there is a drop, and leaves it there. @throws EmptyBucket */
+  require(name: BucketName, who: string): void {
+    const drops = this.#dropsOf(name, who, this.#clock.monotonicMs())
+    if (drops < 1) throw this.#emptyOf(name, drops)
   }
 
   /** Takes drops for what was done already, and was dearer than one. There may be fewer than none then, and nobody is refused by it. */
@@ -111,6 +115,12 @@ export class RateBuckets {
   /** How many callers a table remembers at the moment. */
   remembered(name: BucketName): number {
     return this.#tables.get(name)?.size ?? 0
+  }
+
+  #emptyOf(name: BucketName, drops: number): EmptyBucket {
+    const whose = WHOSE[name] ?? 'from your address'
+    const retryAfterSec = secUntilNext(drops, this.#rates[name].perSec)
+    return new EmptyBucket(`too many requests ${whose}; try again in a moment`, retryAfterSec)
   }
 
   #dropsOf(name: BucketName, who: string, nowMs: number): number {

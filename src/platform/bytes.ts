@@ -30,6 +30,9 @@ export const sha256 = (...parts: (Uint8Array | string)[]): Uint8Array => {
   return new Uint8Array(hash.digest())
 }
 
+/** A short name for a text of any length, by which it is remembered. */
+export const hashName = (text: string): string => createHash('sha256').update(text).digest('base64')
+
 /** Joins parts so that no two lists of parts give the same bytes: each part behind its length in two bytes. */
 export function lengthPrefixed(...parts: (Uint8Array | string)[]): Uint8Array {
   const chunks: Uint8Array[] = []

@@ -5,6 +5,7 @@
 import type { ClientId, Did } from '../names.ts'
 import { judgeApp } from './apps.ts'
 import { type AccessFacts, decidePerson, decideRead } from './decide.ts'
+import type { Action } from './roles.ts'
 import { type Decision, type Permit, permitFor, type Reason } from './verdict.ts'
 
 export interface HookQuestion {
@@ -33,6 +34,15 @@ export function judgeHook(facts: AccessFacts, { did, access, clientId }: HookQue
 }
 
 /**
+ * What a verdict on using a space at a PDS comes to once its account has taken its consent back: a no, whoever it is about, as the PDS is
+ * told it.
+ */
+export function unlessReleased<T>(isReleased: boolean, action: Action | null, decision: Decision<T>): Decision<T> {
+  if (!isReleased || (action !== 'read' && action !== 'write')) return decision
+  return { ok: false, code: 'UserNotAuthorized', because: [{ rule: 'released', action }] }
+}
+
+/**
  * An account's leave to give its consent to be decided about here, and to take it back. Nobody else has it, whatever their role: it is
  * the one thing that those who govern a community can't do for it.
  */
@@ -40,4 +50,14 @@ export function consentOf(community: Did, actor: Did): Decision<Permit<'communit
   const because: readonly Reason[] = [{ rule: 'authority' }]
   if (actor !== community) return { ok: false, code: 'NotFound', because: [{ rule: 'noPath' }] }
   return { ok: true, value: permitFor('community.configure', actor, because), because }
+}
+
+/**
+ * An account's leave to name another owner while whom it named has done nothing yet: a name that was mistyped, or somebody who doesn't
+ * want it. Once anybody governs there, what they wrote is theirs.
+ */
+export function appointmentBy(community: Did, actor: Did, isGoverned: boolean): Decision<Permit<'community.transfer'>> {
+  const because: readonly Reason[] = [{ rule: 'authority' }]
+  if (actor !== community || isGoverned) return { ok: false, code: 'Forbidden', because: [{ rule: 'noPath' }] }
+  return { ok: true, value: permitFor('community.transfer', actor, because), because }
 }

@@ -40,6 +40,7 @@ export interface Reason {
     | 'self'
     | 'frozen'
     | 'openJoining'
+    | 'released'
     | 'invite'
   readonly into?: SpaceUri
   readonly from?: Did | SpaceUri

@@ -9,6 +9,7 @@ import { decideAct } from '../policy/decide.ts'
 import { decideJoining } from '../policy/decide-joining.ts'
 import { decideOpening } from '../policy/decide-spaces.ts'
 import { Refusal } from '../refusals.ts'
+import { requireOwnWord } from './settings.ts'
 import { loadSpace, type SpaceRow, type SpaceSettings, saveSettings } from './store.ts'
 
 /** What shall be otherwise. It can be kept as JSON while it waits for somebody to approve it. */
@@ -17,7 +18,7 @@ export interface Given {
   readonly joining: Partial<JoiningRule>
 }
 
-/** A space as it is, and the settings that it shall have. @throws Refusal('NotFound') */
+/** A space as it is, and the settings that it shall have. @throws Refusal NotFound, UnsupportedPolicy */
 async function settingsAfter(
   tx: Tx,
   space: SpaceName,
@@ -26,7 +27,9 @@ async function settingsAfter(
   const row = await loadSpace(tx, space.uri)
   if (!row) throw notFound()
   const before = settingsOf(row)
-  return { row, before, after: { ...before, ...settings } }
+  const after = { ...before, ...settings }
+  if (row.isBound) requireOwnWord(after.readPolicy, after.writePolicy)
+  return { row, before, after }
 }
 
 /**

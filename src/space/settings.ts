@@ -44,6 +44,16 @@ export function parsePolicy(given: Typed | undefined, self: Did): UserPolicy {
   return policy
 }
 
+/**
+ * Of a space at a PDS it is this service that says whom to let in, and within a second: it asks nobody else.
+ * @throws Refusal('UnsupportedPolicy')
+ */
+export function requireOwnWord(...policies: readonly UserPolicy[]): void {
+  if (policies.some(isManagingApp)) {
+    throw new Refusal('UnsupportedPolicy', 'a space at a PDS is decided about here: this service is its managing app')
+  }
+}
+
 /** What is not in its one spelling would be another service to whoever reads its tokens; and to ask ourselves would be a circle. */
 function requireManagingApp(given: Typed & { readonly managingApp?: unknown }, self: Did): ServiceId {
   const app = parsePlainServiceId(given.managingApp)

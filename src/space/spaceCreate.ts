@@ -19,7 +19,7 @@ import { OWNER_MARK } from '../policy/roles.ts'
 import type { Permit } from '../policy/verdict.ts'
 import { Refusal } from '../refusals.ts'
 import { hostOf, requireHost, requireHostWord } from './host.ts'
-import { isRecordless, parseAppAccess, parsePolicy } from './settings.ts'
+import { isRecordless, parseAppAccess, parsePolicy, requireOwnWord } from './settings.ts'
 import { insertSettings } from './store.ts'
 
 /** Types under this are Reeve's own. Of them a caller makes role spaces only, whose people get their power where they are nested. */
@@ -45,6 +45,7 @@ export async function spaceCreate(
   const space = nameOf(ctx, community, input)
   const readPolicy = parsePolicy(input.readPolicy, ctx.serviceDid)
   const writePolicy = parsePolicy(input.writePolicy, ctx.serviceDid)
+  if (host === 'pds') requireOwnWord(readPolicy, writePolicy)
   const allowed = parseAppAccess(input.appAccess)
   if (allowed && isRecordless(space)) {
     throw new Refusal('UnsupportedAppAccess', 'a role space holds no records that an app could read')

@@ -97,7 +97,8 @@ describe('refusals', () => {
     'community.reeve.member.applyImport': ['UnknownRole', 'EscalationDenied', 'LastOwner'],
     // So a change of handle ends that is called off with its community: noted, and told to nobody.
     'community.reeve.community.delete': ['PlcConflict'],
-    'community.reeve.proposal.approve': ['PlcConflict'],
+    // And a space is bound when it is made: what waits about it was judged by that.
+    'community.reeve.proposal.approve': ['PlcConflict', 'UnsupportedPolicy'],
   }
 
   it('every row of the table is read', () => {

@@ -162,6 +162,7 @@ export const everyRate = (rate: Rate): Readonly<Record<BucketName, Rate>> => ({
   spaceWrites: rate,
   hook: rate,
   authority: rate,
+  forged: rate,
 })
 export const UNLIMITED = everyRate(PLENTY)
 

@@ -30,10 +30,10 @@ describeOnEachEngine('the record of questions', (open) => {
   const bind = (): Promise<string> => world.makeSpace(owner, account.did, { skey: 'main', host: 'pds' })
   const letBobIn = () => owner.call('community.reeve.member.put', { space, did: bob.did, role: 'member' })
 
-  function question(from: Person): Promise<Answer> {
+  function question(from: Person, more: Record<string, string> = {}, key = from.key): Promise<Answer> {
     const aud = `${world.config.serviceDid}#reeve`
-    const about = { key: from.key, iss: from.did, aud, lxm: METHOD, nowSec: world.clock.nowSec() }
-    const params = new URLSearchParams({ space, user: bob.did, access: 'read' })
+    const about = { key, iss: from.did, aud, lxm: METHOD, nowSec: world.clock.nowSec() }
+    const params = new URLSearchParams({ space, user: bob.did, access: 'read', ...more })
     const authorization = `Bearer ${makeServiceJwt(about)}`
     return world.send({ path: `/xrpc/${METHOD}?${params}`, headers: [['authorization', authorization]] })
   }
@@ -64,6 +64,32 @@ describeOnEachEngine('the record of questions', (open) => {
     expect(await recorded('hook.foreign')).toBe(0)
     for (let n = 0; n < 3; n++) expect(await question(bob)).toMatchObject({ status: 200, body: { authorized: false } })
     expect(await recorded('hook.foreign')).toBe(1)
+  })
+
+  it('has a few of the apps that a host names for somebody, and the others as one', async () => {
+    await letBobIn()
+    for (let n = 0; n < 40; n++) {
+      const clientId = `https://app${n}.example.com/client-metadata.json`
+      expect(await question(account, { clientId })).toMatchObject({ body: { authorized: true } })
+    }
+    expect(await recorded('access.allow')).toBe(17)
+    const { rows } = await sql<{ because: object }>`select because from audit_entry
+      where community = ${account.did} and action = 'access.allow' order by id desc limit 1`.execute(database.db)
+    expect(rows[0]?.because).toMatchObject({ furtherApps: true })
+    expect(rows[0]?.because).not.toHaveProperty('clientId')
+  })
+
+  it('has those who come in with everybody as one, and those on the roll by name', async () => {
+    const publicPolicy = { $type: 'com.atproto.simplespace.defs#publicPolicy' }
+    space = await world.makeSpace(owner, account.did, { skey: 'open', host: 'pds', readPolicy: publicPolicy })
+    for (let n = 0; n < 5; n++) {
+      const user = (await world.person()).did
+      expect(await question(account, { user })).toMatchObject({ body: { authorized: true } })
+    }
+    expect(await recorded('access.allow')).toBe(1)
+    await letBobIn()
+    expect(await question(account)).toMatchObject({ body: { authorized: true } })
+    expect(await recorded('access.allow')).toBe(2)
   })
 
   it('has the first yes about a space that has an earlier one’s name', async () => {

@@ -36,7 +36,7 @@ type Reason = { $type?: "community.reeve.member.check#reason";
   /**
    * Which rule decided. managingAppUnasked: a service that the space names would be asked, and nobody asked it for this. Of another person, ban is told to those who may see bans there; others read what a person without any entry would.
    */
-  "rule":"authority" | "publicPolicy" | "openToApps" | "managingAppUnasked" | "edge" | "ban" | "frozen" | "noPath" | l.UnknownString;
+  "rule":"authority" | "publicPolicy" | "openToApps" | "managingAppUnasked" | "edge" | "ban" | "frozen" | "noPath" | "released" | l.UnknownString;
 
   /**
    * The space an edge leads into.
@@ -61,6 +61,6 @@ type Reason = { $type?: "community.reeve.member.check#reason";
 export type { Reason };
 
 /** One step of the answer, nearest first. */
-const reason = /*#__PURE__*/ l.typedObject<Reason>($nsid, "reason", /*#__PURE__*/ l.object({"rule":/*#__PURE__*/ l.string<{"knownValues":["authority","publicPolicy","openToApps","managingAppUnasked","edge","ban","frozen","noPath"]}>(),"into":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"from":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"role":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"action":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string())}));
+const reason = /*#__PURE__*/ l.typedObject<Reason>($nsid, "reason", /*#__PURE__*/ l.object({"rule":/*#__PURE__*/ l.string<{"knownValues":["authority","publicPolicy","openToApps","managingAppUnasked","edge","ban","frozen","noPath","released"]}>(),"into":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"from":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"role":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string()),"action":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string())}));
 
 export { reason };

@@ -115,9 +115,9 @@ export { path };
 type Missing = { $type?: "community.reeve.member.explain#missing";
 
   /**
-   * What it is. entry: an entry that would turn the no into a yes by itself. ban, frozen, spaceEnded, left: what closes. ended, notBegun: an entry out of its time. lacks: their own entry, which gives too little. notThere, holding: a space whose people come in, where they are not, or without what is asked for. notOffered: a space of another community that isn't offered. managingApp: a service decides that the space names, and nobody asked it for this.
+   * What it is. entry: an entry that would turn the no into a yes by itself. ban, frozen, spaceEnded, left: what closes. ended, notBegun: an entry out of its time. lacks: their own entry, which gives too little. notThere, holding: a space whose people come in, where they are not, or without what is asked for. notOffered: a space of another community that isn't offered. managingApp: a service decides that the space names, and nobody asked it for this. released: the space is at a PDS whose account has taken back its consent to be decided about here.
    */
-  "kind":"entry" | "ban" | "frozen" | "spaceEnded" | "left" | "ended" | "notBegun" | "lacks" | "notThere" | "holding" | "notOffered" | "managingApp" | l.UnknownString;
+  "kind":"entry" | "ban" | "frozen" | "spaceEnded" | "left" | "ended" | "notBegun" | "lacks" | "notThere" | "holding" | "notOffered" | "managingApp" | "released" | l.UnknownString;
 
   /**
    * How many spaces away from the one asked about.
@@ -171,6 +171,6 @@ type Missing = { $type?: "community.reeve.member.explain#missing";
 
 export type { Missing };
 
-const missing = /*#__PURE__*/ l.typedObject<Missing>($nsid, "missing", /*#__PURE__*/ l.object({"kind":/*#__PURE__*/ l.string<{"knownValues":["entry","ban","frozen","spaceEnded","left","ended","notBegun","lacks","notThere","holding","notOffered","managingApp"],"maxLength":32}>({"maxLength":32}),"away":/*#__PURE__*/ l.integer({"minimum":0}),"scope":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":1200})),"space":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":1200})),"from":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":1200})),"role":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":64})),"action":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":64})),"holding":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":64})),"since":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"until":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"reason":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":3000}))}));
+const missing = /*#__PURE__*/ l.typedObject<Missing>($nsid, "missing", /*#__PURE__*/ l.object({"kind":/*#__PURE__*/ l.string<{"knownValues":["entry","ban","frozen","spaceEnded","left","ended","notBegun","lacks","notThere","holding","notOffered","managingApp","released"],"maxLength":32}>({"maxLength":32}),"away":/*#__PURE__*/ l.integer({"minimum":0}),"scope":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":1200})),"space":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":1200})),"from":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":1200})),"role":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":64})),"action":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":64})),"holding":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":64})),"since":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"until":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"reason":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":3000}))}));
 
 export { missing };
