@@ -16,7 +16,14 @@ export interface Span {
 }
 
 /** A change as it is asked for. */
-export type Deed =
+export type Deed = RosterDeed | RestingDeed
+
+/** A space rests or wakes; an account takes back its consent to have its spaces decided about here, or gives it anew. */
+export type RestingDeed =
+  | { readonly does: 'freeze' | 'thaw'; readonly space: SpaceUri }
+  | { readonly does: 'release' | 'consent'; readonly community: Did }
+
+export type RosterDeed =
   | { readonly does: 'make' | 'delete'; readonly space: SpaceUri }
   | { readonly does: 'open' | 'close'; readonly space: SpaceUri }
   | { readonly does: 'put'; readonly space: SpaceUri; readonly did: Did; readonly role: string }
@@ -38,10 +45,20 @@ export interface Change extends Span {
   readonly revision: number
 }
 
-export type Question =
+export type Question = RollQuestion | HookQuestion
+
+export type RollQuestion =
   | { readonly asks: 'may'; readonly space: SpaceUri; readonly did: Did; readonly action: 'read' | 'write' }
   | { readonly asks: 'who'; readonly space: SpaceUri }
   | { readonly asks: 'where'; readonly community: Did; readonly did: Did }
+
+/** As the PDS of an account asks. Null: it doesn't say what for, and is answered about reading. */
+export interface HookQuestion {
+  readonly asks: 'hook'
+  readonly space: SpaceUri
+  readonly did: Did
+  readonly access: 'read' | 'write' | null
+}
 
 export type Basis = readonly { readonly community: Did; readonly revision: number }[]
 
@@ -49,7 +66,7 @@ export interface Decision extends Span {
   readonly question: Question
   /**
    * `yes` or `no`; a line per person or space with the actions there (`lineOf`), in order; `gone` for a space that isn't there;
-   * `behind` when the process said that it had not got as far as `atLeast`.
+   * `behind` when the process said that it had not got as far as `atLeast`; `lost` when what came back was no answer.
    */
   readonly answer: string
   /** What the answer says it rests on. */
@@ -99,6 +116,7 @@ type Count =
   | 'no'
   | 'lists'
   | 'gone'
+  | 'lost'
   | 'overlapping'
   | 'pairs'
 
@@ -109,7 +127,12 @@ export const listOf = (lines: readonly string[]): string => [...lines].sort().jo
 
 // ── the model ──
 
-type Roll = Omit<SmallWorld, 'roles' | 'nowMs'>
+interface Roll extends Omit<SmallWorld, 'roles' | 'nowMs'> {
+  readonly community: Did
+  /** Spaces that rest: nobody reads or writes there, and nobody comes through. */
+  readonly resting: readonly SpaceUri[]
+  readonly isReleased: boolean
+}
 
 const ROLES: ReadonlyMap<string, ReadonlySet<Action>> = new Map(
   Object.entries(roles).map(([name, { actions }]) => [
@@ -124,7 +147,8 @@ function firstRoll(community: Did, founder: Did): Roll {
   const policies = { read: 'memberList', write: 'memberList' } as const
   const owner = { into: roster, did: founder, role: 'owner', ...ALWAYS }
   const spaces = [{ uri: roster, live: true, policies }]
-  return { spaces, people: [owner], nestings: [], bans: [], departures: [], offers: [] }
+  const nothing = { nestings: [], bans: [], departures: [], offers: [], resting: [] }
+  return { community, spaces, people: [owner], ...nothing, isReleased: false }
 }
 
 /** The roll after a change; the same object when the change changes nothing. */
@@ -191,6 +215,19 @@ function after(roll: Roll, deed: Deed): Roll {
       if (deed.does === 'withdraw') return withKept(roll, 'offers', others)
       return others === roll.offers ? { ...roll, offers: [...others, { space, to }] } : roll
     }
+    case 'freeze':
+      return roll.resting.includes(deed.space) ? roll : { ...roll, resting: [...roll.resting, deed.space] }
+    case 'thaw':
+      return withKept(
+        roll,
+        'resting',
+        keep(roll.resting, (space) => space !== deed.space),
+      )
+    case 'release':
+    case 'consent': {
+      const isReleased = deed.does === 'release'
+      return roll.isReleased === isReleased ? roll : { ...roll, isReleased }
+    }
   }
 }
 
@@ -216,10 +253,11 @@ const withSpace = (
 })
 
 function worldOf(rolls: readonly Roll[]): SmallWorld {
+  const resting = rolls.flatMap((roll) => roll.resting)
   return {
     spaces: rolls.flatMap(({ spaces }) => spaces),
     people: rolls.flatMap(({ people }) => people),
-    nestings: rolls.flatMap(({ nestings }) => nestings),
+    nestings: rolls.flatMap(({ nestings }) => nestings).filter(({ from }) => !resting.includes(from)),
     bans: rolls.flatMap(({ bans }) => bans),
     departures: rolls.flatMap(({ departures }) => departures),
     offers: rolls.flatMap(({ offers }) => offers),
@@ -228,7 +266,8 @@ function worldOf(rolls: readonly Roll[]): SmallWorld {
   }
 }
 
-function answerOf(world: SmallWorld, question: Question): string {
+function answerOf(rolls: readonly Roll[], question: Question): string {
+  const world = worldOf(rolls)
   const isLive = (space: SpaceUri) => world.spaces.some(({ uri, live }) => live && uri === space)
   const line = (name: string, did: Did, space: SpaceUri): string[] => {
     const has = (wanted: Action | 'any') =>
@@ -241,8 +280,16 @@ function answerOf(world: SmallWorld, question: Question): string {
     return listOf(spaces.flatMap(({ uri }) => line(uri, did, uri)))
   }
   const { space } = question
+  const rests = rolls.some(({ resting }) => resting.includes(space))
+  if (question.asks === 'hook') {
+    const isReleased = rolls.some(({ community, isReleased }) => isReleased && community === authorityOf(space))
+    const may = mayBySearch(world, question.did, space, question.access ?? 'read')
+    return may && !rests && !isReleased ? 'yes' : 'no'
+  }
   if (!isLive(space)) return 'gone'
-  if (question.asks === 'may') return mayBySearch(world, question.did, space, question.action) ? 'yes' : 'no'
+  if (question.asks === 'may') {
+    return mayBySearch(world, question.did, space, question.action) && !rests ? 'yes' : 'no'
+  }
   const everybody = new Set(world.people.map(({ did }) => did))
   return listOf([...everybody].flatMap((did) => line(did, did, space)))
 }
@@ -379,11 +426,13 @@ class Checker {
   #checkAnswer(decision: Decision): void {
     const { question, isWhole, answer } = decision
     if (answer === 'behind') return
-    if (isWhole) this.#checkWhole(decision)
+    if (answer === 'lost') this.#fault('lost', textOf(decision))
+    else if (isWhole) this.#checkWhole(decision)
     else {
-      const isDue = (rolls: readonly Roll[]) => isSaid(answer, answerOf(worldOf(rolls), question), question)
+      const isDue = (rolls: readonly Roll[]) => isSaid(answer, answerOf(rolls, question), question)
+      const rule = question.asks === 'hook' ? `stale ${answer}` : 'answer'
       if (!this.#choices(decision).some(isDue))
-        this.#fault('answer', `${textOf(decision)}, which was due at no time in between`)
+        this.#fault(rule, `${textOf(decision)}, which was due at no time in between`)
     }
   }
 
@@ -395,7 +444,7 @@ class Checker {
     const own = rolls[basis.findIndex(({ community }) => community === homeOf(question))]
     const leading = own ? edgesThatLeadTo(own, question) : []
     const lacking = leading.find(({ from }) => !basis.some(({ community }) => community === authorityOf(from)))
-    const due = answerOf(worldOf(known), question)
+    const due = answerOf(known, question)
     if (known.length < rolls.length) this.#fault('early', `${textOf(decision)}, which never was`)
     else if (!own || lacking)
       this.#fault('whole', `${textOf(decision)} leaves out ${lacking?.from ?? 'its own community'}`)
@@ -410,7 +459,8 @@ class Checker {
       const said = basis.find((one) => one.community === community)?.revision
       const from = said ?? this.#answered.before(began, community)
       const to = said ?? Math.max(from, this.#begun.before(ended, community))
-      const rolls = [...line].filter(([revision]) => revision >= from && revision <= to).map(([, roll]) => roll)
+      const between = Array.from({ length: to - from + 1 }, (_, nth) => line.get(from + nth))
+      const rolls = between.filter((roll) => roll !== undefined)
       choices = choices.flatMap((chosen) => rolls.map((roll) => [...chosen, roll]))
     }
     return choices
@@ -464,8 +514,9 @@ class Checker {
       credentials: decisions.filter(({ issued }) => issued).length,
       yes: answered('yes'),
       no: answered('no'),
-      lists: decisions.filter(({ question }) => question.asks !== 'may').length,
+      lists: decisions.filter(({ question }) => question.asks === 'who' || question.asks === 'where').length,
       gone: answered('gone'),
+      lost: answered('lost'),
       overlapping: pairs.filter((count) => count > 0).length,
       pairs: pairs.reduce((sum, count) => sum + count, 0),
     }
@@ -486,6 +537,12 @@ function onlyRoll(roll: Roll, deeds: readonly Deed[]): Roll | null {
   }
   return null
 }
+
+/** What came of a question of a PDS, which is told nothing but yes or no: what it rests on may be anything of its time. */
+export const hookDecision = (question: HookQuestion, span: Span, answer: 'yes' | 'no' | 'lost'): Decision => ({
+  ...span,
+  ...{ question, answer, basis: [], isWhole: false, atLeast: [], issued: null },
+})
 
 /** Everything in a history that can't have come of one house. */
 export const checkHistory = (history: History): Findings => new Checker(history).check()

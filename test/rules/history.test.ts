@@ -11,6 +11,7 @@ import {
   type Decision,
   type Deed,
   type History,
+  hookDecision,
   lineOf,
 } from '../kit/history.ts'
 
@@ -62,6 +63,21 @@ const rulesBroken = (more: Partial<History>): readonly string[] => {
   const { faults } = checkHistory({ communities, changes: CHANGES, decisions: [], looks: [], rows: [], ...more })
   return [...new Set(faults.map((fault) => fault.split(':')[0] ?? ''))]
 }
+
+/** A question of a PDS about Bob in the forum. */
+const hooked = (
+  span: readonly [number, number],
+  answer: 'yes' | 'no' | 'lost',
+  access: 'read' | 'write' | null = null,
+) => hookDecision({ asks: 'hook', space: forum, did: BOB, access }, { began: span[0], ended: span[1] }, answer)
+/** After the opening, in 21–24 and 25–28, one thing and its opposite. */
+const thereAndBack = (there: Deed, back: Deed): readonly Change[] => [
+  ...CHANGES.slice(0, -1),
+  change([21, 24], 5, there),
+  change([25, 28], 6, back),
+]
+const FROZEN = thereAndBack({ does: 'freeze', space: forum }, { does: 'thaw', space: forum })
+const RELEASED = thereAndBack({ does: 'release', community: GARDENERS }, { does: 'consent', community: GARDENERS })
 
 const RIGHT: readonly (readonly [name: string, history: Partial<History>])[] = [
   [
@@ -139,6 +155,29 @@ const RIGHT: readonly (readonly [name: string, history: Partial<History>])[] = [
       looks: [{ began: 13.5, ended: 13.6, underWay: new Set(['one']), found: new Set() }],
     },
   ],
+  [
+    'a PDS that is told yes or no while a removal is under way, and no after it',
+    { decisions: [hooked([12, 13], 'yes'), hooked([14, 15], 'no', 'read'), hooked([21, 22], 'no')] },
+  ],
+  [
+    'a PDS that is told that a reader doesn’t write',
+    { decisions: [hooked([9, 10], 'no', 'write'), hooked([9, 10], 'yes', 'read')] },
+  ],
+  ['a PDS that asks about a space that isn’t there', { decisions: [hooked([0, 0.5], 'no')] }],
+  ...[FROZEN, RELEASED].map((changes): [string, Partial<History>] => [
+    changes === FROZEN ? 'a forum that rests and wakes' : 'an account that takes back its consent and gives it anew',
+    { changes, decisions: [hooked([20, 20.5], 'yes'), hooked([24.2, 24.4], 'no'), hooked([29, 30], 'yes')] },
+  ]),
+  [
+    'a club to which nobody comes while the forum rests',
+    {
+      changes: FROZEN,
+      decisions: [
+        decision({ ...inClub, began: 24.2, ended: 24.4, answer: 'no', basis: at(5, 3) }),
+        decision({ ...inClub, began: 29, ended: 30, answer: 'yes', basis: at(6, 3) }),
+      ],
+    },
+  ],
   ['two changes of which the second finds nothing to do', { changes: [...CHANGES, change([11, 21], 5, remove)] }],
 ]
 
@@ -191,6 +230,19 @@ const WRONG: readonly (readonly [rule: string, name: string, history: Partial<Hi
     'a yes in the club on forum people of the past',
     { decisions: [decision({ ...inClub, began: 21, ended: 22, answer: 'yes', basis: at(4, 3) })] },
   ],
+  ['stale yes', 'a PDS that is told yes after the removal was answered', { decisions: [hooked([21, 22], 'yes')] }],
+  ['stale no', 'a PDS that is told no after bob was put into the forum', { decisions: [hooked([9, 10], 'no')] }],
+  [
+    'stale yes',
+    'a PDS that is told yes before anybody put bob into the forum',
+    { decisions: [hooked([2.2, 2.5], 'yes')] },
+  ],
+  ['stale yes', 'a PDS that is told that a reader writes', { decisions: [hooked([9, 10], 'yes', 'write')] }],
+  ['stale yes', 'a yes while the forum rests', { changes: FROZEN, decisions: [hooked([24.2, 24.4], 'yes')] }],
+  ['stale no', 'a no once it woke', { changes: FROZEN, decisions: [hooked([29, 30], 'no')] }],
+  ['stale yes', 'a yes without consent', { changes: RELEASED, decisions: [hooked([24.2, 24.4], 'yes')] }],
+  ['stale no', 'a no once the account consents again', { changes: RELEASED, decisions: [hooked([29, 30], 'no')] }],
+  ['lost', 'a question that was never answered', { decisions: [hooked([12, 13], 'lost')] }],
   [
     'falling',
     'a yes after a no was told, with the removal unanswered still',

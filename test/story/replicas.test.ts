@@ -34,23 +34,24 @@ import { randomHex, systemRandom } from '../../src/platform/random.ts'
 import { SealedWords } from '../../src/platform/sealed-words.ts'
 import type { Action } from '../../src/policy/roles.ts'
 import { Refusal, Unavailable } from '../../src/refusals.ts'
-import { renderPolicy } from '../../src/space/settings.ts'
 import { spaceCreate } from '../../src/space/spaceCreate.ts'
 import { spaceDelete } from '../../src/space/spaceDelete.ts'
 import { spaceUpdate } from '../../src/space/spaceUpdate.ts'
 import { createOnServer, hasPostgres, openTestDatabase } from '../kit/databases.ts'
+import { callOf, communityOf, type RosterMethod } from '../kit/deeds.ts'
+import { Dice } from '../kit/dice.ts'
 import { BINDINGS, exchangeOf, readCredential } from '../kit/exchange.ts'
 import {
   type Basis,
   type Change,
   checkHistory,
   type Decision,
-  type Deed,
   type Findings,
   type Look,
   lineOf,
   listOf,
-  type Question,
+  type RollQuestion,
+  type RosterDeed,
   type Row,
 } from '../kit/history.ts'
 import { callAs, makeSomebody, type Somebody } from '../kit/people.ts'
@@ -70,31 +71,6 @@ const [DECIDERS, CHANGERS] = [6, 2]
 /** How often a change is asked for whose outcome nobody knows; the last time it is a fault. */
 const TRIES = 5
 const SEED = Number(process.env['REPLICAS_SEED'] ?? Number.parseInt(randomHex(systemRandom, 4), 16))
-
-/** Numbers that look like chance and are the same for the same seed. */
-class Dice {
-  #state: number
-
-  constructor(seed: number) {
-    this.#state = seed >>> 0
-  }
-
-  below(limit: number): number {
-    this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0
-    return Math.floor((this.#state / 2 ** 32) * limit)
-  }
-
-  pick<T>(all: readonly T[]): T {
-    const one = all[this.below(all.length)]
-    if (one === undefined) throw new Error('nothing to choose from')
-    return one
-  }
-
-  /** One of the values, as often as its weight says. */
-  weighed<T>(table: readonly (readonly [weight: number, value: T])[]): T {
-    return this.pick(table.flatMap(([weight, value]) => Array<T>(weight).fill(value)))
-  }
-}
 
 /** Two communities, of which the second may have spaces of the first on its rosters, and people who are owners of neither. */
 class Cast {
@@ -125,7 +101,7 @@ class Cast {
   }
 
   /** Who makes the first spaces, and the first of everything that may be taken away later. */
-  opening(): readonly Deed[] {
+  opening(): readonly RosterDeed[] {
     const { giver, taker, people } = this
     const make = (community: Did, type: typeof FORUM | typeof ROLE_SPACE_TYPE) => {
       const space = this.newSpace(community, type)
@@ -147,7 +123,7 @@ class Cast {
   }
 
   /** A guest goes where they are not, or from where they are. */
-  #visit(dice: Dice): Deed {
+  #visit(dice: Dice): RosterDeed {
     const did = dice.pick(this.#guests)
     const there = this.#visits.get(did)
     this.#visits.delete(did)
@@ -157,7 +133,7 @@ class Cast {
     return { does: 'put', space, did, role: 'writer' }
   }
 
-  deed(dice: Dice): Deed {
+  deed(dice: Dice): RosterDeed {
     if (dice.below(4) === 0) return this.#visit(dice)
     const community = dice.pick([this.giver, this.taker])
     const space = dice.pick(this.spacesOf(community))
@@ -182,7 +158,7 @@ class Cast {
       open: { does: 'open', space },
       close: { does: 'close', space },
       delete: { does: 'delete', space },
-    } as const satisfies Record<string, Deed>
+    } as const satisfies Record<string, RosterDeed>
     const does = dice.weighed<keyof typeof deeds>([
       ...([
         [24, 'put'],
@@ -204,58 +180,16 @@ class Cast {
     return deeds[does]
   }
 
-  question(dice: Dice): Question {
+  question(dice: Dice): RollQuestion {
     const community = dice.pick([this.giver, this.taker, this.taker])
     const space = dice.pick(this.spacesOf(community))
     const did = dice.pick([...this.people, ...this.#guests])
-    return dice.weighed<Question>([
+    return dice.weighed<RollQuestion>([
       [12, { asks: 'may', space, did, action: 'read' }],
       [1, { asks: 'may', space, did, action: 'write' }],
       [2, { asks: 'who', space }],
       [1, { asks: 'where', community, did }],
     ])
-  }
-}
-
-/** A deed as a call. Owners do what people don't do themselves. */
-function callOf(deed: Deed): { by: Did | 'owner'; method: keyof typeof METHODS; input: Record<string, unknown> } {
-  const owner = (method: keyof typeof METHODS, input: Record<string, unknown>) =>
-    ({ by: 'owner', method, input }) as const
-  switch (deed.does) {
-    case 'make': {
-      const { authority: community, spaceType, skey } = spaceOf(deed.space)
-      return owner('space.create', { community, spaceType, skey })
-    }
-    case 'delete':
-      return owner('space.delete', { space: deed.space })
-    case 'open':
-    case 'close': {
-      const readPolicy = renderPolicy(deed.does === 'open' ? 'public' : 'memberList')
-      return owner('space.update', { space: deed.space, readPolicy })
-    }
-    case 'put':
-      return owner('member.put', { space: deed.space, did: deed.did, role: deed.role })
-    case 'remove':
-      return owner('member.remove', { space: deed.space, did: deed.did })
-    case 'leave':
-      return { by: deed.did, method: 'member.leave', input: { space: deed.space } }
-    case 'nest': {
-      const { space, from: memberSpace, role, holding } = deed
-      return owner('member.put', { space, memberSpace, role, ...(holding === null ? {} : { holding }) })
-    }
-    case 'unnest':
-      return owner('member.remove', { space: deed.space, memberSpace: deed.from })
-    case 'ban':
-    case 'unban': {
-      const { scope, did } = deed
-      return owner(`member.${deed.does}`, {
-        ...(scope.startsWith('at:') ? { space: scope } : { community: scope }),
-        did,
-      })
-    }
-    case 'offer':
-    case 'withdraw':
-      return owner(`federation.${deed.does}`, { space: deed.space, to: deed.to })
   }
 }
 
@@ -271,19 +205,14 @@ const METHODS = {
   'member.unban': memberUnban,
   'federation.offer': federationOffer,
   'federation.withdraw': federationWithdraw,
-} as const satisfies Record<string, Method>
-
-const communityOf = (deed: Deed): Did => {
-  const where = 'scope' in deed ? deed.scope : deed.space
-  return where.startsWith('at:') ? authorityOf(where as SpaceUri) : (where as Did)
-}
+} as const satisfies Record<RosterMethod, Method>
 
 /** An answer before it has its place in the history. */
 type Said = Pick<Decision, 'answer' | 'basis' | 'isWhole' | 'issued'>
 /** What a replica does, however it is reached. Null: it refused, or had no answer, and nobody was told anything. */
 interface Replica {
-  change(deed: Deed): Promise<number | null>
-  decide(question: Question, dice: Dice, atLeast: string | undefined): Promise<(Said & { at?: string }) | null>
+  change(deed: RosterDeed): Promise<number | null>
+  decide(question: RollQuestion, dice: Dice, atLeast: string | undefined): Promise<(Said & { at?: string }) | null>
   /** Which of the credentials that are being written now are there. */
   look(underWay: ReadonlySet<string>): Promise<ReadonlySet<string>>
 }
@@ -330,7 +259,7 @@ class Run {
     return replica
   }
 
-  async change(at: number, deed: Deed): Promise<boolean> {
+  async change(at: number, deed: RosterDeed): Promise<boolean> {
     const began = this.now()
     const revision = await this.#replica(at).change(deed)
     if (revision === null) this.refused++
@@ -488,7 +417,7 @@ class RollReplica implements Replica {
     return this.#founders.get(community) ?? community
   }
 
-  async change(deed: Deed): Promise<number | null> {
+  async change(deed: RosterDeed): Promise<number | null> {
     const { by, method, input } = callOf(deed)
     const action: Method = METHODS[method]
     const actor = by === 'owner' ? this.#owner(communityOf(deed)) : by
@@ -504,7 +433,7 @@ class RollReplica implements Replica {
     }
   }
 
-  async decide(question: Question, dice: Dice, atLeast: string | undefined): Promise<Answer | null> {
+  async decide(question: RollQuestion, dice: Dice, atLeast: string | undefined): Promise<Answer | null> {
     try {
       if (question.asks === 'may' && question.action === 'read' && dice.below(4) > 0) return await this.#mint(question)
       return await this.#ask(question, atLeast)
@@ -515,7 +444,7 @@ class RollReplica implements Replica {
     }
   }
 
-  async #ask(question: Question, atLeast: string | undefined): Promise<Answer> {
+  async #ask(question: RollQuestion, atLeast: string | undefined): Promise<Answer> {
     const roll = this.#roll
     const least = atLeast === undefined ? {} : { atLeast }
     if (question.asks === 'may') {
@@ -662,7 +591,7 @@ class ReeveReplica implements Replica {
     return callAs(by, { ...this.#at, nowSec: systemClock.nowSec() }, `community.reeve.${method}`, input, type)
   }
 
-  async change(deed: Deed): Promise<number | null> {
+  async change(deed: RosterDeed): Promise<number | null> {
     const { by, method, input } = callOf(deed)
     const keyedInput = { ...input, idempotencyKey: freshJti() }
     for (let attempt = 1; ; attempt++) {
@@ -674,13 +603,13 @@ class ReeveReplica implements Replica {
     }
   }
 
-  decide(question: Question, dice: Dice, atLeast: string | undefined): Promise<Answer | null> {
+  decide(question: RollQuestion, dice: Dice, atLeast: string | undefined): Promise<Answer | null> {
     if (question.asks === 'may' && question.action === 'read' && dice.below(4) > 0)
       return this.#exchange(question, dice)
     return this.#ask(question, atLeast)
   }
 
-  async #ask(question: Question, atLeast: string | undefined): Promise<Answer | null> {
+  async #ask(question: RollQuestion, atLeast: string | undefined): Promise<Answer | null> {
     const { asks, ...about } = question
     const method = { may: 'member.check', who: 'member.resolve', where: 'member.reach' }[asks]
     const by = question.asks === 'may' ? this.#person(question.did) : this.#owner
