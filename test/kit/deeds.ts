@@ -1,7 +1,7 @@
 /** Changes of a history as the calls by which they are asked for. */
 import { authorityOf, type Did, type SpaceUri } from '../../src/names.ts'
 import { renderPolicy } from '../../src/space/settings.ts'
-import type { RosterDeed } from './history.ts'
+import type { Deed, RestingDeed, RosterDeed } from './history.ts'
 import { spaceOf } from './world.ts'
 
 export type RosterMethod =
@@ -23,7 +23,11 @@ export interface DeedCall {
   readonly input: Record<string, unknown>
 }
 
-export const communityOf = (deed: RosterDeed): Did => {
+export const isResting = (deed: Deed): deed is RestingDeed =>
+  ['freeze', 'thaw', 'release', 'consent'].includes(deed.does)
+
+export const communityOf = (deed: Deed): Did => {
+  if ('community' in deed) return deed.community
   const where = 'scope' in deed ? deed.scope : deed.space
   return where.startsWith('at:') ? authorityOf(where as SpaceUri) : (where as Did)
 }
