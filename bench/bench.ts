@@ -6,7 +6,8 @@
  * figure, which doesn't count, is profiled and says where the time goes. Writes `bench/last.json`.
  *
  * `BENCH_ROUNDS` and `BENCH_REQUESTS` say how much is measured, `BENCH_ENGINES` (`postgres,embedded`) on which databases, and
- * `BENCH_PARTS` (`exchange,roll,fanout`) whether it is this, the roll (`roll.ts`), or who hears of writes (`fanout.ts`).
+ * `BENCH_PARTS` (`exchange,roll,fanout,hook`) whether it is this, the roll (`roll.ts`), who hears of writes (`fanout.ts`), or what the
+ * PDS of an account asks (`hook.ts`).
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -20,6 +21,7 @@ import { callAs, makeSomebody, type Somebody } from '../test/kit/people.ts'
 import { startPlcServer } from '../test/kit/plc.ts'
 import { freePort } from '../test/kit/ports.ts'
 import { type FanoutReport, measureFanout } from './fanout.ts'
+import { type HookReport, measureHook } from './hook.ts'
 import { load, quantile } from './load.ts'
 import { lineOfShares, type Shares } from './profile.ts'
 import { measureRoll, type RollReport } from './roll.ts'
@@ -31,7 +33,7 @@ const METHOD = 'com.atproto.space.getSpaceCredential'
 const PEOPLE = 100
 const ENGINES = ['postgres', 'embedded'] as const
 const CHOSEN = (process.env['BENCH_ENGINES'] ?? ENGINES.join()).split(',')
-const PARTS = (process.env['BENCH_PARTS'] ?? 'exchange,roll,fanout').split(',')
+const PARTS = (process.env['BENCH_PARTS'] ?? 'exchange,roll,fanout,hook').split(',')
 const IN_FLIGHT = [1, 8, 64] as const
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3)
 const PER_ROUND = Number(process.env['BENCH_REQUESTS'] ?? 1500)
@@ -74,10 +76,12 @@ const rolls: RollReport[] = []
 if (PARTS.includes('roll')) for (const engine of engines) rolls.push(await measureRoll(engine, createDatabase))
 const fanouts: FanoutReport[] = []
 if (PARTS.includes('fanout')) for (const engine of engines) fanouts.push(await measureFanout(engine, createDatabase))
+const hooks: HookReport[] = []
+if (PARTS.includes('hook')) for (const engine of engines) hooks.push(await measureHook(engine, createDatabase))
 const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.version}`
 writeFileSync(
   new URL('last.json', import.meta.url),
-  `${JSON.stringify({ machine, ROUNDS, PER_ROUND, choices, figures, rolls, fanouts }, null, 2)}\n`,
+  `${JSON.stringify({ machine, ROUNDS, PER_ROUND, choices, figures, rolls, fanouts, hooks }, null, 2)}\n`,
 )
 console.log(machine)
 if (PARTS.includes('exchange')) {

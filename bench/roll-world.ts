@@ -47,7 +47,7 @@ const personText = (key: string): string =>
 /** The DID of the person with a number, or of one with a name. */
 export const personOf = (key: number | string): Did => didOf(personText(String(key)))
 /** The same in SQL. */
-const DID_OF_K = sql`'did:plc:' || translate(left(md5(k::text), 24), '0189', 'ghij')`
+export const DID_OF_K = sql`'did:plc:' || translate(left(md5(k::text), 24), '0189', 'ghij')`
 
 /** In which space of the tree a person stands; null for every second one, who stands in none. */
 export const nodeOf = (person: number): number | null => (person % 2 === 0 ? ((person / 2) * STRIDE) % TREE : null)
@@ -139,7 +139,7 @@ export async function fillWorld(database: OpenDatabase, people: number): Promise
 }
 
 /** What a server does by itself within minutes of such a load: statistics, and pages marked as seen by everybody. */
-async function settle({ db }: OpenDatabase): Promise<void> {
+export async function settle({ db }: Pick<OpenDatabase, 'db'>): Promise<void> {
   await inTransactionScope(true, () =>
     db.connection().execute(async (one) => {
       await sql`set statement_timeout = 0`.execute(one)

@@ -2,7 +2,8 @@
  * The side that is measured: Reeve in a process of its own, with the crypto-only loop beside it.
  *
  * It takes orders over the process channel: `crypto` times what one exchange costs in cryptography and JSON alone, with keys
- * never seen before, and `atproto` the same by `@atproto/crypto`; `cpu` says how much processor time this process has used so
+ * never seen before, and `atproto` the same by `@atproto/crypto`; `verifies` what one service JWT costs to read and verify, and
+ * `decisions` what a decision costs once its facts are there; `cpu` says how much processor time this process has used so
  * far; between `profile` and `profiled` it notes where the time goes.
  */
 
@@ -10,18 +11,25 @@ import { readFileSync } from 'node:fs'
 import { Session } from 'node:inspector/promises'
 import { sql } from 'kysely'
 import { Agent } from 'undici'
+import { loadReadFacts } from '../src/access/may-read.ts'
 import { delegationSignatureHolds, parseDelegation } from '../src/credential/delegation.ts'
 import { verifyDpopProof } from '../src/credential/dpop.ts'
 import { verifyExchangeSignature } from '../src/credential/http-signature.ts'
+import { signatureHolds } from '../src/identity/did-signature.ts'
+import { parseServiceAuth } from '../src/identity/service-auth.ts'
 import { makeKeyPair, signCompact } from '../src/keys/private-keys.ts'
+import { type Did, parseSpaceUri, type SpaceUri } from '../src/names.ts'
 import { toBase64Url, utf8 } from '../src/platform/bytes.ts'
 import { systemClock } from '../src/platform/clock.ts'
 import { parseConfig, processEnvironment } from '../src/platform/config.ts'
 import { type Es256k, es256kBackend, type PublicKey } from '../src/platform/ecdsa.ts'
 import { silentLog } from '../src/platform/log.ts'
 import { parseDidKey } from '../src/platform/multikey.ts'
+import type { AccessFacts } from '../src/policy/decide.ts'
+import { judgeHook } from '../src/policy/hook.ts'
 import { openReeve } from '../src/reeve.ts'
 import { byAtprotoCrypto } from './atproto-crypto.ts'
+import { fillRoster } from './hook-world.ts'
 import { type Shares, sharesOf } from './profile.ts'
 import type { Prepared } from './tokens.ts'
 
@@ -45,6 +53,9 @@ export type Order =
   | { kind: 'crypto'; requests: readonly Prepared[]; url: string }
   | { kind: 'atproto'; requests: readonly Prepared[] }
   | { kind: 'posts'; urls: readonly string[]; rounds: number; isSigned: boolean }
+  | { kind: 'verifies'; tokens: readonly string[]; didKey: string }
+  | { kind: 'decisions'; space: SpaceUri; dids: readonly Did[]; rounds: number }
+  | { kind: 'fill'; space: SpaceUri; people: readonly [first: number, last: number] }
   | { kind: 'cpu' | 'waiting' | 'profile' | 'profiled' | 'end' }
 export type Report =
   | { kind: 'ready'; es256k: Es256k['backend'] }
@@ -52,6 +63,7 @@ export type Report =
   | { kind: 'posts'; cpuSec: number; wallSec: number; count: number }
   | { kind: 'cpu'; cpuSec: number; databaseSec: number; rssMiB: number }
   | { kind: 'waiting'; lanes: number; registrations: number }
+  | { kind: 'filled' }
   | { kind: 'profile' }
   | { kind: 'profiled'; shares: Shares }
 
@@ -73,6 +85,10 @@ process.on('message', (order: Order) => {
   if (order.kind === 'waiting') void waiting().then(report)
   if (order.kind === 'crypto') report(cryptoOnly(order.requests, order.url))
   if (order.kind === 'atproto') void atprotoOnly(order.requests).then(report)
+  if (order.kind === 'verifies') report(verifiesOnly(order.tokens, order.didKey))
+  if (order.kind === 'decisions') void decisionsOnly(order).then(report)
+  if (order.kind === 'fill')
+    void fillRoster(reeve.house.db, order.space, order.people).then(() => report({ kind: 'filled' }))
   if (order.kind === 'profile') void startProfile().then(report)
   if (order.kind === 'profiled') void endProfile().then(report)
   if (order.kind === 'end') void reeve.close().then(() => process.exit(0))
@@ -84,14 +100,22 @@ async function resources(): Promise<Report> {
   return { kind: 'cpu', cpuSec: cpuSec(), databaseSec, rssMiB: process.memoryUsage.rss() / 2 ** 20 }
 }
 
+/** By process of the server, how far its time was counted; and all that was counted, also of those that have ended. */
+const countedNs = new Map<number, number>()
+let allCountedNs = 0
+
 /** Processor time of the server's processes that work for this database; none where it is in this process. */
 async function databaseCpuSec(): Promise<number> {
   if (!process.env['DATABASE_URL']) return 0
   const { rows } = await sql<{
     pid: number
   }>`select pid from pg_stat_activity where datname = current_database()`.execute(reeve.house.db)
-  const ns = rows.map(({ pid }) => Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]))
-  return ns.reduce((sum, one) => sum + one, 0) / 1e9
+  for (const { pid } of rows) {
+    const ns = Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0])
+    allCountedNs += ns - (countedNs.get(pid) ?? 0)
+    countedNs.set(pid, ns)
+  }
+  return allCountedNs / 1e9
 }
 
 const clientOfPosts = new Agent({ connections: 2, keepAliveMaxTimeout: 60_000 })
@@ -144,6 +168,40 @@ async function atprotoOnly(requests: readonly Prepared[]): Promise<Report> {
   const before = cpuSec()
   for (const request of requests) await exchange(request)
   return { kind: 'crypto', cpuSec: cpuSec() - before, count: requests.length }
+}
+
+/** Everything of a question by service auth that is cryptography or JSON, one after the other, with the key at hand. */
+function verifiesOnly(tokens: readonly string[], didKey: string): Report {
+  const key = parseDidKey(didKey)?.key
+  const nowSec = systemClock.nowSec()
+  const before = cpuSec()
+  for (const token of tokens) {
+    if (!key || !signatureHolds(parseServiceAuth(token, nowSec), key)) throw new Error('a token does not hold')
+  }
+  return { kind: 'crypto', cpuSec: cpuSec() - before, count: tokens.length }
+}
+
+/** The verdict on questions of a PDS alone: everything that has to be loaded for them is there. */
+async function decisionsOnly({ space, dids, rounds }: Extract<Order, { kind: 'decisions' }>): Promise<Report> {
+  const name = parseSpaceUri(space)
+  const known: AccessFacts[] = []
+  for (const did of name ? dids : []) {
+    const read = name && (await loadReadFacts(reeve.house, name, did))
+    if (read?.space === 'live') known.push(read.facts)
+  }
+  let yes = 0
+  const decideAll = () => {
+    for (const [at, facts] of known.entries()) {
+      const access = at % 2 === 0 ? 'read' : 'write'
+      if (judgeHook(facts, { did: dids[at] as Did, access, clientId: null }).ok) yes += 1
+    }
+  }
+  decideAll()
+  const before = cpuSec()
+  for (let round = 0; round < rounds; round++) decideAll()
+  const spent = cpuSec() - before
+  if (yes !== dids.length * (rounds + 1)) throw new Error('somebody was not let in')
+  return { kind: 'crypto', cpuSec: spent, count: dids.length * rounds }
 }
 
 /** Everything of an exchange that is cryptography or JSON, one after the other, on one core. */
