@@ -21,11 +21,25 @@ export type AnyMethod = AnyProcedure | AnyQuery
 
 const isOwn = (nsid: string): boolean => nsid.startsWith('community.reeve.')
 
+/**
+ * The library makes an error for each optional field that isn't there, and throws it away. Noting where each was made would cost more than
+ * all the rest of the reading.
+ */
+function withoutStacks<T>(work: () => T): T {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return work()
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
+
 /** The input of a procedure as its lexicon types it. @throws Refusal('InvalidRequest') */
 export function parseInput(method: AnyProcedure, body: Record<string, unknown>): unknown {
   const schema = method.input.schema
   if (!schema) throw new Refusal('InvalidRequest', 'the method takes no body')
-  const parsed = schema.safeParse(body)
+  const parsed = withoutStacks(() => schema.safeParse(body))
   if (!parsed.success) throw new Refusal('InvalidRequest', saysOf(parsed.reason))
   const stranger = isOwn(method.nsid) ? unknownField(schema, body, '') : null
   if (stranger) throw new Refusal('InvalidRequest', `${shown(stranger)} is not a field of this method`)
@@ -59,7 +73,7 @@ export function parseParams(method: AnyMethod, params: URLSearchParams): unknown
   })
   if (doubled !== undefined) throw new Refusal('InvalidRequest', `${shown(doubled)} is there twice`)
   try {
-    return method.parameters.fromURLSearchParams(params)
+    return withoutStacks(() => method.parameters.fromURLSearchParams(params))
   } catch (error) {
     throw new Refusal('InvalidRequest', saysOf(error))
   }
@@ -83,7 +97,7 @@ const shown = (name: string): string => (/^[\w/$.-]{1,64}$/.test(name) ? name : 
 export function checkedOutput(method: AnyMethod, answer: unknown): unknown {
   const schema = method.output.schema
   if (!schema) return undefined
-  const parsed = schema.safeValidate(answer)
+  const parsed = withoutStacks(() => schema.safeValidate(answer))
   if (!parsed.success) throw new Error(`${method.nsid} answers against its lexicon: ${parsed.reason.message}`)
   return answer
 }
