@@ -63,7 +63,7 @@ import { errorName, type Log, openLog } from './platform/log.ts'
 import { migrate } from './platform/migrations.ts'
 import { forgetSpent } from './platform/once.ts'
 import { type Outbound, openOutbound } from './platform/outbound.ts'
-import { type Random, systemRandom } from './platform/random.ts'
+import { drawnAhead, type Random, systemRandom } from './platform/random.ts'
 import { SealedWords } from './platform/sealed-words.ts'
 
 export interface Reeve {
@@ -172,6 +172,7 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     db,
     clock,
     random,
+    names: drawnAhead(random),
     log,
     vault,
     outbound,

@@ -39,7 +39,7 @@ const ALLOWED_HEADERS =
 
 /** Sets the headers that every answer has. Returns the request's id, which the log shares. */
 export function dress(house: House, outgoing: ServerResponse): string {
-  const requestId = randomHex(house.random, 8)
+  const requestId = randomHex(house.names, 8)
   outgoing.setHeader('x-request-id', requestId)
   outgoing.setHeader('cache-control', 'no-store')
   outgoing.setHeader('vary', 'Authorization')

@@ -26,6 +26,8 @@ export interface House
     NotifyWriteCtx,
     HookCtx {
   readonly random: Random
+  /** Chance for names that are no secret. */
+  readonly names: Random
   readonly apps: AppMetadata
   /** Of those who ask on and on with one token, as a PDS may. */
   readonly verifiedTokens: VerifiedTokens
