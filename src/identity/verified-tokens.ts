@@ -6,7 +6,7 @@
  * a key that was replaced is refused as soon as it would be without this.
  */
 import { LRUCache } from 'lru-cache'
-import { lengthPrefixed, sha256 } from '../platform/bytes.ts'
+import { hashName, toBase64Url } from '../platform/bytes.ts'
 import type { PublicKey } from '../platform/ecdsa.ts'
 import type { KeyOf } from './did-signature.ts'
 import { type ServiceAuth, verifyServiceAuthSignature } from './service-auth.ts'
@@ -33,5 +33,6 @@ export class VerifiedTokens {
   }
 }
 
-const nameOf = (key: PublicKey, text: string): string =>
-  Buffer.from(sha256(lengthPrefixed(key.curve, key.compressed, text))).toString('base64')
+/** No blank is in what stands before the token. */
+const nameOf = ({ curve, compressed }: PublicKey, text: string): string =>
+  hashName(`${curve} ${toBase64Url(compressed)} ${text}`)
