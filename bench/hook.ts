@@ -34,6 +34,7 @@ const ASKED_ABOUT = 1_000
 const IN_FLIGHT = 64
 const STEADY = { perSec: 1_000, seconds: 20 } as const
 const CHANGE_REST_MS = 40
+const BARE = 'an answer of bare HTTP'
 const TARGETS = { efficiency: 0.6, ambition: 0.75, policy: 0.02 } as const
 
 export interface HookFigure {
@@ -58,6 +59,8 @@ export interface HookReport {
   /** The processor time of a write question over that of a read question, and of a read among very many people over one among few. */
   readonly writeOverRead: number
   readonly growth: number
+  /** What the share would be if there were nothing but the token to verify and the bare server's answer. */
+  readonly ceiling: number
   /** Where the process spends its time on reads. */
   readonly profile: Shares
   /** Microseconds of a verdict, of an exchange's cryptography, and of one verification. */
@@ -201,21 +204,27 @@ function questions(stage: Stage, count: number, { access, isReused = false, from
   })
 }
 
-/** Asks everything, so many at a time. @throws Error when an answer isn't yes */
+/** Of the questions of a round, so many may be left undecided, on a machine on which other work is running. */
+const UNDECIDED_MAX = 0.01
+
+/** Asks everything, so many at a time. @throws Error when an answer is no, or very many are none */
 async function askAll(host: AskingHost, all: readonly Prepared[], inFlight: number) {
   const latenciesMs: number[] = []
   let next = 0
+  let undecided = 0
   const worker = async () => {
     for (let at = next++; at < all.length; at = next++) {
       const begun = performance.now()
       const question = all[at]
       const answer = question && (await host.ask(question))
-      if (answer !== 'yes') throw new Error(`a member was told ${answer}`)
+      if (answer === 'undecided') undecided += 1
+      else if (answer !== 'yes') throw new Error(`a member was told ${answer}`)
       latenciesMs.push(performance.now() - begun)
     }
   }
   const begun = performance.now()
   await Promise.all(Array.from({ length: inFlight }, worker))
+  if (undecided > all.length * UNDECIDED_MAX) throw new Error(`${undecided} of ${all.length} were left undecided`)
   return { wallSec: (performance.now() - begun) / 1_000, latenciesMs: latenciesMs.toSorted((a, b) => a - b) }
 }
 
@@ -223,6 +232,8 @@ interface Contender extends Manner {
   readonly what: string
   readonly stage: Stage
   readonly inFlight: number
+  /** Another server of the same process, in place of Reeve. */
+  readonly url?: string
   /** Nobody is ever asked about twice. */
   readonly isFirst?: boolean
 }
@@ -250,8 +261,8 @@ async function inTurns(contenders: readonly Contender[]): Promise<HookFigure[]> 
   })
 }
 
-async function roundOf({ what, stage, inFlight, ...manner }: Contender): Promise<HookFigure> {
-  const host = openAskingHost(stage.at.url, inFlight, (says) => console.error(says))
+async function roundOf({ what, stage, inFlight, url = stage.at.url, ...manner }: Contender): Promise<HookFigure> {
+  const host = openAskingHost(url, inFlight, (says) => console.error(says))
   const all = questions(stage, PER_ROUND, manner)
   const tokens = questions(stage, VERIFIED, { access: 'read' }).map(({ authorization }) => authorization.slice(7))
   const order = { kind: 'verifies', tokens, didKey: stage.account.key.didKey } as const
@@ -272,6 +283,7 @@ async function roundOf({ what, stage, inFlight, ...manner }: Contender): Promise
 
 async function measureAll(engine: Engine, few: Stage, many: Stage, before: number): Promise<HookReport> {
   const read = { access: 'read', stage: few } as const
+  const { port } = await ask(few, { kind: 'bare' }, 'bare')
   const figures = await inTurns([
     { ...read, what: 'read', inFlight: 1 },
     { ...read, what: 'read', inFlight: 8 },
@@ -280,6 +292,7 @@ async function measureAll(engine: Engine, few: Stage, many: Stage, before: numbe
     { ...read, isReused: true, what: 'read, one token', inFlight: IN_FLIGHT },
     { ...read, stage: many, what: `read, among ${MANY}`, inFlight: IN_FLIGHT },
     { ...read, stage: many, isFirst: true, what: 'read, asked for the first time', inFlight: IN_FLIGHT },
+    { ...read, what: BARE, url: `http://localhost:${port}`, inFlight: IN_FLIGHT },
   ])
   const costOf = (what: string) =>
     1 / (figures.find((one) => one.what === what && one.inFlight === IN_FLIGHT)?.perCpuSec ?? 0)
@@ -290,6 +303,7 @@ async function measureAll(engine: Engine, few: Stage, many: Stage, before: numbe
   return {
     engine,
     figures,
+    ceiling: 1 / (1 + costOf(BARE) * (figures.find(({ what }) => what === BARE)?.verifiesPerCpuSec ?? Number.NaN)),
     writeOverRead: costOf('write') / costOf('read'),
     growth: allOf(`read, among ${MANY}`) / allOf('read'),
     profile: await profileOf(few),
@@ -392,6 +406,9 @@ function print(report: HookReport): void {
   const isMeant = engine === 'postgres'
   console.log(
     `   4     answers / verified tokens, ${IN_FLIGHT} in flight: ${efficiency.toFixed(2)}${isMeant ? `  [≥ ${least}, better ${ambition}]  ${verdict(efficiency >= least)}` : ''}`,
+  )
+  console.log(
+    `         of nothing but a verified token and an answer of bare HTTP it would be ${report.ceiling.toFixed(2)}`,
   )
   const policy = decisionUs / mintUs
   console.log(

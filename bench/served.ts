@@ -3,12 +3,15 @@
  *
  * It takes orders over the process channel: `crypto` times what one exchange costs in cryptography and JSON alone, with keys
  * never seen before, and `atproto` the same by `@atproto/crypto`; `verifies` what one service JWT costs to read and verify, and
- * `decisions` what a decision costs once its facts are there; `cpu` says how much processor time this process has used so
+ * `decisions` what a decision costs once its facts are there; `bare` opens a server that says yes to everything; `cpu` says how much processor time this process has used so
  * far; between `profile` and `profiled` it notes where the time goes.
  */
 
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { Session } from 'node:inspector/promises'
+import type { AddressInfo } from 'node:net'
 import { sql } from 'kysely'
 import { Agent } from 'undici'
 import { loadReadFacts } from '../src/access/may-read.ts'
@@ -56,6 +59,7 @@ export type Order =
   | { kind: 'verifies'; tokens: readonly string[]; didKey: string }
   | { kind: 'decisions'; space: SpaceUri; dids: readonly Did[]; rounds: number }
   | { kind: 'fill'; space: SpaceUri; people: readonly [first: number, last: number] }
+  | { kind: 'bare' }
   | { kind: 'cpu' | 'waiting' | 'profile' | 'profiled' | 'end' }
 export type Report =
   | { kind: 'ready'; es256k: Es256k['backend'] }
@@ -64,6 +68,7 @@ export type Report =
   | { kind: 'cpu'; cpuSec: number; databaseSec: number; rssMiB: number }
   | { kind: 'waiting'; lanes: number; registrations: number }
   | { kind: 'filled' }
+  | { kind: 'bare'; port: number }
   | { kind: 'profile' }
   | { kind: 'profiled'; shares: Shares }
 
@@ -89,6 +94,7 @@ process.on('message', (order: Order) => {
   if (order.kind === 'decisions') void decisionsOnly(order).then(report)
   if (order.kind === 'fill')
     void fillRoster(reeve.house.db, order.space, order.people).then(() => report({ kind: 'filled' }))
+  if (order.kind === 'bare') void bareServer().then(report)
   if (order.kind === 'profile') void startProfile().then(report)
   if (order.kind === 'profiled') void endProfile().then(report)
   if (order.kind === 'end') void reeve.close().then(() => process.exit(0))
@@ -179,6 +185,18 @@ function verifiesOnly(tokens: readonly string[], didKey: string): Report {
     if (!key || !signatureHolds(parseServiceAuth(token, nowSec), key)) throw new Error('a token does not hold')
   }
   return { kind: 'crypto', cpuSec: cpuSec() - before, count: tokens.length }
+}
+
+/** What an answer costs when there is nothing behind it: Node's own HTTP, and no more. */
+async function bareServer(): Promise<Report> {
+  const server = createServer((_incoming, outgoing) => {
+    outgoing.writeHead(200, { 'content-type': 'application/json' })
+    outgoing.end('{"authorized":true}')
+  })
+  server.listen(0, 'localhost')
+  await once(server, 'listening')
+  server.unref()
+  return { kind: 'bare', port: (server.address() as AddressInfo).port }
 }
 
 /** The verdict on questions of a PDS alone: everything that has to be loaded for them is there. */
