@@ -32,7 +32,7 @@ const [FEW, MANY] = [1_000, 100_000]
 const ASKED_ABOUT = 1_000
 /** What a question costs is asked of so many at once. */
 const IN_FLIGHT = 64
-const STEADY = { perSec: 1_000, seconds: 20 } as const
+const STEADY = { perSec: 1_000, seconds: 20, most: 200 } as const
 const CHANGE_REST_MS = 40
 const BARE = 'an answer of bare HTTP'
 const TARGETS = { efficiency: 0.6, ambition: 0.75, policy: 0.02 } as const
@@ -350,7 +350,7 @@ async function alone(stage: Stage): Promise<Pick<HookReport, 'decisionUs' | 'min
 /** At a fixed rate, while an owner puts people on the roster and takes them off again: others than those who are asked about. */
 async function steadily(stage: Stage): Promise<Steady> {
   const { at, owner, account, space } = stage
-  const host = openAskingHost(at.url, 256, (says) => console.error(says))
+  const host = openAskingHost(at.url, STEADY.most, (says) => console.error(says))
   const counts = { yes: 0, no: 0, undecided: 0, lost: 0 }
   const latenciesMs: number[] = []
   let isOver = false
@@ -365,7 +365,7 @@ async function steadily(stage: Stage): Promise<Steady> {
   }
   const before = await ask(stage, { kind: 'cpu' }, 'cpu')
   const changed = changing()
-  const { wallSec } = await atRate(STEADY.perSec, STEADY.seconds, async (nth) => {
+  const { wallSec } = await atRate(STEADY, async (nth) => {
     const authorization = `Bearer ${tokenFor(account, at.serviceDid, systemClock.nowSec())}`
     const user = memberOf(stage, nth % ASKED_ABOUT)
     const begun = performance.now()

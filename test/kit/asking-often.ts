@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'undici'
 import type { Somebody } from './people.ts'
 import { base64Url, freshJti, signBytes, type TestKey } from './tokens.ts'
@@ -96,10 +97,12 @@ export function openAskingHost(url: string, inFlight: number, trouble: (says: st
   }
 }
 
-/** Has `one` happen so often a second for so long, whether the ones before have ended or not; how many, and how late the latest began. */
+/**
+ * Has `one` happen so often a second for so long, whether those before have ended or not, unless `most` are under way: then the next begin
+ * late. How late the latest began, and how long all of it took.
+ */
 export async function atRate(
-  perSec: number,
-  seconds: number,
+  { perSec, seconds, most }: { readonly perSec: number; readonly seconds: number; readonly most: number },
   one: (at: number) => Promise<void>,
 ): Promise<{ readonly latestMs: number; readonly wallSec: number }> {
   const begunMs = performance.now()
@@ -109,12 +112,13 @@ export async function atRate(
   let latestMs = 0
   for (let at = 0; at < all; ) {
     const nowMs = performance.now()
-    for (; at < all && dueMs(at) <= nowMs; at++) {
+    for (; at < all && dueMs(at) <= nowMs && underWay.size < most; at++) {
       latestMs = Math.max(latestMs, performance.now() - dueMs(at))
       const going = one(at).finally(() => underWay.delete(going))
       underWay.add(going)
     }
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, dueMs(at) - performance.now())))
+    if (underWay.size >= most) await Promise.race(underWay)
+    else await sleep(Math.max(0, dueMs(at) - performance.now()))
   }
   await Promise.all(underWay)
   return { latestMs, wallSec: (performance.now() - begunMs) / 1_000 }

@@ -310,7 +310,9 @@ describe.each(engines())('what a PDS is told while everything changes (%s)', (en
 
       const changing = [...owners.map((_, by) => run.keepChanging(by)), run.releaseNowAndThen()]
       const dice = new Dice(SEED)
-      const pace = await atRate(PER_SECOND, SECONDS, (at) => run.ask(at, cast.question(dice)))
+      const pace = await atRate({ perSec: PER_SECOND, seconds: SECONDS, most: IN_FLIGHT }, (at) =>
+        run.ask(at, cast.question(dice)),
+      )
       run.isOver = true
       await Promise.all(changing)
       const asked = run.decisions.length + run.undecided
