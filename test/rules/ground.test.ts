@@ -4,7 +4,7 @@ import { isTid } from '../../src/names.ts'
 import { fromBase64Url, fromUtf8, lengthPrefixed, toBase64Url } from '../../src/platform/bytes.ts'
 import { repeat, sleep } from '../../src/platform/clock.ts'
 import { errorName, openLog } from '../../src/platform/log.ts'
-import { freshTid, systemRandom } from '../../src/platform/random.ts'
+import { drawnAhead, freshTid, systemRandom } from '../../src/platform/random.ts'
 import { Secret } from '../../src/platform/secret.ts'
 
 describe('base64url', () => {
@@ -24,6 +24,18 @@ it('joins parts so that no two lists give the same bytes', () => {
   expect(lengthPrefixed('', '')).not.toEqual(lengthPrefixed(''))
   expect(() => lengthPrefixed('a'.repeat(65536))).toThrow(RangeError)
 })
+
+it('draws chance ahead, and hands out every byte of it once', () => {
+  let drawn = 0
+  const counting = { bytes: (count: number) => Uint8Array.from({ length: count }, () => drawn++ % 256) }
+  const ahead = drawnAhead(counting, 8)
+  const taken = [3, 3, 3, 8, 20].map((count) => [...ahead.bytes(count)])
+  // Two bytes that were too few for the third are thrown away; what is more than is drawn at once is drawn for itself.
+  expect(taken).toEqual([[0, 1, 2], [3, 4, 5], [8, 9, 10], range(16, 8), range(24, 20)])
+  expect(ahead.bytes(0)).toEqual(new Uint8Array())
+})
+
+const range = (from: number, count: number) => Array.from({ length: count }, (_, at) => from + at)
 
 describe('a TID', () => {
   it('is well formed, and later instants sort later', () => {
