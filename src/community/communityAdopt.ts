@@ -3,7 +3,7 @@
  * nothing of its document is changed, and nothing is signed in its name.
  *
  * The account speaks for itself, by service auth, which nobody else can have in its name. It names the first owner and has no power
- * here beyond that: whoever may post as the account doesn't thereby learn who is in its spaces.
+ * here beyond that: whoever may post as the account doesn't thereby see or change who is in its spaces.
  */
 import { appendChained, hasActedBesides } from '../audit/store.ts'
 import type { DidDocuments } from '../identity/did-documents.ts'
