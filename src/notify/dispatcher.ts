@@ -207,18 +207,20 @@ async function loadPages({ ctx }: Post, lanes: readonly Lane[]): Promise<Pages> 
   return from.size === 0 ? new Map() : loadNewest(ctx.db, from, PAGE_MAX)
 }
 
-async function judge({ ctx }: Post, space: SpaceUri, lanes: readonly Lane[]): Promise<ReadonlyMap<number, Standing>> {
+async function judge({ ctx }: Post, space: SpaceUri, lanes: readonly Lane[]): Promise<Standings> {
   const nowMs = ctx.clock.nowMs()
   const some = lanes.filter((lane) => isToBeJudged(lane, nowMs))
   return some.length === 0 ? new Map() : judgeLanes(ctx, space, some)
 }
+
+type Standings = ReadonlyMap<number, Promise<Standing>>
 
 interface Taken {
   readonly lane: Lane
   readonly isDoubtful: boolean
   readonly beganMs: number
   readonly pages: Promise<Pages>
-  readonly standings: Promise<ReadonlyMap<number, Standing>>
+  readonly standings: Promise<Standings>
 }
 
 /** A lane's turn from beginning to end. Answers whether it has more to hear at once. Never throws. */
@@ -228,7 +230,7 @@ async function haveTurn(post: Post, taken: Taken): Promise<boolean> {
   let leave = () => {}
   try {
     // A managing app may take its time over who may read: nobody holds a place for that.
-    await taken.standings
+    await (await taken.standings).get(lane.id)
     if (!taken.isDoubtful) leave = await post.calling.take(post.closing)
     return await settle(post, lane, await turnOf(post, taken).finally(leave))
   } catch (error) {
@@ -245,7 +247,7 @@ async function haveTurn(post: Post, taken: Taken): Promise<boolean> {
 async function turnOf(post: Post, { lane, beganMs, pages, standings }: Taken): Promise<TurnEnd> {
   const { ctx, closing } = post
   const nowMs = ctx.clock.nowMs()
-  const standing = (await standings).get(lane.id) ?? { is: 'goes', ...lane }
+  const standing = (await (await standings).get(lane.id)) ?? { is: 'goes', ...lane }
   if (standing.is === 'rests') return { is: 'goesOn', left: letGo(lane, nowMs + REST_MS) }
   if (standing.is === 'ends') return { is: 'ends', reason: 'SponsorsGone', left: letGo(lane, nowMs) }
   const rows = lane.endedAtMs === null ? await rowsOf(post, lane, (await pages).get(lane.space) ?? []) : []

@@ -39,7 +39,7 @@ export interface Lookup {
 }
 
 /** How long a registration lives. */
-const REGISTERED_MS = 24 * 60 * 60 * 1000
+export const REGISTERED_MS = 24 * 60 * 60 * 1000
 /** Registrations in force in one space. Each is told of every write there. */
 export const IN_SPACE_MAX = 1_000
 /** As far as strangers fill them, whom the space is open to: anybody can be any number of those. The rest is for people on the roll. */

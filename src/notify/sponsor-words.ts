@@ -15,8 +15,11 @@ export interface Told {
 }
 
 export interface SponsorWords {
-  /** What was said in the last minute, or is said now, where it may be asked now. Null: nothing. */
-  of(question: Question, about: { readonly mayAsk: boolean }): Promise<Told | null>
+  /**
+   * What was said in the last minute, or is said now, where it may be asked now. Null: nothing. A no from before `registeredAtMs` is over:
+   * whoever registered since may have come with a yes.
+   */
+  of(question: Question, about: { readonly mayAsk: boolean; readonly registeredAtMs: number }): Promise<Told | null>
 }
 
 /** For so long a word is good, and nobody asks again. */
@@ -45,10 +48,10 @@ export function openSponsorWords(managingApps: ManagingApps, clock: Pick<Clock, 
   }
 
   return {
-    async of(question, { mayAsk }) {
+    async of(question, { mayAsk, registeredAtMs }) {
       const name = nameOf(question)
       const known = remembered.get(name)
-      if (known && isGood(known, clock.nowMs())) return toldBy(known)
+      if (known && isGood(known, clock.nowMs()) && !isOver(known, registeredAtMs)) return toldBy(known)
       if (!mayAsk) return null
       // Its age counts from the question: what happened since, it may not have known.
       const atMs = clock.nowMs()
@@ -60,6 +63,9 @@ export function openSponsorWords(managingApps: ManagingApps, clock: Pick<Clock, 
 }
 
 const toldBy = ({ word, atMs }: Memory): Told | null => word && { word, atMs }
+
+const isOver = ({ word, atMs }: Memory, registeredAtMs: number): boolean =>
+  word?.authorized === false && atMs <= registeredAtMs
 
 /** Not what is from the future: the clock was set back, and nobody knows how old it is. */
 function isGood({ word, atMs }: Memory, nowMs: number): boolean {

@@ -6,6 +6,7 @@ import { type AccessCtx, loadReadersFacts, mayRead, type Readers } from '../acce
 import { type Did, parseSpaceUri, type ServiceId, type SpaceUri } from '../names.ts'
 import { type AccessFacts, appToAsk } from '../policy/decide.ts'
 import { type Lane, loadSponsors, type Sponsor } from './lane-store.ts'
+import { REGISTERED_MS } from './registerNotify.ts'
 import type { SponsorWords } from './sponsor-words.ts'
 
 export interface JudgingCtx extends AccessCtx {
@@ -36,12 +37,15 @@ export function isToBeJudged(lane: Lane, nowMs: number): boolean {
   return lane.revision !== lane.checkedRevision || ageMs > CHECKED_MS || ageMs < 0
 }
 
-/** Judges lanes of one space, by their ids. @throws Unavailable */
+/**
+ * Judges lanes of one space, by their ids. Who is judged by what is known here waits for no managing app: of each lane that one is asked
+ * about, the standing comes when it has answered. @throws Unavailable
+ */
 export async function judgeLanes(
   ctx: JudgingCtx,
   space: SpaceUri,
   lanes: readonly Lane[],
-): Promise<ReadonlyMap<number, Standing>> {
+): Promise<ReadonlyMap<number, Promise<Standing>>> {
   const name = parseSpaceUri(space)
   if (!name) throw new TypeError('a lane of what is no space')
   const nowMs = ctx.clock.nowMs()
@@ -55,22 +59,39 @@ export async function judgeLanes(
   for (let at = 0; at === 0 || at < people.length; at += PEOPLE_MAX) {
     const some = people.slice(at, at + PEOPLE_MAX)
     const look = await loadReadersFacts(ctx, name, some)
-    if (look.space !== 'live' || look.isFrozen) return new Map(lanes.map(({ id }) => [id, { is: 'rests' }]))
+    if (look.space !== 'live' || look.isFrozen)
+      return new Map(lanes.map(({ id }) => [id, Promise.resolve({ is: 'rests' })]))
     for (const did of some) looks.set(did, look)
   }
-  const standings = new Map<number, Standing>()
-  const undecided: { readonly id: number; readonly asks: readonly Ask[] }[] = []
-  for (const { id } of lanes) {
-    const found = standingOf(sponsors.get(id) ?? [], looks, nowMs)
-    if (found.is === 'undecided') undecided.push({ id, asks: found.asks })
-    else standings.set(id, found)
+  const standings = new Map<number, Promise<Standing>>()
+  const undecided: Undecided[] = []
+  for (const lane of lanes) {
+    const found = standingOf(sponsors.get(lane.id) ?? [], looks, nowMs)
+    if (found.is === 'undecided') undecided.push({ lane, asks: found.asks })
+    else standings.set(lane.id, Promise.resolve(found))
   }
+  return new Map([...standings, ...askedAbout(ctx, undecided)])
+}
+
+interface Undecided {
+  readonly lane: Lane
+  readonly asks: readonly Ask[]
+}
+
+/** A few lanes beside each other, and the next when those are through. */
+function askedAbout(ctx: JudgingCtx, undecided: readonly Undecided[]): ReadonlyMap<number, Promise<Standing>> {
   const untilMs = ctx.clock.monotonicMs() + ASKING_MS
+  const standings = new Map<number, Promise<Standing>>()
+  let before: Promise<unknown> = Promise.resolve()
   for (let at = 0; at < undecided.length; at += ASKED_BESIDE) {
+    const after = before
     const some = undecided.slice(at, at + ASKED_BESIDE)
-    const found = await Promise.all(some.map(({ asks }) => standingByWord(ctx, asks, untilMs)))
-    for (const [nth, { id }] of some.entries()) standings.set(id, found[nth] ?? { is: 'rests' })
+    const asked = some.map((one) => after.then(() => standingByWord(ctx, one, untilMs)))
+    for (const [nth, { lane }] of some.entries()) standings.set(lane.id, asked[nth] ?? Promise.resolve({ is: 'rests' }))
+    before = Promise.all(asked)
   }
+  // Each is awaited by its lane, and all of them fail together.
+  for (const one of [before, ...standings.values()]) one.catch(() => {})
   return standings
 }
 
@@ -104,11 +125,12 @@ function standingOf(sponsors: readonly Sponsor[], looks: ReadonlyMap<Did, Reader
  * One whom the managing app lets in is enough, and the judgement is as old as its word. Who wasn't asked about in time is asked about when
  * the lane is looked at again.
  */
-async function standingByWord(ctx: JudgingCtx, asks: readonly Ask[], untilMs: number): Promise<Standing> {
+async function standingByWord(ctx: JudgingCtx, { lane, asks }: Undecided, untilMs: number): Promise<Standing> {
+  const registeredAtMs = lane.expiresAtMs - REGISTERED_MS
   let isSilent = false
   for (const { sponsor, app, facts, revision } of asks) {
     const question = { app, space: facts.space, access: 'read', ...sponsor } as const
-    const told = await ctx.sponsorWords.of(question, { mayAsk: ctx.clock.monotonicMs() < untilMs })
+    const told = await ctx.sponsorWords.of(question, { mayAsk: ctx.clock.monotonicMs() < untilMs, registeredAtMs })
     if (!told) isSilent = true
     else if (mayRead(facts, sponsor, told.word).ok) {
       return { is: 'goes', checkedRevision: revision, checkedAtMs: told.atMs }

@@ -578,6 +578,42 @@ describeOnEachEngine('a managing app', (open) => {
       expect(ended).toMatchObject([{ because: { reason: 'SponsorsGone', service: syncer.service } }])
     })
 
+    it('let somebody register again whom it lets in again, within the minute of its no', async () => {
+      await listen()
+      app.lets.clear()
+      await writes()
+      await eventually('the end', async () => !(await isListening()))
+      app.lets.add(guest.did)
+      await listen()
+      await writes()
+      await isTold(1)
+      expect(app.asked).toMatchObject([{ user: guest.did, access: 'read' }])
+      expect(await isListening()).toBe(true)
+    })
+
+    it('keep nobody waiting for it who listens by the roster', async () => {
+      const other = await startSyncer()
+      try {
+        const byRoster = await obtain(scene, { binding: 'october', person: scene.bob, space })
+        await done(register(scene, byRoster, other.service))
+        await listen()
+        await writes()
+        await isTold(1)
+        await eventually('the other telling', async () => other.told.length === 1)
+        // Its next word is due, and the same repo may be told of again.
+        await new Promise((resolve) => setTimeout(resolve, 1_100))
+        scene.world.clock.moveSec(61)
+        app.misbehave(() => {})
+        const beganMs = performance.now()
+        await writes()
+        await eventually('the telling by the roster', async () => other.told.length === 2)
+        expect(performance.now() - beganMs).toBeLessThan(1_800)
+        expect(syncer.told).toHaveLength(1)
+      } finally {
+        await other.close()
+      }
+    })
+
     it('has it rest by its silence: nothing is told, and nothing ends', async () => {
       await listen()
       app.misbehave(NO_ANSWER['a 503'] ?? null)

@@ -193,7 +193,7 @@ describe('a word about those by whose access a registration lives', () => {
     const { apps, calls, state, move, ctx } = played(async () => yes)
     const words = openSponsorWords(apps, ctx.clock)
     const question = about(freshDid())
-    const ask = (mayAsk = true) => words.of(question, { mayAsk })
+    const ask = (mayAsk = true) => words.of(question, { mayAsk, registeredAtMs: 0 })
     expect(await ask(false)).toBe(null)
     const first = await ask()
     expect(first).toMatchObject({ word: { by: APP, authorized: true } })
@@ -214,6 +214,24 @@ describe('a word about those by whose access a registration lives', () => {
     move(-1)
     await ask()
     expect(calls).toHaveLength(4)
+  })
+
+  it('that was a no from before they registered is asked for again, and one that was a yes is not', async () => {
+    const no = { ...yes, body: new TextEncoder().encode('{"authorized":false}') }
+    const { apps, calls, state, move, ctx } = played(async () => no)
+    const words = openSponsorWords(apps, ctx.clock)
+    const question = about(freshDid())
+    const ask = (registeredAtMs: number) => words.of(question, { mayAsk: true, registeredAtMs })
+    const saidAtMs = ctx.clock.nowMs()
+    move(10)
+    expect((await ask(saidAtMs))?.word.authorized).toBe(false)
+    expect((await ask(saidAtMs))?.word.authorized).toBe(false)
+    expect(calls).toHaveLength(1)
+    state.reply = async () => yes
+    expect((await ask(ctx.clock.nowMs()))?.word.authorized).toBe(true)
+    move(10)
+    expect((await ask(ctx.clock.nowMs()))?.word.authorized).toBe(true)
+    expect(calls).toHaveLength(2)
   })
 
   it('that was given with a credential is a yes of that app, and without one is none', () => {
