@@ -13,12 +13,12 @@ import type { Vault } from '../keys/vault.ts'
 import { type ClientId, type Did, parseServiceId, type ServiceId, type SpaceName } from '../names.ts'
 import { fromUtf8 } from '../platform/bytes.ts'
 import { type Clock, patience, unlessAborted } from '../platform/clock.ts'
+import { openFairTurns } from '../platform/fair-turns.ts'
 import { JSON_MAX_DEPTH } from '../platform/limits.ts'
 import type { Log } from '../platform/log.ts'
 import { type Outbound, type OutboundAnswer, OutboundFailure } from '../platform/outbound.ts'
 import { type Random, randomHex } from '../platform/random.ts'
 import { parseStrictJson } from '../platform/strict-json.ts'
-import { openTurns } from '../platform/turns.ts'
 import type { Word } from '../policy/decide.ts'
 import { Unavailable, type UnavailableCode } from '../refusals.ts'
 
@@ -58,7 +58,7 @@ const WORTH_MS = 50
 const ANSWER_MAX_BYTES = 4 * 1024
 const MEDIA_TYPE = 'application/json'
 const OK = 200
-/** Questions at once: of one community, and of all. */
+/** Questions at once: of one community, and of all. None has more than it leaves free, so that whoever comes next finds a place. */
 const OF_COMMUNITY = 16
 export const ASKED_AT_ONCE = 128
 /** More than this wait for longer than they may. */
@@ -86,7 +86,10 @@ const failed = (because: string): Fault => ({ code: 'UpstreamFailure', because }
 
 /** Opens it. Nobody is asked before somebody wants to know. */
 export function openManagingApps(ctx: ManagingAppsCtx): ManagingApps {
-  const turns = openTurnsOfAll()
+  const turns = openFairTurns({
+    ...{ atOnce: ASKED_AT_ONCE, ofOne: OF_COMMUNITY },
+    ...{ waitingOfOne: WAITING_OF_COMMUNITY, waitingMax: WAITING_MAX },
+  })
   const toldAtMs = new LRUCache<string, number>({ max: TOLD_MAX })
   const flights = new Map<string, Promise<Word>>()
 
@@ -99,10 +102,20 @@ export function openManagingApps(ctx: ManagingAppsCtx): ManagingApps {
     ctx.log.warn('managingApp.failed', { community, app, because })
   }
 
+  async function inTurn(community: Did, signal: AbortSignal, work: () => Promise<boolean | Fault>) {
+    let end: () => void
+    try {
+      end = await turns.take(community, signal)
+    } catch {
+      return signal.aborted ? LATE : CROWDED
+    }
+    return work().finally(end)
+  }
+
   async function askOnce(question: Question): Promise<Word> {
     const signal = patience(ANSWER_MS)
     const untilMs = ctx.clock.monotonicMs() + ANSWER_MS
-    const said = await turns.take(question.space.authority, signal, () => hear(ctx, question, { signal, untilMs }))
+    const said = await inTurn(question.space.authority, signal, () => hear(ctx, question, { signal, untilMs }))
     if (typeof said === 'boolean') return { by: question.app, authorized: said }
     tell(question, said.because)
     throw new Unavailable(said.code, 'managing-app')
@@ -116,42 +129,6 @@ export function openManagingApps(ctx: ManagingAppsCtx): ManagingApps {
       const flight = askOnce(question).finally(() => flights.delete(name))
       flights.set(name, flight)
       return flight
-    },
-  }
-}
-
-interface TurnsOfAll {
-  /** Has `work` take its turn, and gives it up when the signal aborts. */
-  take(community: Did, signal: AbortSignal, work: () => Promise<boolean | Fault>): Promise<boolean | Fault>
-}
-
-/** A community's own turn first: whoever waits for one of that holds none of those that the others need. */
-function openTurnsOfAll(): TurnsOfAll {
-  const all = openTurns({ atOnce: ASKED_AT_ONCE, waitingMax: WAITING_MAX })
-  const communities = new Map<Did, { readonly turns: ReturnType<typeof openTurns>; asking: number }>()
-  const within = async (signal: AbortSignal, turns: typeof all, work: () => Promise<boolean | Fault>) => {
-    let end: () => void
-    try {
-      end = await turns.take(signal)
-    } catch {
-      return signal.aborted ? LATE : CROWDED
-    }
-    return work().finally(end)
-  }
-  return {
-    async take(community, signal, work) {
-      const own = communities.get(community) ?? {
-        turns: openTurns({ atOnce: OF_COMMUNITY, waitingMax: WAITING_OF_COMMUNITY }),
-        asking: 0,
-      }
-      communities.set(community, own)
-      own.asking += 1
-      try {
-        return await within(signal, own.turns, () => within(signal, all, work))
-      } finally {
-        own.asking -= 1
-        if (own.asking === 0) communities.delete(community)
-      }
     },
   }
 }

@@ -103,7 +103,7 @@ describe('questions', () => {
     expect(await Promise.race([endOf(apps.ask(about(slow))), settle().then(() => 'asked')])).toBe('asked')
   })
 
-  it('are 128 at once, and no more wait than can be answered', async () => {
+  it('are 128 at once at most, none has more than it leaves, and no more wait than can be answered', async () => {
     const { apps, calls, pass } = played(never)
     const crowd = freshDid()
     const many = Array.from({ length: 16 + 256 + 1 }, () => endOf(apps.ask(about(crowd))))
@@ -111,9 +111,14 @@ describe('questions', () => {
       Array.from({ length: 16 }, () => endOf(apps.ask(about(community)))),
     )
     await settle()
-    expect(calls).toHaveLength(128)
+    // Seven with sixteen each, then half of what is left, and again.
+    expect(calls).toHaveLength(7 * 16 + 8 + 4 + 2)
+    const late = endOf(apps.ask(about(freshDid())))
+    await settle()
+    expect(calls, 'whoever comes after all of them finds a place').toHaveLength(127)
     expect(await Promise.race(many)).toBe('NotEnoughResources')
     await pass(2_000)
+    expect(await late).toBe('UpstreamTimeout')
     expect((await Promise.all([...many, ...others])).filter((end) => end !== 'UpstreamTimeout')).toHaveLength(1)
   })
 
