@@ -18,7 +18,7 @@ export interface Given {
   readonly joining: Partial<JoiningRule>
 }
 
-/** A space as it is, and the settings that it shall have. @throws Refusal NotFound, UnsupportedPolicy */
+/** A space as it is, and the settings that it shall have. @throws Refusal('NotFound') */
 async function settingsAfter(
   tx: Tx,
   space: SpaceName,
@@ -28,7 +28,6 @@ async function settingsAfter(
   if (!row) throw notFound()
   const before = settingsOf(row)
   const after = { ...before, ...settings }
-  if (row.isBound) requireOwnWord(after.readPolicy, after.writePolicy)
   return { row, before, after }
 }
 
@@ -43,13 +42,18 @@ export async function letsStrangersIn(tx: Tx, space: SpaceName, given: Given): P
   return opens('readPolicy') || opens('writePolicy')
 }
 
-/** Judges new settings. Order of checks: the space is there and the actor stands in it (NotFound); Forbidden. */
+/**
+ * Judges new settings. Order of checks: the space is there and the actor stands in it (NotFound); Forbidden; a space at a PDS asks nobody else
+ * (UnsupportedPolicy), which is for those to know who stand there.
+ */
 export async function judgeSettings(tx: Tx, actor: Facts, space: SpaceName, given: Given) {
-  const { before, after } = await settingsAfter(tx, space, given)
+  const { row, before, after } = await settingsAfter(tx, space, given)
   const isOpening = after.readPolicy !== before.readPolicy || after.writePolicy !== before.writePolicy
-  return required(
+  const permit = required(
     isOpening ? decideOpening(actor, actor.did, space.uri) : decideAct(actor, actor.did, 'space.configure', space.uri),
   )
+  if (row.isBound) requireOwnWord(after.readPolicy, after.writePolicy)
+  return permit
 }
 
 /**

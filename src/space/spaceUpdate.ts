@@ -14,7 +14,8 @@ import { changeSettings, type Given, letsStrangersIn } from './settings-change.t
 /**
  * Letting the public in, or whom another service lets in, waits until somebody else approves it, where the community has another owner.
  * Order of checks: the input (InvalidRequest, UnsupportedPolicy); the space is there and the caller stands in it (NotFound); may
- * configure it (Forbidden), and is an owner where the public or a managing app's people are let in or put out; where everybody may join, the role that they
+ * configure it (Forbidden), and is an owner where the public or a managing app's people are let in or put out; a space at a PDS names no
+ * managing app (UnsupportedPolicy); where everybody may join, the role that they
  * get is said (InvalidRequest), exists (UnknownRole), and gives nobody any power (OpenToAnybody).
  */
 export async function spaceUpdate(

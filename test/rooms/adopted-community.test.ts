@@ -62,6 +62,11 @@ describeOnEachEngine('a community that is an account', (open) => {
       const space = await bind({ skey: `set-${name}` })
       const set = await owner.call(`${R}.space.update`, { space, [name]: policy })
       expect(set, name).toMatchObject({ status: 400, body: { error: 'UnsupportedPolicy' } })
+      // Somebody of the community who doesn't stand there isn't told that there is such a space.
+      const elsewhere = await bind({ skey: `else-${name}` })
+      await owner.call(`${R}.member.put`, { space: elsewhere, did: bob.did, role: 'admin' })
+      const hidden = await bob.call(`${R}.space.update`, { space, [name]: policy })
+      expect(hidden, name).toMatchObject({ status: 404, body: { error: 'NotFound' } })
     }
   })
 
