@@ -15,11 +15,13 @@ export async function wroteFrom(
   { space, repo, host }: { space: string; repo: string; host: string | null },
 ): Promise<void> {
   const community = authorityOf(space as SpaceUri)
+  // Its own, kept over the wait below: several may be put at once.
   lastRev += 1
-  await sql`insert into writer_set (space, community, last_rev) values (${space}, ${community}, ${lastRev})
+  const rev = lastRev
+  await sql`insert into writer_set (space, community, last_rev) values (${space}, ${community}, ${rev})
     on conflict (space) do nothing`.execute(db)
   await sql`insert into writer (space, repo, community, repo_rev, space_rev, host)
-    values (${space}, ${repo}, ${community}, '3l', ${lastRev}, ${host})`.execute(db)
+    values (${space}, ${repo}, ${community}, '3l', ${rev}, ${host})`.execute(db)
 }
 
 /** Credentials of so many people, taken back unless that is said otherwise; answers their names. */

@@ -78,13 +78,13 @@ describe('questions of a PDS', () => {
   let busy: Person
 
   beforeAll(async () => {
-    world = await openWorld({ rates: { ...UNLIMITED, authority: { burst: 60, perSec: 0.001 } } })
+    world = await openWorld({ rates: { ...UNLIMITED, authority: { burst: 400, perSec: 1 } } })
     let owner: Person
     ;[account, owner, bob, busy] = await Promise.all([world.person(), world.person(), world.person(), world.person()])
     await account.call('community.reeve.community.adopt', { name: 'Meadow', owner: owner.did })
     space = await world.makeSpace(owner, account.did, { skey: 'main', host: 'pds' })
     await owner.call('community.reeve.member.put', { space, did: bob.did, role: 'member' })
-    await crowd(world.database.db, account.did, space, busy.did, 700)
+    await crowd(world.database.db, account.did, space, busy.did, 5_000)
   })
   afterAll(() => world.close())
 
@@ -97,6 +97,9 @@ describe('questions of a PDS', () => {
   }
 
   it('count as many where there is much to look at', async () => {
+    // The first of a process take many times as long to judge as those that come after, and that counts too.
+    for (const one of [bob, busy, bob, busy, bob]) await question(one.did)
+    world.clock.moveSec(1_000)
     for (let n = 0; n < 5; n++)
       expect(await question(bob.did)).toMatchObject({ status: 200, body: { authorized: true } })
     expect(await question(busy.did)).toMatchObject({ status: 200, body: { authorized: true } })
