@@ -7,18 +7,20 @@
 
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { envToCfg, envToSecrets, PDS } from '@atproto/pds'
+import { type OAuthKnobs, oauthKnobs } from './oauth-knobs.ts'
+import { type Holder, HolderBrowser } from './oauth-login.ts'
 import { freePort } from './ports.ts'
+import { type Held, troubledWayIn, type WayInTrouble } from './troubled-way-in.ts'
 
 const hex = (bytes: number): string => randomBytes(bytes).toString('hex')
 
-export interface Account {
-  readonly did: string
-  readonly handle: string
-  /** What the user signs in to their PDS with. */
-  readonly password: string
+export interface Account extends Holder {
+  /** A browser of the account's holder, which has been nowhere yet. */
+  browser(): HolderBrowser
   /** A service auth token for one method of a service, as the PDS gives it to its signed-in user. */
   serviceAuth(audience: string, method: string): Promise<string>
   /** What the user's app sends to their PDS, to be forwarded to a service with the PDS's own token for it. */
@@ -29,14 +31,25 @@ export interface Account {
 
 export interface TestPds {
   readonly url: string
+  readonly oauth: OAuthKnobs
+  /** Has the next requests to a path end otherwise. */
+  troubled(trouble: WayInTrouble): void
+  /** Keeps the requests to a path waiting, from now until it is released. */
+  hold(path: string): Held
   createAccount(name: string): Promise<Account>
   close(): Promise<void>
 }
 
 const HANDLE_DOMAIN = '.test'
 
-/** Starts a PDS on a loopback port of its own, with everything it keeps in a folder that `close` removes. */
-export async function startPds(plcUrl: string): Promise<TestPds> {
+/** Sees each request first, and says whether it answers it. */
+export type InFront = (incoming: IncomingMessage, outgoing: ServerResponse) => boolean
+
+/**
+ * Starts a PDS on a loopback port of its own, with everything it keeps in a folder that `close` removes. `prepare` sees the published
+ * server before it listens, and may put something in front of it.
+ */
+export async function startPds(plcUrl: string, prepare: (pds: PDS) => InFront | null = () => null): Promise<TestPds> {
   const folder = await mkdtemp(join(tmpdir(), 'reeve-pds-'))
   // The published server announces itself under the port that it was configured with, so a free one is found first.
   const port = await freePort()
@@ -58,10 +71,17 @@ export async function startPds(plcUrl: string): Promise<TestPds> {
     plcRotationKeyK256PrivateKeyHex: hex(32),
   }
   const pds = await PDS.create(envToCfg(environment), envToSecrets(environment))
-  await pds.start()
+  const oauth = oauthKnobs(pds)
+  const inFront = prepare(pds)
+  const server = await pds.start()
+  const wayIn = troubledWayIn((incoming, outgoing) => {
+    if (!inFront?.(incoming, outgoing)) pds.app(incoming, outgoing)
+  })
+  server.removeListener('request', pds.app)
+  server.on('request', wayIn.listener)
   const url = `http://localhost:${port}`
   return {
-    url,
+    ...{ url, oauth, troubled: wayIn.troubled, hold: wayIn.hold },
     createAccount: (name) => createAccount(pds, url, name),
     async close() {
       await pds.destroy()
@@ -81,9 +101,8 @@ async function createAccount(pds: PDS, url: string, name: string): Promise<Accou
   const { did, accessJwt } = (await session.json()) as { did: string; accessJwt: string }
   const authorization = `Bearer ${accessJwt}`
   return {
-    did,
-    handle,
-    password,
+    ...{ did, handle, password },
+    browser: () => new HolderBrowser(url, { did, handle, password }),
     async serviceAuth(audience, method) {
       const query = new URLSearchParams({ aud: audience, lxm: method })
       const answer = await call(`${url}/xrpc/com.atproto.server.getServiceAuth?${query}`, {
