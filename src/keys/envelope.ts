@@ -16,8 +16,12 @@ import { lengthPrefixed, utf8 } from '../platform/bytes.ts'
 import type { Random } from '../platform/random.ts'
 import { secretBytes } from './secret-bytes.ts'
 
-/** What a sealed secret is for. */
-export type Purpose = 'rotation' | 'space' | 'atproto'
+/** What a key is for: three are a community's own; by `client` this service proves to a PDS which app it is. */
+export type KeyPurpose = 'rotation' | 'space' | 'atproto' | 'client'
+/** The keys that come into the world with a community. */
+export type FoundedPurpose = Exclude<KeyPurpose, 'client'>
+/** What a sealed secret is for: a key, or what somebody else gave us to keep (`oauth`: the grants of communities' accounts). */
+export type Purpose = KeyPurpose | 'oauth'
 
 /** The place of a sealed secret: it opens there and nowhere else. */
 export interface Place {
@@ -25,6 +29,7 @@ export interface Place {
   readonly instanceId: string
   readonly community: Did
   readonly purpose: Purpose
+  /** The name of the row: of a key its id. */
   readonly keyId: string
   readonly dekVersion: number
   /** The public half, or null for a secret that has none. */

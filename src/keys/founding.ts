@@ -10,7 +10,7 @@ import { toBase64Url } from '../platform/bytes.ts'
 import { type Random, randomHex } from '../platform/random.ts'
 import { Secret } from '../platform/secret.ts'
 import { Refusal, Unavailable } from '../refusals.ts'
-import { type Purpose, SYMMETRIC_KEY_BYTES, seal } from './envelope.ts'
+import { type FoundedPurpose, SYMMETRIC_KEY_BYTES, seal } from './envelope.ts'
 import type { Kek } from './kek.ts'
 import { type KeyPair, makeKeyPair, signCompact, withScalar } from './private-keys.ts'
 import { secretBytes } from './secret-bytes.ts'
@@ -44,7 +44,7 @@ export interface FoundingDeps {
   readonly random: Random
 }
 
-const FIRST_DEK_VERSION = 1
+export const FIRST_DEK_VERSION = 1
 
 /** See `Vault.prepareFounding`. */
 export async function foundKeys<Op extends GenesisOperation>(
@@ -72,7 +72,11 @@ function assertGenesis(unsigned: GenesisOperation, keys: PublicHalves): void {
 }
 
 /** Seals every key under a fresh DEK. The DEK is wiped before anything is awaited: a KEK takes it in before it answers. */
-async function sealAll(deps: FoundingDeps, community: Did, pairs: Record<Purpose, KeyPair>): Promise<FoundedRows> {
+async function sealAll(
+  deps: FoundingDeps,
+  community: Did,
+  pairs: Record<FoundedPurpose, KeyPair>,
+): Promise<FoundedRows> {
   const { kek, instanceId, random } = deps
   const dekVersion = FIRST_DEK_VERSION
   const dek = freshDek(random)
@@ -97,8 +101,8 @@ async function sealAll(deps: FoundingDeps, community: Did, pairs: Record<Purpose
   }
 }
 
-/** Random bytes come from the heap's side of the fence; they are carried over and wiped there. */
-function freshDek(random: Random): Uint8Array {
+/** A new DEK. Random bytes come from the heap's side of the fence; they are carried over and wiped there. */
+export function freshDek(random: Random): Uint8Array {
   const drawn = random.bytes(SYMMETRIC_KEY_BYTES)
   const dek = secretBytes(SYMMETRIC_KEY_BYTES)
   dek.set(drawn)

@@ -4,7 +4,7 @@
 import type { Did, DidKey } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { Secret } from '../platform/secret.ts'
-import type { Purpose } from './envelope.ts'
+import type { FoundedPurpose, KeyPurpose } from './envelope.ts'
 
 /**
  * `pending`: made, not in the DID document yet. `active`: confirmed there, and the only state that signs. `retiring`: replaced
@@ -18,7 +18,7 @@ declare module '../platform/database.ts' {
     key: {
       id: string
       community: Did
-      purpose: Purpose
+      purpose: KeyPurpose
       did_key: DidKey
       state: KeyState
       dek_version: number | null
@@ -32,21 +32,25 @@ declare module '../platform/database.ts' {
 /** A key as anybody may see it. */
 export interface HeldKey {
   readonly id: string
-  readonly purpose: Purpose
+  readonly purpose: KeyPurpose
   readonly didKey: DidKey
   readonly state: KeyState
   readonly createdAtMs: number
   readonly stateSinceMs: number
 }
 
-/** A key with its envelope and the DEK that opens it, both still closed. */
-export interface SealedKey {
-  readonly id: string
-  readonly didKey: DidKey
-  readonly sealed: Uint8Array
+/** A DEK as it lies at rest. */
+export interface WrappedDek {
   readonly dekVersion: number
   readonly wrapped: Uint8Array
   readonly kekId: string
+}
+
+/** A key with its envelope and the DEK that opens it, both still closed. */
+export interface SealedKey extends WrappedDek {
+  readonly id: string
+  readonly didKey: DidKey
+  readonly sealed: Uint8Array
 }
 
 /** What a founding leaves to be kept: one DEK and the keys sealed under it. Made by the vault, opaque on the way here. */
@@ -55,7 +59,7 @@ export interface FoundedRows {
   readonly dek: { readonly version: number; readonly wrapped: Uint8Array; readonly kekId: string }
   readonly keys: readonly {
     readonly id: string
-    readonly purpose: Purpose
+    readonly purpose: FoundedPurpose
     readonly didKey: DidKey
     readonly sealed: Uint8Array
   }[]
@@ -104,7 +108,7 @@ export async function activateFoundedKeys(tx: Tx, community: Did, nowMs: number)
 }
 
 /** The active key of a community for a purpose, with its DEK, in one statement; null when there is none. */
-export async function loadActiveKey(db: Db | Tx, community: Did, purpose: Purpose): Promise<SealedKey | null> {
+export async function loadActiveKey(db: Db | Tx, community: Did, purpose: KeyPurpose): Promise<SealedKey | null> {
   const row = await db
     .selectFrom('key')
     .innerJoin('dek', (join) =>
@@ -144,4 +148,47 @@ export async function listKeys(db: Db | Tx, community: Did): Promise<readonly He
     createdAtMs: row.created_at_ms,
     stateSinceMs: row.state_since_ms,
   }))
+}
+
+/** A DEK of somebody: that of the version, or the newest one. Null: there is none. */
+export async function loadDek(db: Db | Tx, community: Did, version: number | null): Promise<WrappedDek | null> {
+  const row = await db
+    .selectFrom('dek')
+    .select(['version', 'wrapped', 'kek_id'])
+    .where('community', '=', community)
+    .$if(version !== null, (query) => query.where('version', '=', version ?? 0))
+    .orderBy('version', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return row ? { dekVersion: row.version, wrapped: row.wrapped, kekId: row.kek_id } : null
+}
+
+/** Keeps a DEK, unless another process was there first: whoever seals looks again which one it is. */
+export async function saveDek(db: Db, community: Did, dek: WrappedDek, nowMs: number): Promise<void> {
+  await db
+    .insertInto('dek')
+    .values({
+      ...{ community, version: dek.dekVersion, wrapped: dek.wrapped, kek_id: dek.kekId },
+      created_at_ms: nowMs,
+    })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+}
+
+/** Keeps a key that is good from now on, unless there is one for that purpose already. */
+export async function saveActiveKey(
+  db: Db,
+  community: Did,
+  key: Pick<SealedKey, 'id' | 'didKey' | 'sealed' | 'dekVersion'> & { readonly purpose: KeyPurpose },
+  nowMs: number,
+): Promise<void> {
+  const { id, purpose, didKey, sealed, dekVersion } = key
+  await db
+    .insertInto('key')
+    .values({
+      ...{ id, community, purpose, did_key: didKey, state: 'active' as const, dek_version: dekVersion, sealed },
+      ...{ created_at_ms: nowMs, state_since_ms: nowMs },
+    })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
 }

@@ -17,13 +17,30 @@ import { errorName, type Log } from '../platform/log.ts'
 import type { Random } from '../platform/random.ts'
 import type { Grant } from '../policy/decide.ts'
 import { Unavailable } from '../refusals.ts'
-import { open, type Purpose } from './envelope.ts'
-import { type FoundedKeys, foundKeys, type GenesisOperation, type PublicHalves } from './founding.ts'
+import { assertionInput, type ClientAssertionUse, sealClientKey } from './client-assertion.ts'
+import { type KeyPurpose, open, type Place, seal } from './envelope.ts'
+import {
+  FIRST_DEK_VERSION,
+  type FoundedKeys,
+  foundKeys,
+  freshDek,
+  type GenesisOperation,
+  type PublicHalves,
+} from './founding.ts'
 import type { Kek } from './kek.ts'
 import { importPrivateKey, type KeyPair, signCompact } from './private-keys.ts'
 import { assertRenaming, type LaterOperation, type RenamingUse } from './renaming.ts'
 import { type ServiceAuthUse, serviceAuthInput } from './service-auth.ts'
-import { type HeldKey, listKeys, loadActiveKey, type SealedKey } from './store.ts'
+import {
+  type HeldKey,
+  listKeys,
+  loadActiveKey,
+  loadDek,
+  type SealedKey,
+  saveActiveKey,
+  saveDek,
+  type WrappedDek,
+} from './store.ts'
 
 /** Keys alive at once, and for how long each. */
 export const LIVE_KEYS_MAX = 256
@@ -33,7 +50,7 @@ export const LIVE_KEY_MS = 5 * 60_000
 export const CREDENTIAL_LIFETIME_MAX_SEC = 3600
 const JTI = /^[0-9a-f]{32}$/
 
-const CURVE_OF: Record<Purpose, Curve> = { rotation: 'k256', atproto: 'p256', space: 'p256' }
+const CURVE_OF: Record<KeyPurpose, Curve> = { rotation: 'k256', atproto: 'p256', space: 'p256', client: 'p256' }
 
 /** What of a credential isn't already said by the grant. */
 export interface CredentialClaims {
@@ -50,6 +67,20 @@ export interface SpaceCredentialUse {
   readonly kind: 'space-credential'
   readonly grant: Grant
   readonly claims: CredentialClaims
+}
+
+/** The place of something sealed that is no key of ours, as its row names it. */
+export interface BlobPlace {
+  readonly community: Did
+  readonly purpose: 'oauth'
+  /** The row: what is sealed for one opens in no other. */
+  readonly name: string
+}
+
+/** What was sealed, and under which DEK of its community. */
+export interface SealedBlob {
+  readonly sealed: Uint8Array
+  readonly dekVersion: number
 }
 
 export interface VaultDeps {
@@ -148,6 +179,87 @@ export class Vault {
   }
 
   /**
+   * The public half of the key by which this service proves to a PDS which app it is; made when there is none yet, by whichever
+   * process comes first. It is never replaced: a PDS takes no other key for the grants that were given under this one.
+   * @throws Unavailable('KekUnavailable')
+   */
+  async clientKey(service: Did, nowMs: number): Promise<Pick<HeldKey, 'id' | 'didKey'>> {
+    const held = await loadActiveKey(this.#deps.db, service, 'client')
+    if (held) return { id: held.id, didKey: held.didKey }
+    const dek = await this.#newestDek(service, nowMs)
+    const { instanceId, random, db } = this.#deps
+    const about = { instanceId, community: service, dekVersion: dek.dekVersion }
+    const made = await this.#withDek(service, dek, (key) => sealClientKey(key, about, random))
+    await saveActiveKey(db, service, { ...made, dekVersion: dek.dekVersion }, nowMs)
+    const kept = await loadActiveKey(db, service, 'client')
+    if (!kept) throw new Unavailable('KeyUnavailable', 'vault')
+    return { id: kept.id, didKey: kept.didKey }
+  }
+
+  /**
+   * Proof to an authorization server that the caller is this service (RFC 7523), by its active client key. Not to be called inside a
+   * transaction, as `sign`.
+   * @throws Unavailable as `sign`
+   * @throws Error when it says something that we may never sign
+   */
+  async signClientAssertion(use: ClientAssertionUse): Promise<string> {
+    const pair = await this.#liveKey(use.service, 'client')
+    const signingInput = assertionInput(use, JWS_ALG[pair.curve])
+    return `${signingInput}.${toBase64Url(signCompact(pair, utf8(signingInput)))}`
+  }
+
+  /**
+   * Seals something that is no key of ours under the community's DEK, which is made when there is none yet. The caller wipes `plaintext`.
+   * Not to be called inside a transaction, as `sign`. @throws Unavailable('KekUnavailable')
+   */
+  async sealBlob(place: BlobPlace, plaintext: Uint8Array, nowMs: number): Promise<SealedBlob> {
+    const dek = await this.#newestDek(place.community, nowMs)
+    const { dekVersion } = dek
+    const sealed = await this.#withDek(place.community, dek, (key) =>
+      wiping(key, () => seal(key, plaintext, this.#placeOf(place, dekVersion), this.#deps.random)),
+    )
+    return { sealed, dekVersion }
+  }
+
+  /**
+   * What was sealed for this place. It is off the heap, and the caller wipes it. Not to be called inside a transaction, as `sign`.
+   * @throws Unavailable('KekUnavailable'); Unavailable('KeyUnavailable') when it was sealed for another place, or isn't what it was
+   */
+  async openBlob(place: BlobPlace, { sealed, dekVersion }: SealedBlob): Promise<Uint8Array> {
+    const dek = await loadDek(this.#deps.db, place.community, dekVersion)
+    if (!dek) throw new Unavailable('KeyUnavailable', 'vault')
+    const opened = await this.#withDek(place.community, dek, (key) =>
+      wiping(key, () => open(key, sealed, this.#placeOf(place, dekVersion))),
+    )
+    if (opened) return opened
+    this.#deps.log.error('envelope.mismatch', { community: place.community, keyId: place.name })
+    throw new Unavailable('KeyUnavailable', 'vault')
+  }
+
+  #placeOf({ community, purpose, name }: BlobPlace, dekVersion: number): Place {
+    return { instanceId: this.#deps.instanceId, community, purpose, keyId: name, dekVersion, publicKey: null }
+  }
+
+  /** The DEK to seal under. Two processes that both find none make one each, and the one that was kept first counts for both. */
+  async #newestDek(community: Did, nowMs: number): Promise<WrappedDek> {
+    const { db, kek, instanceId, random } = this.#deps
+    const held = await loadDek(db, community, null)
+    if (held) return held
+    const dek = freshDek(random)
+    const dekVersion = FIRST_DEK_VERSION
+    let wrapped: Uint8Array
+    try {
+      wrapped = await wiping(dek, () => kek.wrap(dek, { instanceId, community, dekVersion }))
+    } catch {
+      throw new Unavailable('KekUnavailable', 'vault')
+    }
+    await saveDek(db, community, { dekVersion, wrapped, kekId: kek.id }, nowMs)
+    const kept = await loadDek(db, community, null)
+    if (!kept) throw new Unavailable('KeyUnavailable', 'vault')
+    return kept
+  }
+
+  /**
    * Opens the key that would sign for this authority, so that a failure shows before a token is spent for it.
    * @throws Unavailable as `sign`
    */
@@ -172,7 +284,7 @@ export class Vault {
   }
 
   /** The live key, or one flight to open it, however many wait. What was under way when `drop` was called isn't kept. */
-  #liveKey(community: Did, purpose: Purpose): Promise<KeyPair> {
+  #liveKey(community: Did, purpose: KeyPurpose): Promise<KeyPair> {
     const name = `${purpose} ${community}`
     const live = this.#live.get(name)
     if (live) return Promise.resolve(live)
@@ -189,7 +301,7 @@ export class Vault {
     return flight
   }
 
-  async #load(community: Did, purpose: Purpose): Promise<KeyPair> {
+  async #load(community: Did, purpose: KeyPurpose): Promise<KeyPair> {
     this.dropExpired()
     const row = await loadActiveKey(this.#deps.db, community, purpose)
     if (!row) throw new Unavailable('KeyUnavailable', 'vault')
@@ -201,7 +313,7 @@ export class Vault {
   }
 
   /** Lends the DEK of a row to `use`, which wipes it, and awaits nothing in between. */
-  async #withDek<T>(community: Did, row: SealedKey, use: (dek: Uint8Array) => T): Promise<T> {
+  async #withDek<T>(community: Did, row: WrappedDek, use: (dek: Uint8Array) => T): Promise<T> {
     const { instanceId, log } = this.#deps
     const { dekVersion, kekId } = row
     const kek = this.#keks.get(kekId)
@@ -229,7 +341,7 @@ export class Vault {
 function openKey(
   dek: Uint8Array,
   row: SealedKey,
-  about: { instanceId: string; community: Did; purpose: Purpose },
+  about: { instanceId: string; community: Did; purpose: KeyPurpose },
 ): KeyPair | null {
   const place = { ...about, keyId: row.id, dekVersion: row.dekVersion, publicKey: row.didKey }
   let scalar: Uint8Array | null = null
@@ -240,6 +352,15 @@ function openKey(
   } finally {
     dek.fill(0)
     scalar?.fill(0)
+  }
+}
+
+/** What `use` comes to. The DEK is wiped when it returns: whatever it still awaits has taken in what it needs. */
+function wiping<T>(dek: Uint8Array, use: () => T): T {
+  try {
+    return use()
+  } finally {
+    dek.fill(0)
   }
 }
 

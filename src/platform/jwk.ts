@@ -161,3 +161,10 @@ const HOLDS: Record<JwkAlg, Holds> = {
   RS256: (key, message, signature) =>
     opensslVerify('sha256', message, { key, padding: constants.RSA_PKCS1_PADDING }, signature),
 }
+
+/** The members that make a key of P-256 a JWK (RFC 7518 §6.2.1). */
+export function p256Members(keyObject: KeyObject): { kty: 'EC'; crv: 'P-256'; x: string; y: string } {
+  const { kty, crv, x, y } = keyObject.export({ format: 'jwk' })
+  if (kty !== 'EC' || crv !== 'P-256' || !x || !y) throw new TypeError('not a public key of P-256')
+  return { kty, crv, x, y }
+}

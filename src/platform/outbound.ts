@@ -26,6 +26,8 @@ export interface OutboundAsk {
   readonly timeoutMs: number
   /** Media types, without parameters, that a 2xx answer may have; null = any, or none. */
   readonly contentTypes: readonly string[] | null
+  /** Headers of the answer that the caller reads, in lower case. */
+  readonly answerHeaders?: readonly string[]
   /**
    * The URL is the operator's own setting and no stranger had a part in its host: a trusted origin may then be called as such.
    * Left out: a stranger may have named it, and the rules for strangers hold wherever it leads.
@@ -38,6 +40,8 @@ export interface OutboundAnswer {
   readonly status: number
   /** The media type in lower case without parameters, or an empty string. */
   readonly contentType: string
+  /** Those that were asked for and sent once: a header sent twice says two things, which is nothing. */
+  readonly headers?: Readonly<Record<string, string>>
   /** Outside 2xx a body of another type, an encoded one or one beyond `maxBytes` is left unread, and this is empty. */
   readonly body: Uint8Array
 }
@@ -182,13 +186,17 @@ async function exchange(agent: Agent, url: URL, ask: OutboundAsk, signal: AbortS
     if (statusCode >= 300 && statusCode < 400) throw new OutboundFailure('failed', 'redirect')
     if (statusCode > 599) throw new OutboundFailure('failed', 'status')
     const contentType = mediaTypeOf(headers['content-type'])
+    const told = {
+      status: statusCode,
+      contentType,
+      ...(ask.answerHeaders && { headers: chosenOf(headers, ask.answerHeaders) }),
+    }
     try {
-      const content = await contentOf(body, headers, contentType, ask)
-      return { status: statusCode, contentType, body: content }
+      return { ...told, body: await contentOf(body, headers, contentType, ask) }
     } catch (error) {
       const saysEnough = statusCode >= 400 && error instanceof OutboundFailure
       if (!saysEnough) throw error
-      return { status: statusCode, contentType, body: new Uint8Array() }
+      return { ...told, body: new Uint8Array() }
     }
   } finally {
     // An unread rest is thrown away with its connection. The listener takes the error which that causes.
@@ -215,6 +223,9 @@ async function contentOf(
   }
   return new Uint8Array(Buffer.concat(chunks))
 }
+
+const chosenOf = (headers: Dispatcher.ResponseData['headers'], names: readonly string[]): Record<string, string> =>
+  Object.fromEntries(names.flatMap((name) => (typeof headers[name] === 'string' ? [[name, headers[name]]] : [])))
 
 /** The media type of a header sent once; a header sent twice says two things, which is nothing. */
 function mediaTypeOf(header: string | string[] | undefined): string {

@@ -9,7 +9,7 @@ import { type Dice, fuzz, mutateBytes, mutateText, SEED } from '../kit/mutate.ts
 const dek = new Uint8Array(32).fill(7)
 const kek = createSecretKey(new Uint8Array(32).fill(9))
 const did = (letter: string): Did => `did:plc:${letter.repeat(24)}` as Did
-const PURPOSES: readonly Purpose[] = ['rotation', 'space', 'atproto']
+const PURPOSES: readonly Purpose[] = ['rotation', 'space', 'atproto', 'client', 'oauth']
 
 /** Places whose parts differ little, or would run together if they were only joined. */
 const placeOf = (dice: Dice): Place => ({

@@ -116,6 +116,23 @@ table community_revision
   constraint community_revision_revision_check CHECK ((revision >= 0))
   CREATE INDEX community_roll_ended ON public.community_revision USING btree (community) WHERE roll_ended
 
+table connect_attempt
+  id text collate "C" not null
+  community text collate "C" not null
+  begun_by text collate "C" not null
+  asked text not null
+  link_hash text collate "C" not null
+  browser_hash text collate "C"
+  state text collate "C"
+  sealed bytea
+  dek_version integer
+  expires_at_ms bigint not null
+  constraint connect_attempt_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint connect_attempt_link_hash_key UNIQUE (link_hash)
+  constraint connect_attempt_pkey PRIMARY KEY (id)
+  constraint connect_attempt_state_key UNIQUE (state)
+  CREATE INDEX connect_attempt_by_end ON public.connect_attempt USING btree (expires_at_ms)
+
 table dek
   community text collate "C" not null
   version integer not null
@@ -135,6 +152,12 @@ table departure
   constraint departure_pkey PRIMARY KEY (space, did)
   constraint departure_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
   CREATE INDEX departure_by_person ON public.departure USING btree (community, did, space)
+
+table held_turn
+  name text collate "C" not null
+  holder text collate "C" not null
+  until_ms bigint not null
+  constraint held_turn_pkey PRIMARY KEY (name)
 
 table idempotency
   actor text collate "C" not null
@@ -277,7 +300,7 @@ table key
   constraint key_check1 CHECK (((sealed IS NULL) = (dek_version IS NULL)))
   constraint key_community_dek_version_fkey FOREIGN KEY (community, dek_version) REFERENCES dek(community, version)
   constraint key_pkey PRIMARY KEY (id)
-  constraint key_purpose_check CHECK ((purpose = ANY (ARRAY['rotation'::text, 'space'::text, 'atproto'::text])))
+  constraint key_purpose_check CHECK ((purpose = ANY (ARRAY['rotation'::text, 'space'::text, 'atproto'::text, 'client'::text])))
   constraint key_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'retiring'::text, 'retired'::text, 'destroyed'::text])))
   CREATE INDEX key_by_community ON public.key USING btree (community)
   CREATE UNIQUE INDEX key_one_active ON public.key USING btree (community, purpose) WHERE (state = 'active'::text)
@@ -320,6 +343,24 @@ table ownership_offer
   constraint ownership_offer_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint ownership_offer_pkey PRIMARY KEY (community, offered_by)
   CREATE INDEX ownership_offer_by_receiver ON public.ownership_offer USING btree (community, to_did)
+
+table pds_connection
+  community text collate "C" not null
+  state text collate "C" not null
+  because text collate "C"
+  asked text not null
+  granted text not null
+  connected_by text collate "C" not null
+  connected_at_ms bigint not null
+  state_since_ms bigint not null
+  sealed bytea
+  dek_version integer
+  version bigint not null
+  renewed_at_ms bigint not null
+  constraint pds_connection_check CHECK (((state = 'lost'::text) = (because IS NOT NULL)))
+  constraint pds_connection_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint pds_connection_pkey PRIMARY KEY (community)
+  constraint pds_connection_state_check CHECK ((state = ANY (ARRAY['connected'::text, 'lost'::text])))
 
 table person_edge
   into_space text collate "C" not null
@@ -553,6 +594,86 @@ table standing_moved
   constraint standing_moved_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint standing_moved_pkey PRIMARY KEY (id)
   CREATE INDEX standing_moved_by_community ON public.standing_moved USING btree (community, id)
+
+table steered_actual
+  look text collate "C" not null
+  did text collate "C" not null
+  has smallint not null
+  wants smallint
+  constraint steered_actual_has_check CHECK (((has >= 0) AND (has <= 3)))
+  constraint steered_actual_look_fkey FOREIGN KEY (look) REFERENCES steered_look(id) ON DELETE CASCADE
+  constraint steered_actual_pkey PRIMARY KEY (look, did)
+  constraint steered_actual_wants_check CHECK (((wants >= 0) AND (wants <= 3)))
+
+table steered_basis
+  space text collate "C" not null
+  community text collate "C" not null
+  revision bigint not null
+  looked bigint not null
+  constraint steered_basis_pkey PRIMARY KEY (space, community)
+  constraint steered_basis_space_fkey FOREIGN KEY (space) REFERENCES steered_space(space) ON DELETE CASCADE
+
+table steered_look
+  id text collate "C" not null
+  space text collate "C" not null
+  asked_by text collate "C"
+  state text collate "C" not null
+  because text collate "C"
+  began_at_ms bigint not null
+  ended_at_ms bigint
+  read integer not null default 0
+  missing integer not null default 0
+  extra integer not null default 0
+  differing integer not null default 0
+  settings text collate "C" not null default ''::text
+  constraint steered_look_pkey PRIMARY KEY (id)
+  constraint steered_look_space_fkey FOREIGN KEY (space) REFERENCES steered_space(space) ON DELETE CASCADE
+  constraint steered_look_state_check CHECK ((state = ANY (ARRAY['reading'::text, 'shown'::text, 'applied'::text, 'failed'::text])))
+  CREATE INDEX steered_look_by_space ON public.steered_look USING btree (space, began_at_ms)
+
+table steered_member
+  space text collate "C" not null
+  did text collate "C" not null
+  wants smallint not null
+  has smallint
+  plan bigint not null default 0
+  is_held boolean not null default false
+  refused text collate "C"
+  constraint steered_member_has_check CHECK (((has >= 0) AND (has <= 3)))
+  constraint steered_member_pkey PRIMARY KEY (space, did)
+  constraint steered_member_space_fkey FOREIGN KEY (space) REFERENCES steered_space(space) ON DELETE CASCADE
+  constraint steered_member_wants_check CHECK (((wants >= 0) AND (wants <= 3)))
+  CREATE INDEX steered_member_to_do ON public.steered_member USING btree (space, wants) WHERE ((wants IS DISTINCT FROM has) AND (NOT is_held) AND (refused IS NULL))
+  CREATE INDEX steered_member_trouble ON public.steered_member USING btree (space) WHERE (is_held OR (refused IS NOT NULL))
+
+table steered_space
+  space text collate "C" not null
+  community text collate "C" not null
+  bound_at_ms bigint not null
+  mode text collate "C" not null
+  state text collate "C" not null
+  speaks text collate "C"
+  begun_by text collate "C" not null
+  begun_at_ms bigint not null
+  fault text collate "C"
+  fault_since_ms bigint
+  again_at_ms bigint not null default 0
+  failures integer not null default 0
+  plan_no bigint not null default 0
+  planned_at_ms bigint
+  plan_after_ms bigint not null default 0
+  plan_due_ms bigint
+  there text collate "C"
+  settings_due boolean not null default true
+  reconciled_at_ms bigint
+  reconcile_due_ms bigint not null
+  constraint steered_space_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
+  constraint steered_space_mode_check CHECK ((mode = ANY (ARRAY['hook'::text, 'projection'::text])))
+  constraint steered_space_pkey PRIMARY KEY (space)
+  constraint steered_space_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
+  constraint steered_space_speaks_check CHECK ((speaks = ANY (ARRAY['august'::text, 'october'::text])))
+  constraint steered_space_state_check CHECK ((state = ANY (ARRAY['making'::text, 'kept'::text, 'missing'::text, 'ending'::text])))
+  CREATE INDEX steered_space_by_community ON public.steered_space USING btree (community)
 
 table writer
   space text collate "C" not null

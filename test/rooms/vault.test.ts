@@ -5,7 +5,7 @@ import { jwtVerify } from 'jose'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { genesisOperation } from '../../src/community/plc-builder.ts'
 import { didOf, type UnsignedPlcOperation } from '../../src/identity/plc-operation.ts'
-import { open, type Purpose, seal } from '../../src/keys/envelope.ts'
+import { type KeyPurpose, open, seal } from '../../src/keys/envelope.ts'
 import type { GenesisOperation, PublicHalves } from '../../src/keys/founding.ts'
 import { type Kek, openKek } from '../../src/keys/kek.ts'
 import { makeKeyPair, withScalar } from '../../src/keys/private-keys.ts'
@@ -91,7 +91,7 @@ async function codeOf(vault: Vault, community: Did): Promise<string> {
   return outcome.code
 }
 
-const rowOf = (db: Db, community: Did, purpose: Purpose) =>
+const rowOf = (db: Db, community: Did, purpose: KeyPurpose) =>
   db
     .selectFrom('key')
     .selectAll()
@@ -103,7 +103,7 @@ const rowOf = (db: Db, community: Did, purpose: Purpose) =>
 const plant = (db: Db, community: Did, sealed: Uint8Array | null) =>
   db.updateTable('key').set({ sealed }).where('community', '=', community).where('purpose', '=', 'space').execute()
 
-async function sealedOf(db: Db, community: Did, purpose: Purpose): Promise<Uint8Array> {
+async function sealedOf(db: Db, community: Did, purpose: KeyPurpose): Promise<Uint8Array> {
   const { sealed } = await rowOf(db, community, purpose)
   if (!sealed) throw new Error('no envelope')
   return sealed

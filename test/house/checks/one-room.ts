@@ -81,6 +81,7 @@ export const RULES: readonly Rule[] = [
     places: [
       'src/doors/',
       'src/platform/outbound.ts',
+      'src/platform/xrpc-answer.ts',
       'src/platform/xrpc-post.ts',
       'src/identity/did-documents.ts',
       'src/identity/handle-proofs.ts',
