@@ -48,6 +48,7 @@ const rates = {
     hook: PLENTY,
     authority: PLENTY,
     forged: PLENTY,
+    connect: PLENTY,
   },
 }
 const reeve = await openReeve(parseConfig(processEnvironment()), { log: silentLog, rates })

@@ -13,6 +13,7 @@ import { sealDue } from './audit/sealer.ts'
 import { carryOutDue } from './community/acts.ts'
 import { resumeMints } from './community/resume-mints.ts'
 import { resumePlcWork } from './community/resume-plc-work.ts'
+import { openLookups } from './credential/foreign-credentials.ts'
 import { isStillHeld } from './credential/ledger-store.ts'
 import { recheckDue } from './credential/recheck.ts'
 import { forgetRevocations } from './credential/revocation-store.ts'
@@ -65,6 +66,15 @@ import { forgetSpent } from './platform/once.ts'
 import { type Outbound, openOutbound } from './platform/outbound.ts'
 import { drawnAhead, type Random, systemRandom } from './platform/random.ts'
 import { SealedWords } from './platform/sealed-words.ts'
+import { loadAlarms } from './steering/alarms.ts'
+import { siteOf } from './steering/client-metadata.ts'
+import { openPdsSessions } from './steering/connection.ts'
+import { forgetAttempts } from './steering/connection-store.ts'
+import { openGrants } from './steering/grants.ts'
+import type { Pds } from './steering/pds.ts'
+import { openSteering } from './steering/projector.ts'
+import { openSigning } from './steering/signing.ts'
+import { forgetTurns } from './steering/turn-store.ts'
 
 export interface Reeve {
   readonly house: House
@@ -82,6 +92,8 @@ export interface Given {
   readonly database?: OpenDatabase
   /** Name servers (`address:port`) for what strangers name, in place of the system's. */
   readonly nameServers?: readonly string[]
+  /** The way to the PDSes of communities, in place of what their accounts have granted. */
+  readonly pds?: Pds
 }
 
 /** How long a request under way may take to finish once closing has begun. */
@@ -99,12 +111,18 @@ const SPACE_ENDS_PAUSE_MS = 500
 /** Whoever writes here is told of at once; this is for what other processes took in, and for whoever has to hear again. */
 const DELIVERY_PAUSE_MS = 500
 const TELL_HOSTS_PAUSE_MS = 500
+/** Grants are looked after once a day; here is found whose day has come. */
+const WATCH_PAUSE_MS = 60_000
+/** Somebody who was removed reads on at a PDS that has a list of its own until the call is made. */
+const STEERING_PAUSE_MS = 1_000
 const SWEEP_PAUSE_MS = 60_000
 const SWEEP_MAX = 5_000
 /** How long a credential's row outlives it. That it was issued, to whom and why, stays in the audit. */
 const ISSUED_KEPT_SEC = 24 * 60 * 60
 /** How long what an import was given stays, after nobody has touched it any more. */
 const IMPORTS_KEPT_MS = 7 * 24 * 60 * 60 * 1000
+/** How long a turn that is over stays: clocks of two processes are never so far apart. */
+const TURNS_KEPT_MS = 60 * 60 * 1000
 /** About once an hour. */
 const SWEEPS_PER_TIDYING = 60
 
@@ -131,7 +149,7 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
         await closeServer(server)
         await told
         // Before the workers have ended: one of them may be waiting for a directory that doesn't answer.
-        await Promise.all([house.outbound.close(), house.inquiries.close()])
+        await Promise.all([house.outbound.close(), house.inquiries.close(), house.calls.close()])
         await stopped
         house.vault.drop()
         await opened.close()
@@ -144,9 +162,9 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
   }
 }
 
-type Furniture = Required<Pick<Given, 'clock' | 'random' | 'log'>> & Pick<Given, 'rates' | 'nameServers'>
+type Furniture = Required<Pick<Given, 'clock' | 'random' | 'log'>> & Pick<Given, 'rates' | 'nameServers' | 'pds'>
 
-async function furnish(config: Config, db: Db, { clock, random, log, rates, nameServers }: Furniture) {
+async function furnish(config: Config, db: Db, { clock, random, log, rates, nameServers, pds }: Furniture) {
   await migrate(db, clock)
   const instanceId = await loadInstanceId(db, random, clock)
   const vault = openVault({ db, ...keksOf(config, random), instanceId, clock, random, log })
@@ -164,10 +182,17 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
   })
   const inquiries = openOutbound({ allowLoopback, ownHosts, trustedOrigins: [], lookup, clock, atOnce: ASKED_AT_ONCE })
   const documents = openDidDocuments({ outbound, plcUrl, allowLoopback, clock, log })
+  const calls = openOutbound({ allowLoopback, ownHosts, trustedOrigins: [], lookup, clock })
+  const grants = openGrants({
+    ...{ site: siteOf(config.publicUrl), serviceDid: config.serviceDid, allowLoopback },
+    ...{ vault, documents, outbound: calls, random, clock },
+  })
+  const sessions = openPdsSessions({ db, clock, random, log, vault, grants, serviceDid: config.serviceDid })
   const managingApps = openManagingApps({ clock, random, log, vault, documents, outbound: inquiries })
   const sponsorWords = openSponsorWords(managingApps, clock)
   const graphs = new Graphs()
   const words = new SealedWords(instanceId)
+  const hosted = new Hosted()
   return {
     db,
     clock,
@@ -178,6 +203,11 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     outbound,
     deliveries,
     inquiries,
+    calls,
+    grants,
+    sessions,
+    lookups: openLookups(),
+    accountSigner: openSigning({ db, hosted, vault, sessions }),
     documents,
     managingApps,
     sponsorWords,
@@ -187,7 +217,7 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     handleProofs: openHandleProofs({ outbound, lookupTxt: openTxtLookup(nameServers) }),
     graphs,
     paces: openPaces(),
-    hosted: new Hosted(),
+    hosted,
     issuing: openIssuing(db),
     intake: openIntake(db),
     refusedWrites: new RefusedWrites(),
@@ -202,7 +232,9 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     handleDomains: config.handleDomains,
     hostCaps: config.hostCaps,
     trustedProxies: config.trustedProxies,
-  } satisfies House & { outbound: Outbound; inquiries: Outbound }
+    pds: pds ?? sessions,
+    alarmsOf: (community) => loadAlarms({ db, clock }, community),
+  } satisfies House & { outbound: Outbound; inquiries: Outbound; calls: Outbound }
 }
 
 /** The KEK that seals, and one from before that still opens. In development a KEK is made where there is none. */
@@ -268,10 +300,15 @@ function startWorkers(house: House, opened: OpenDatabase) {
   const { db, clock } = house
   const clearing = { ...house, isStillHeld: (space: SpaceUri) => isStillHeld(db, space, clock.nowSec()) }
   let sweeps = 0
-  const telling = openHostTelling(house)
+  const telling = openHostTelling({ ...house, vault: house.accountSigner })
   const tellHosts = repeat(
     turn('tell-hosts', (signal) => telling.turn(signal)),
     TELL_HOSTS_PAUSE_MS,
+  )
+  const steering = openSteering(house)
+  const steer = repeat(
+    turn('steering', (signal) => steering.turn(signal)),
+    STEERING_PAUSE_MS,
   )
   return [
     repeat(
@@ -304,6 +341,12 @@ function startWorkers(house: House, opened: OpenDatabase) {
         await telling.settled()
       },
     },
+    {
+      async stop() {
+        await steer.stop()
+        await steering.settled()
+      },
+    },
     repeat(
       turn('space-ends', (signal) => followSpaceEnds(house, signal)),
       SPACE_ENDS_PAUSE_MS,
@@ -317,6 +360,10 @@ function startWorkers(house: House, opened: OpenDatabase) {
       DELIVERY_PAUSE_MS,
     ),
     repeat(
+      turn('grants', (signal) => house.sessions.watch(signal)),
+      WATCH_PAUSE_MS,
+    ),
+    repeat(
       turn('sweep', async () => {
         await untilLessThan(SWEEP_MAX, () => forgetSpent(db, clock.nowSec(), SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetAnswers(db, clock.nowMs(), SWEEP_MAX))
@@ -324,6 +371,8 @@ function startWorkers(house: House, opened: OpenDatabase) {
         await untilLessThan(SWEEP_MAX, () => forgetRevocations(db, clock.nowMs(), SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => clearEndedRolls(db, SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetImports(db, clock.nowMs() - IMPORTS_KEPT_MS, SWEEP_MAX))
+        await untilLessThan(SWEEP_MAX, () => forgetAttempts(db, clock.nowMs(), SWEEP_MAX))
+        await untilLessThan(SWEEP_MAX, () => forgetTurns(db, clock.nowMs() - TURNS_KEPT_MS, SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetExpired(db, clock.nowMs(), SWEEP_MAX))
         await wakeLanes(db, clock.nowMs())
         house.vault.dropExpired()

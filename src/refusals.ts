@@ -67,6 +67,13 @@ export type RefusalCode =
   | 'ProposalNotOpen'
   | 'ProposalWaits'
   | 'ImportNotOpen'
+  | 'NotConnected'
+  | 'NotSteered'
+  | 'SteeringEnds'
+  | 'LookNotOpen'
+  | 'LookWaits'
+  // a browser that comes back from a PDS
+  | 'BadLogin'
   | 'LimitExceeded'
   | 'StaleRevision'
   | 'IdempotencyConflict'

@@ -286,3 +286,20 @@ export async function countUnsealed(db: Db): Promise<number> {
     .executeTakeFirstOrThrow()
   return Number(row.waiting)
 }
+
+/**
+ * Whom the newest entries of a community's chain are about, as far as they tell of changes after a revision. Looks at `most` entries: who is
+ * further back isn't among them, so this is for whoever may be a little early, and not for whoever has to be right.
+ */
+export async function listSubjectsSince(
+  db: Db,
+  community: string,
+  afterRevision: number,
+  most: number,
+): Promise<readonly string[]> {
+  const { rows } = await sql<{ subject: string }>`select distinct subject from (
+      select subject, seq, because from audit_entry where community = ${community} order by id desc limit ${most}
+    ) newest
+    where seq is not null and subject is not null and (because ->> 'revision')::bigint > ${afterRevision}`.execute(db)
+  return rows.map(({ subject }) => subject)
+}

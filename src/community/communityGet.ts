@@ -1,5 +1,6 @@
 /** `community.reeve.community.get`: one community, as its people see it. */
 import type * as lexicon from '../lexicons/community/reeve/community/get.ts'
+import type * as defs from '../lexicons/community/reeve/defs.ts'
 import { loadReleasedAt } from '../membership/account-store.ts'
 import { type GovernanceCtx, notFound } from '../membership/governance.ts'
 import { requireDid } from '../membership/input.ts'
@@ -12,12 +13,13 @@ import { standingOf } from '../policy/standing.ts'
 import { COMMUNITY_DELETE } from './irreversible.ts'
 import { type Community, loadCommunity } from './store.ts'
 
+interface GetCtx extends GovernanceCtx {
+  /** What an account's owners have to see to. That is known on a floor above, which is asked by this. */
+  readonly alarmsOf: (community: Did) => Promise<readonly defs.Caveat[]>
+}
+
 /** For those who stand anywhere in it, and for its founder while it is being founded. @throws Refusal('NotFound') for others */
-export async function communityGet(
-  ctx: GovernanceCtx,
-  caller: Did,
-  params: lexicon.$Params,
-): Promise<lexicon.$OutputBody> {
+export async function communityGet(ctx: GetCtx, caller: Did, params: lexicon.$Params): Promise<lexicon.$OutputBody> {
   const did = requireDid(params.community, 'community')
   const community = await loadCommunity(ctx.db, did)
   if (!community) throw notFound()
@@ -27,6 +29,9 @@ export async function communityGet(
   if (!stands && !isFounding) throw notFound()
   const deletion = facts && (await loadWaiting(ctx.db, did, COMMUNITY_DELETE, did))
   const isReleased = community.custody === 'external' && (await loadReleasedAt(ctx.db, did)) !== null
+  const inRoster = facts === null ? undefined : standingOf(facts).get(rosterOf(did).uri)
+  const configures = inRoster?.actions.has('community.configure') === true
+  const alarms = configures && community.custody === 'external' ? await ctx.alarmsOf(did) : []
   const isAnnounced = deletion !== null && !isExpired(deletion, ctx.clock.nowMs())
   return {
     did,
@@ -40,6 +45,7 @@ export async function communityGet(
     roster: rosterOf(did).uri,
     ...(facts?.graph.isFrozen(rosterOf(did).uri) ? { isFrozen: true } : {}),
     ...(isReleased ? { isReleased } : {}),
+    ...(alarms.length === 0 ? {} : { alarms: [...alarms] }),
     ...(isAnnounced ? { deletion: shownProposal(deletion) } : {}),
   }
 }

@@ -1,34 +1,34 @@
 /** `community.reeve.credential.revoke`: credentials are taken back before they end, because somebody wishes it. */
 import type * as lexicon from '../lexicons/community/reeve/credential/revoke.ts'
-import { changeCommunity, type GovernanceCtx, notFound, required } from '../membership/governance.ts'
+import { loadKind } from '../membership/account-store.ts'
+import { changeCommunity, notFound, required } from '../membership/governance.ts'
 import { requireClientId, requireDid, requireScope } from '../membership/input.ts'
 import { loadSpaceState } from '../membership/store.ts'
 import type { Did, SpaceUri } from '../names.ts'
-import type { HostCaps } from '../platform/config.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
 import { decideRevoke } from '../policy/decide-credentials.ts'
+import { type ForeignCtx, revokeForeign } from './foreign-credentials.ts'
 import { countLive, type LiveInSpace, revokeIssued } from './ledger-store.ts'
 import { foreseen } from './revocation-foresight.ts'
 import { countUnheard } from './revocation-store.ts'
-
-export interface RevokeCtx extends GovernanceCtx {
-  readonly hostCaps: HostCaps
-}
 
 /**
  * They are refused here from the end of this call on. Nobody loses what they may do: who is let in may ask for another one at once,
  * so there is no bound on whose may be taken back.
  * Order of checks: the input (InvalidRequest); the caller stands in the community (NotFound); the space, if one is named, is there
  * (NotFound); the verdict (NotFound, Forbidden). Where nothing was left to take back, nothing is changed or recorded.
+ * Of a community whose spaces are at its account's PDS, which issues their credentials: one is said, by its space and its jti
+ * (InvalidRequest), and the account lends its signature (NotConnected).
  * @throws Refusal
  */
 export async function credentialRevoke(
-  ctx: RevokeCtx,
+  ctx: ForeignCtx,
   actor: Did,
   input: lexicon.$InputBody,
   { idempotency }: ProcedureCall,
 ): Promise<lexicon.$OutputBody> {
   const { community, scope } = requireScope(input)
+  if ((await loadKind(ctx.db, community)) === 'account') return revokeForeign(ctx, actor, input, idempotency)
   const did = input.did === undefined ? null : requireDid(input.did, 'did')
   const clientId = input.clientId === undefined ? null : requireClientId(input.clientId)
   const call = {

@@ -186,6 +186,48 @@ export const carryOver = (
     else await sql`update issuance set hosts_plan = ${plan} where jti = any(${jtis}::text[])`.execute(tx)
   })
 
+/** A credential that isn't in the ledger, and the hosts that may have something of its space. */
+interface Unlisted extends WriterHosts {
+  readonly space: SpaceUri
+  readonly jti: string
+  readonly endsAtSec: number
+  readonly caps: HostCaps
+  readonly nowMs: number
+}
+
+/**
+ * Whether a host hasn't heard that a credential was taken back, although it may still be used there; null: nobody was ever to be told of it.
+ * A host that can't be told counts as one that hasn't: whoever asks twice wants to know whether it is over.
+ */
+export async function loadUnlisted(tx: Tx, space: SpaceUri, jti: string): Promise<'unheard' | 'over' | null> {
+  const { rows } = await sql<{ isUnheard: boolean | null }>`select
+      bool_or(state not in ('told', 'moved', 'ended')) as "isUnheard"
+    from revocation_notice where space = ${space} and jti = ${jti}`.execute(tx)
+  const isUnheard = rows[0]?.isUnheard ?? null
+  if (isUnheard === null) return null
+  return isUnheard ? 'unheard' : 'over'
+}
+
+/** Of how many such credentials of a space hosts are to know, or could have heard, within the last hour; no more than `max` are counted. */
+export async function countUnlisted(tx: Tx, space: SpaceUri, nowSec: number, max: number): Promise<number> {
+  const { rows } = await sql<{ count: number }>`select count(*)::int as count from (
+      select distinct jti from revocation_notice where space = ${space} and ends_at_sec > ${nowSec} limit ${max}
+    ) as named`.execute(tx)
+  return rows[0]?.count ?? 0
+}
+
+/** Has hosts told of such a credential, within what they take, and answers what was decided for each. */
+export async function planUnlisted(tx: Tx, one: Unlisted): Promise<Plan> {
+  const { space, jti, endsAtSec, writers, hasOthers, caps, nowMs } = one
+  const names = writers.map(({ host }) => host)
+  await holdHosts(tx, names)
+  const hosts = await loadHostFacts(tx, { space, hosts: names, caps, nowMs })
+  const plan = planRevocations({ count: 1, hosts, hasOthers })
+  const told = writers.filter(({ host }) => plan.verdicts.get(host) === 'tell')
+  await insertNotices(tx, { space, some: [{ jti, endsAtSec }], writers: told, nowMs })
+  return plan
+}
+
 /** What became of a credential that was taken back, at the hosts that have something of its space. */
 export type Telling = 'telling' | 'told' | 'waitsOut' | 'cannotBeTold'
 

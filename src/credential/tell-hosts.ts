@@ -10,7 +10,7 @@ import type { DidDocuments } from '../identity/did-documents.ts'
 import { serviceOriginOf } from '../identity/service-endpoint.ts'
 import type { Vault } from '../keys/vault.ts'
 import { authorityOf, type Did, parseDid, type SpaceUri } from '../names.ts'
-import type { Clock } from '../platform/clock.ts'
+import { type Clock, withinMs } from '../platform/clock.ts'
 import type { HostCaps } from '../platform/config.ts'
 import type { Db } from '../platform/database.ts'
 import { errorName, type Log } from '../platform/log.ts'
@@ -21,6 +21,7 @@ import { Unavailable } from '../refusals.ts'
 import { hostNameOf, mayHaveMore, pauseMs } from './revocation-plan.ts'
 import { carryOver, findToPlan, planSpace } from './revocation-store.ts'
 import { endTurn, listRepos, noteSent, type Turn, type TurnEnd, takeTurn } from './revocation-turn-store.ts'
+import { openUnsigned, type Unsigned } from './unsigned.ts'
 
 export interface TellingCtx {
   readonly db: Db
@@ -40,6 +41,8 @@ const PATIENT_AT_ONCE = 16
 const TIMEOUT_MS = 5_000
 /** For looking up whom to name, so that a turn ends before the host is somebody else's. */
 const LOOKING_MAX_MS = 6_000
+/** For a signature by whoever has the key. One that comes later is there for the next turn, as far as it only had to wake up. */
+const SIGNING_MAX_MS = 3_000
 /** After what was our own trouble, or a directory's. */
 const UNSURE_PAUSE_MS = 5_000
 /**
@@ -88,9 +91,10 @@ export interface HostTelling {
 
 export function openHostTelling(ctx: TellingCtx): HostTelling {
   const underWay = new Map<Promise<void>, Place>()
+  const unsigned = openUnsigned(ctx.clock)
   const begin = (turn: Turn, signal?: AbortSignal) => {
     const place = { community: authorityOf(turn.space), isPatient: turn.failures > 0 }
-    const going = tellHost(ctx, turn, signal)
+    const going = tellHost({ ...ctx, unsigned }, turn, signal)
       .catch((error: unknown) => ctx.log.warn('revocations.waits', { host: turn.host, error: errorName(error) }))
       .finally(() => {
         underWay.delete(going)
@@ -101,7 +105,7 @@ export function openHostTelling(ctx: TellingCtx): HostTelling {
   const beginDue = async (signal?: AbortSignal) => {
     for (const isPatient of [false, true]) {
       while (!signal?.aborted && underWay.size < AT_ONCE && (!isPatient || patient().length < PATIENT_AT_ONCE)) {
-        const besides = sated([...underWay.values()], AT_ONCE)
+        const besides = [...unsigned.now(), ...sated([...underWay.values()], AT_ONCE)]
         if (isPatient) besides.push(...sated(patient(), PATIENT_AT_ONCE))
         const turn = await takeTurn(ctx.db, askedNow(ctx, { isPatient, besides }))
         if (turn === null) break
@@ -140,14 +144,17 @@ const askedNow = <T extends object>({ hostCaps, clock }: TellingCtx, more: T) =>
   ...more,
 })
 
+/** What a turn is given: the calls of one process know together for whom nobody signs. */
+type TurnCtx = TellingCtx & { readonly unsigned: Unsigned }
+
 /** Call after call to one host, until nothing is due there or one wasn't heard. */
-async function tellHost(ctx: TellingCtx, first: Turn, signal?: AbortSignal): Promise<void> {
+async function tellHost(ctx: TurnCtx, first: Turn, signal?: AbortSignal): Promise<void> {
   let turn: Turn | null = first
   while (turn !== null) {
     const end = await tell(ctx, turn)
     if (end !== null) await endTurn(ctx.db, turn, end, ctx.clock.nowMs())
     if (end?.is !== 'heard' || signal?.aborted) return
-    turn = await takeTurn(ctx.db, askedNow(ctx, { isPatient: true, host: turn.host }))
+    turn = await takeTurn(ctx.db, askedNow(ctx, { isPatient: true, besides: ctx.unsigned.now(), host: turn.host }))
   }
 }
 
@@ -155,7 +162,7 @@ async function tellHost(ctx: TellingCtx, first: Turn, signal?: AbortSignal): Pro
  * One turn. Accounts are looked at until one is still there and is taken for the host's own: it is the audience. Those that are at another
  * host by now have it told there. Null: the turn isn't ours any more, or no call is free; whoever looks next sees to it.
  */
-async function tell(ctx: TellingCtx, turn: Turn): Promise<TurnEnd | null> {
+async function tell(ctx: TurnCtx, turn: Turn): Promise<TurnEnd | null> {
   const { space, names } = turn
   const moved = new Map<string, string>()
   const end = await tellSome(ctx, turn, moved)
@@ -166,7 +173,7 @@ async function tell(ctx: TellingCtx, turn: Turn): Promise<TurnEnd | null> {
   return end
 }
 
-async function tellSome(ctx: TellingCtx, turn: Turn, moved: Map<string, string>): Promise<TurnEnd | null> {
+async function tellSome(ctx: TurnCtx, turn: Turn, moved: Map<string, string>): Promise<TurnEnd | null> {
   const beganMs = ctx.clock.monotonicMs()
   const unsure = () => ({ is: 'unsure', againAtMs: ctx.clock.nowMs() + UNSURE_PAUSE_MS }) as const
   let isUnsure = false
@@ -201,7 +208,7 @@ async function originOf(ctx: TellingCtx, repo: string): Promise<string | 'unsure
   }
 }
 
-async function call(ctx: TellingCtx, turn: Turn, to: { repo: string; origin: string }): Promise<TurnEnd | null> {
+async function call(ctx: TurnCtx, turn: Turn, to: { repo: string; origin: string }): Promise<TurnEnd | null> {
   const { db, clock, log } = ctx
   const { host, space, names } = turn
   const token = await tokenFor(ctx, space, to.repo)
@@ -218,13 +225,20 @@ async function call(ctx: TellingCtx, turn: Turn, to: { repo: string; origin: str
   return { is: 'failed', againAtMs: clock.nowMs() + pauseMs(turn.failures + 1, chance / 255) }
 }
 
-/** In the name of the community, to one account. Null: its key can't be had now. */
-async function tokenFor(ctx: TellingCtx, space: SpaceUri, aud: string): Promise<string | null> {
-  const use = { kind: 'service-auth', community: authorityOf(space), aud, lxm: METHOD } as const
+/** In the name of the community, to one account. Null: nobody signs now. */
+async function tokenFor(ctx: TurnCtx, space: SpaceUri, aud: string): Promise<string | null> {
+  const community = authorityOf(space)
+  const use = { kind: 'service-auth', community, aud, lxm: METHOD } as const
   try {
-    return await ctx.vault.signServiceAuth({ ...use, iatSec: ctx.clock.nowSec(), jti: randomHex(ctx.random, 16) })
+    const signing = ctx.vault.signServiceAuth({ ...use, iatSec: ctx.clock.nowSec(), jti: randomHex(ctx.random, 16) })
+    const token = await withinMs(SIGNING_MAX_MS, signing)
+    if (token !== 'late') {
+      ctx.unsigned.signed(community)
+      return token
+    }
   } catch (error) {
-    if (error instanceof Unavailable) return null
-    throw error
+    if (!(error instanceof Unavailable)) throw error
   }
+  ctx.unsigned.failed(community)
+  return null
 }

@@ -24,6 +24,10 @@ export interface Answer {
   readonly body: unknown
   /** For whoever was told that it is too much: when to try again. */
   readonly retryAfterSec?: number
+  /** Beside or in place of those that every answer has. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** For a person in a browser: no other site may read it. */
+  readonly isPage?: boolean
 }
 
 /** What a failure is told as: how the log names the way in, the request's id, and the codes that may leave by it. */
@@ -49,6 +53,8 @@ export function dress(house: House, outgoing: ServerResponse): string {
   return requestId
 }
 
+const OF_OTHER_SITES = ['access-control-allow-origin', 'access-control-expose-headers']
+
 /** What a browser asks before it sends a request with headers of ours. */
 export function preflight(outgoing: ServerResponse, verb: string): Response {
   outgoing.setHeader('access-control-allow-methods', verb)
@@ -57,7 +63,11 @@ export function preflight(outgoing: ServerResponse, verb: string): Response {
   return new Response(null, { status: 204 })
 }
 
-export function send(c: Context<Env>, { status, body, retryAfterSec }: Answer): Response {
+export function send(c: Context<Env>, { status, body, retryAfterSec, headers = {}, isPage }: Answer): Response {
+  const { outgoing } = c.env
+  if (isPage) for (const name of OF_OTHER_SITES) outgoing.removeHeader(name)
+  for (const [name, value] of Object.entries(headers)) outgoing.setHeader(name, value)
+  if (headers['content-type'] !== undefined) return c.body(String(body), status as 200, {})
   if (retryAfterSec !== undefined) c.env.outgoing.setHeader('retry-after', String(retryAfterSec))
   if (body === undefined) return c.body('', status as 200, {})
   if (typeof body === 'string') return c.body(body, status as 200, { 'content-type': 'text/plain; charset=utf-8' })

@@ -29,6 +29,7 @@ const PERSON_BUCKET: Readonly<Record<DoorBucket, PersonBucket>> = {
   exchange: 'exchangePerson',
   notify: 'writer',
   hook: 'authority',
+  connect: 'governancePerson',
 }
 
 /**

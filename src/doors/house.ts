@@ -6,13 +6,21 @@ import type { SetHandleCtx } from '../community/communitySetHandle.ts'
 import type { ExchangeCtx } from '../credential/getSpaceCredential.ts'
 import type { AppMetadata } from '../identity/app-metadata.ts'
 import type { VerifiedTokens } from '../identity/verified-tokens.ts'
+import type { Vault } from '../keys/vault.ts'
+import type { Caveat } from '../lexicons/community/reeve/defs.ts'
 import type { GovernanceCtx } from '../membership/governance.ts'
+import type { Did } from '../names.ts'
 import type { Dispatcher } from '../notify/dispatcher.ts'
 import type { NotifyWriteCtx } from '../notify/notifyWrite.ts'
 import type { SponsorWords } from '../notify/sponsor-words.ts'
 import type { HostCaps } from '../platform/config.ts'
+import type { FairTurns } from '../platform/fair-turns.ts'
 import type { Outbound } from '../platform/outbound.ts'
 import type { Random } from '../platform/random.ts'
+import type { PdsSessions } from '../steering/connection.ts'
+import type { Grants } from '../steering/grants.ts'
+import type { Pds } from '../steering/pds.ts'
+import type { Signing } from '../steering/signing.ts'
 import type { RateBuckets } from './rate-buckets.ts'
 
 /** What an exchange charges, and whom, is each request's own. */
@@ -25,6 +33,7 @@ export interface House
     Omit<ExchangeCtx, OfRequest>,
     NotifyWriteCtx,
     HookCtx {
+  readonly vault: Vault
   readonly random: Random
   /** Chance for names that are no secret. */
   readonly names: Random
@@ -36,9 +45,21 @@ export interface House
   readonly dispatcher: Dispatcher
   /** The way out for what is told: slow receivers must not keep anything else waiting. */
   readonly deliveries: Outbound
+  /** The OAuth client of this service. */
+  readonly grants: Grants
+  /** The way to the PDSes of communities' accounts. */
+  readonly sessions: PdsSessions
+  /** Turns of communities that have people looked up. */
+  readonly lookups: FairTurns
+  /** Signs in the name of communities, whoever has their keys. */
+  readonly accountSigner: Signing
+  /** What owners have to see to, of what is kept at PDSes. */
+  readonly alarmsOf: (community: Did) => Promise<readonly Caveat[]>
   readonly version: string
   readonly buckets: RateBuckets
   /** What repo hosts take of what was taken back. */
   readonly hostCaps: HostCaps
   readonly trustedProxies: readonly string[]
+  /** The PDSes of accounts that are communities here, as each has let us in. */
+  readonly pds: Pds
 }

@@ -18,7 +18,7 @@ export interface Rate {
 }
 
 /** What a door charges an address for coming in. */
-export type DoorBucket = 'public' | 'governance' | 'founding' | 'exchange' | 'notify' | 'hook'
+export type DoorBucket = 'public' | 'governance' | 'founding' | 'exchange' | 'notify' | 'hook' | 'connect'
 /** What a proven person is charged. */
 export type PersonBucket = 'governancePerson' | 'foundingPerson' | 'exchangePerson' | 'writer' | 'authority'
 export type BucketName = DoorBucket | 'resolution' | 'writerResolution' | PersonBucket | 'spaceWrites' | 'forged'
@@ -46,6 +46,8 @@ export const RATES: Readonly<Record<BucketName, Rate>> = {
   spaceWrites: { burst: 1000, perSec: 200 },
   // of an address: a PDS asks for all of its accounts, and twice for whoever comes in and writes
   hook: { burst: 10_000, perSec: 4000 },
+  // of an address: somebody at a browser, who opens a link and comes back; each has us ask a PDS
+  connect: { burst: 30, perSec: 0.2 },
   // of an account, about all of its spaces
   authority: { burst: 5000, perSec: 2000 },
   // of an address in the name of one account: tokens that turned out not to be that account's

@@ -49,6 +49,17 @@ export async function readJsonBody(
   return object
 }
 
+/** The fields of a form in the body, as a browser sends it. @throws Refusal UnsupportedMediaType, InvalidRequest, PayloadTooLarge */
+export async function readForm(incoming: IncomingMessage, maxBytes: number): Promise<URLSearchParams> {
+  const [contentType = '', ...more] = headerLines(incoming, 'content-type')
+  const [mediaType = ''] = contentType.split(';', 1)
+  const isForm = mediaType.trim().toLowerCase() === 'application/x-www-form-urlencoded' && more.length === 0
+  if (!isForm) throw new Refusal('InvalidRequest', 'the content type must be application/x-www-form-urlencoded')
+  const text = fromUtf8(await readBytes(incoming, maxBytes))
+  if (text === null) throw new Refusal('InvalidRequest', 'the body is not UTF-8')
+  return readQuery(text)
+}
+
 async function readBytes(incoming: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
   const tooLarge = () => new Refusal('PayloadTooLarge', `the body may have ${maxBytes} bytes`)
   if (Number(incoming.headers['content-length'] ?? 0) > maxBytes) throw tooLarge()

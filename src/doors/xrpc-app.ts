@@ -10,6 +10,7 @@ import { HEADERS_MAX_COUNT } from '../platform/limits.ts'
 import { Refusal } from '../refusals.ts'
 import { type Answer, answerOf, dress, type Env, failure, preflight, send } from './answer.ts'
 import type { Knocking } from './callers.ts'
+import { callback, clientKeys, clientMetadata, connect } from './connect-routes.ts'
 import { asJson, checkedOutput } from './contract.ts'
 import { type Door, FORM, refusalsOf } from './door.ts'
 import { healthReader } from './health.ts'
@@ -23,7 +24,7 @@ interface Route {
   readonly path: string
   /** How the log names it. */
   readonly method: string
-  readonly verb: 'GET' | 'POST'
+  readonly verb: 'GET' | 'POST' | 'GET, POST'
   readonly bucket: DoorBucket | null
   readonly refusals: ReadonlySet<string>
   readonly answer: (knocking: Knocking, query: string) => Promise<Answer>
@@ -85,6 +86,13 @@ function ownRoutes(house: House): readonly Route[] {
   })
   return [
     way('/xrpc/_health', null, healthReader(house)),
+    way('/oauth/client-metadata.json', 'public', (_knocking, query) => clientMetadata(house, query)),
+    way('/oauth/jwks.json', 'public', () => clientKeys(house)),
+    way('/oauth/callback', 'connect', (knocking, query) => callback(house, knocking, query)),
+    {
+      ...way('/steering/connect', 'connect', (knocking, query) => connect(house, knocking, query)),
+      verb: 'GET, POST',
+    },
     way('/.well-known/did.json', 'public', async () => didDocument(house)),
     way('/.well-known/atproto-did', 'public', ({ incoming }) => handleDid(house, headerLines(incoming, 'host'))),
   ]
@@ -97,7 +105,8 @@ function requireAllHeaders(incoming: IncomingMessage): void {
 
 /** Whoever may GET may also ask with HEAD (RFC 9110 §9.3.2). */
 function requireVerb({ method, verb }: Route, asked: string): void {
-  const isSame = asked === verb || (asked === 'HEAD' && verb === 'GET')
+  const verbs = verb.split(', ')
+  const isSame = verbs.includes(asked) || (asked === 'HEAD' && verbs.includes('GET'))
   if (!isSame) throw new Refusal('InvalidRequest', `${method} is called by ${verb}`)
 }
 

@@ -73,6 +73,15 @@ import { spaceDescribe } from '../space/spaceDescribe.ts'
 import { spaceGet } from '../space/spaceGet.ts'
 import { spaceList } from '../space/spaceList.ts'
 import { spaceUpdate } from '../space/spaceUpdate.ts'
+import { steeringApply } from '../steering/steeringApply.ts'
+import { steeringConnect } from '../steering/steeringConnect.ts'
+import { steeringDisconnect } from '../steering/steeringDisconnect.ts'
+import { steeringGet } from '../steering/steeringGet.ts'
+import { steeringGetSpace } from '../steering/steeringGetSpace.ts'
+import { steeringListDifferences } from '../steering/steeringListDifferences.ts'
+import { steeringLook } from '../steering/steeringLook.ts'
+import { steeringPut } from '../steering/steeringPut.ts'
+import { steeringRemove } from '../steering/steeringRemove.ts'
 import {
   announced,
   askedByHost,
@@ -162,6 +171,15 @@ export const DOORS: readonly Door[] = [
   procedure(reeve.notify.pause.main, 16 * KIB, 'governance', notifyPause),
   procedure(reeve.notify.resume.main, 16 * KIB, 'governance', notifyResume),
   procedure(reeve.notify.replay.main, 16 * KIB, 'governance', notifyReplay),
+  procedure(reeve.steering.connect.main, 16 * KIB, 'governance', steeringConnect),
+  procedure(reeve.steering.disconnect.main, 16 * KIB, 'governance', steeringDisconnect),
+  query(reeve.steering.get.main, 'governance', steeringGet),
+  procedure(reeve.steering.put.main, 16 * KIB, 'governance', steeringPut),
+  procedure(reeve.steering.remove.main, 16 * KIB, 'governance', steeringRemove),
+  query(reeve.steering.getSpace.main, 'governance', steeringGetSpace),
+  procedure(reeve.steering.look.main, 16 * KIB, 'governance', steeringLook),
+  query(reeve.steering.listDifferences.main, 'governance', steeringListDifferences),
+  procedure(reeve.steering.apply.main, 16 * KIB, 'governance', steeringApply),
   query(reeve.audit.list.main, 'governance', auditList),
   open(reeve.service.describe.main, 'public', serviceDescribe),
 ]

@@ -201,6 +201,12 @@ const TAKES_NOTHING: ReadonlySet<string> = new Set([
   'proposal.cancel',
   'proposal.make',
   'space.create',
+  'steering.connect',
+  'steering.connected',
+  'steering.disconnect',
+  'steering.apply',
+  'steering.put',
+  'steering.remove',
 ])
 
 /**

@@ -25,6 +25,8 @@ export interface BoundAt {
   /** Whether it was ever heard to say what for. */
   readonly saysAccess: boolean
   readonly strangersAtMs: number | null
+  /** How it is kept there from here; null: it isn't. */
+  readonly keptAs: 'hook' | 'projection' | null
 }
 
 /** Where a living space is that isn't here; null: it is here, or isn't. */
@@ -33,21 +35,43 @@ export async function loadBoundAt(db: Db | Tx, space: SpaceUri): Promise<BoundAt
     .selectFrom('space')
     .innerJoin('community_revision', 'community_revision.community', 'space.community')
     .leftJoin('space_host', 'space_host.space', 'space.uri')
+    .leftJoin('steered_space', (join) =>
+      join.onRef('steered_space.space', '=', 'space.uri').onRef('steered_space.bound_at_ms', '=', 'space.bound_at_ms'),
+    )
     .select(['space.bound_at_ms', 'community_revision.released_at_ms'])
+    .select(['steered_space.mode', 'steered_space.state'])
     .select(['space_host.asked_at_ms', 'space_host.says_access', 'space_host.strangers_at_ms'])
     .where('space.uri', '=', space)
     .where('space.state', '=', 'live')
     .executeTakeFirst()
   if (!row || row.bound_at_ms === null) return null
   const { bound_at_ms: boundAtMs, released_at_ms: releasedAtMs } = row
+  const keptAs = row.state === 'kept' ? row.mode : null
   // What was heard before is about an earlier space of that name.
   const isHeard = row.asked_at_ms !== null && row.asked_at_ms >= boundAtMs
-  if (!isHeard) return { boundAtMs, releasedAtMs, askedAtMs: null, saysAccess: false, strangersAtMs: null }
+  if (!isHeard) {
+    return { boundAtMs, releasedAtMs, keptAs, askedAtMs: null, saysAccess: false, strangersAtMs: null }
+  }
   const since = row.strangers_at_ms !== null && row.strangers_at_ms >= boundAtMs ? row.strangers_at_ms : null
   return {
-    ...{ boundAtMs, releasedAtMs, askedAtMs: row.asked_at_ms },
+    ...{ boundAtMs, releasedAtMs, keptAs, askedAtMs: row.asked_at_ms },
     ...{ saysAccess: row.says_access === true, strangersAtMs: since },
   }
+}
+
+/**
+ * Whether an earlier space of that name is still to be deleted at its PDS. One that was bound anew before would have its records deleted in
+ * its place, or find the people of the earlier one on its list.
+ */
+export async function isEndingThere(tx: Tx, space: SpaceUri): Promise<boolean> {
+  const row = await tx
+    .selectFrom('steered_space')
+    .innerJoin('space', 'space.uri', 'steered_space.space')
+    .select('space.uri')
+    .where('space.uri', '=', space)
+    .where('space.state', '<>', 'live')
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 /** Notes that the PDS of a space asked, and whether it said what for. What was heard of an earlier space of that name counts no more. */

@@ -68,6 +68,7 @@ function render(at: BoundAt, space: SpaceName, { serviceDid, graph }: About): de
     settlesAt: isoOf(at.boundAtMs + SETTLING_MS),
     ...(at.askedAtMs === null ? {} : { askedAt: isoOf(at.askedAtMs) }),
     speaks,
+    ...(at.keptAs === null ? {} : { keptAs: at.keptAs }),
     ...(at.strangersAtMs === null ? {} : { strangersAt: isoOf(at.strangersAtMs) }),
     ...(at.releasedAtMs === null ? {} : { isReleased: true }),
     notEnforced: [
@@ -75,8 +76,14 @@ function render(at: BoundAt, space: SpaceName, { serviceDid, graph }: About): de
       ...(speaks === 'october' ? [] : [WRITING]),
       ...(speaks === 'october' || !turnsAwayUnproven ? [] : [UNPROVEN_APPS]),
     ],
-    warnings: [...WARNINGS, ...(at.askedAtMs === null ? [NEVER_ASKED] : [])],
+    warnings: warningsOf(at),
   }
+}
+
+/** A PDS that goes by a list of its own asks nobody, and is the worse for nothing that happens to us. */
+function warningsOf({ keptAs, askedAtMs }: BoundAt): defs.Caveat[] {
+  if (keptAs === 'projection') return WARNINGS.filter((one) => one.name === 'ownWord')
+  return [...WARNINGS, ...(askedAtMs === null ? [NEVER_ASKED] : [])]
 }
 
 const caveat = (name: string, says: string): defs.Caveat => ({ name, says })

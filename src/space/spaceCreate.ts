@@ -19,6 +19,7 @@ import { OWNER_MARK } from '../policy/roles.ts'
 import type { Permit } from '../policy/verdict.ts'
 import { Refusal } from '../refusals.ts'
 import { hostOf, requireHost, requireHostWord } from './host.ts'
+import { isEndingThere } from './host-store.ts'
 import { isRecordless, parseAppAccess, parsePolicy, requireOwnWord } from './settings.ts'
 import { insertSettings } from './store.ts'
 
@@ -73,6 +74,9 @@ export async function spaceCreate(
     if (isForOwners) required(decideAct(actorFacts, actor, OWNER_MARK, roster))
     await requireHost(tx, space, host)
     await requireRoomForSpace(tx, community, space.uri)
+    if (await isEndingThere(tx, space.uri)) {
+      throw new Refusal('SpaceAlreadyExists', 'a space of that name has ended and is still to be deleted at its PDS')
+    }
     const isNew = await insertSpace(tx, permit, space, ownersEdge(roster, space.uri), nowMs, host === 'pds')
     if (!isNew) throw await nameTaken(tx, space)
     await insertSettings(tx, permit, space.uri, { name, description, readPolicy, writePolicy })

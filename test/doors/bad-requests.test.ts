@@ -200,7 +200,7 @@ const queries = DOORS.filter(
   ({ method, knock }) => method.type === 'query' && !['credential', 'authority'].includes(knock),
 )
 
-let doomed: Doomed = { spaces: [], proposals: [] }
+let doomed: Doomed = { spaces: [], proposals: [], accounts: [], kept: [], looked: [] }
 let lobby: Lobby
 const GOOD = goodInputs(
   () => stage,

@@ -33,7 +33,7 @@ beforeAll(async () => {
 })
 afterAll(() => stage.close())
 
-let doomed: Doomed = { spaces: [], proposals: [] }
+let doomed: Doomed = { spaces: [], proposals: [], accounts: [], kept: [], looked: [] }
 let lobby: Lobby
 const GOOD = goodInputs(
   () => stage,

@@ -1,5 +1,6 @@
 /** What each door takes from alice, who may: so that only what a test does to it can be refused. */
-import { rosterOf } from '../../src/names.ts'
+import { sql } from 'kysely'
+import { type Did, rosterOf } from '../../src/names.ts'
 import type { Stage } from './stage.ts'
 
 /** How many calls of one file can use something up. */
@@ -11,13 +12,75 @@ const PROPOSED = 200
 export interface Doomed {
   readonly spaces: string[]
   readonly proposals: string[]
+  /** Accounts that were adopted, owned by alice and connected: as many can be disconnected, and a few attempts to connect be open of each. */
+  readonly accounts: readonly string[]
+  /** Spaces that are kept at a PDS, to be kept no longer; and others, each with a look to be applied. */
+  readonly kept: readonly string[]
+  readonly looked: readonly Looked[]
+}
+
+interface Looked {
+  readonly space: string
+  readonly look: string
 }
 
 /** Spaces to be deleted, and proposals of another owner to be approved or cancelled. */
 export async function makeDoomed(stage: Stage): Promise<Doomed> {
   const spaces: string[] = []
   while (spaces.length < DOOMED) spaces.push(await stage.world.makeSpace(stage.alice, stage.community))
-  return { spaces, proposals: await makeProposals(stage, PROPOSED) }
+  const accounts = await makeConnected(stage, DOOMED)
+  const [keeper] = await makeConnected(stage, 1)
+  if (!keeper) throw new Error('nobody to keep spaces of')
+  const proposals = await makeProposals(stage, PROPOSED)
+  const kept = await makeKept(stage, keeper, 'kept')
+  const looked = await makeLooked(stage, await makeKept(stage, keeper, 'looked'))
+  return { spaces, proposals, accounts, kept, looked }
+}
+
+/** Spaces that are kept at the PDS of an account, as far as rows say. */
+async function makeKept({ world, alice }: Stage, community: Did, name: string): Promise<string[]> {
+  const space = (nth: number) => world.makeSpace(alice, community, { skey: `${name}${nth}`, host: 'pds' })
+  const spaces: string[] = []
+  while (spaces.length < DOOMED) spaces.push(await space(spaces.length))
+  await sql`insert into steered_space (space, community, bound_at_ms, mode, state, begun_by, begun_at_ms, reconcile_due_ms)
+    select uri, community, bound_at_ms, 'projection', 'kept', ${alice.did}, 0, ${world.clock.nowMs() + 86_400_000}::bigint
+    from space where uri = any(${spaces}::text[])`.execute(world.database.db)
+  return spaces
+}
+
+/** A finished look at each. */
+async function makeLooked({ world }: Stage, spaces: readonly string[]): Promise<Looked[]> {
+  const looked = spaces.map((space, nth) => ({ space, look: `look${nth}` }))
+  const ids = looked.map(({ look }) => look)
+  await sql`insert into steered_look (id, space, state, began_at_ms, ended_at_ms)
+    select id, space, 'shown', 0, 0 from unnest(${ids}::text[], ${[...spaces]}::text[]) as one (id, space)`.execute(
+    world.database.db,
+  )
+  return looked
+}
+
+/** What a connection is to whoever gives it back: a row. There are no tokens, so no PDS is told. */
+async function makeConnected({ world, alice, bob }: Stage, count: number): Promise<Did[]> {
+  const accounts = await Promise.all(Array.from({ length: count }, () => world.person()))
+  for (const account of accounts) {
+    await account.call('community.reeve.community.adopt', { name: 'Hedge', owner: bob.did })
+    // Alice is an account that was adopted herself, and so no first owner.
+    const roster = rosterOf(account.did).uri
+    await bob.call('community.reeve.member.put', { space: roster, did: alice.did, role: 'owner' })
+  }
+  const rows = accounts.map(({ did }) => ({
+    ...{ community: did, state: 'connected' as const, because: null, asked: '', granted: '', sealed: null },
+    ...{
+      connected_by: alice.did,
+      connected_at_ms: 0,
+      state_since_ms: 0,
+      dek_version: null,
+      version: 1,
+      renewed_at_ms: 0,
+    },
+  }))
+  await world.database.db.insertInto('pds_connection').values(rows).execute()
+  return accounts.map(({ did }) => did)
 }
 
 /** Proposals to end alice's community, by a second owner of it. People can make one only on one thing. */
@@ -54,6 +117,27 @@ export async function openLobby({ world, alice, eve, community }: Stage): Promis
 }
 
 type Input = Record<string, unknown>
+
+/** The next of several, and the first again after the last. */
+function inTurn<T>(all: () => readonly T[]): () => T | undefined {
+  let nth = -1
+  return () => {
+    nth += 1
+    return all()[nth % all().length]
+  }
+}
+
+const ofAccount =
+  (next: () => string | undefined, more: Input = {}): (() => Input) =>
+  () => ({ community: next(), ...more })
+
+const ofSpace =
+  (next: () => string | undefined): (() => Input) =>
+  () => ({ space: next() })
+
+const ofLooked =
+  (next: () => Looked | undefined): (() => Input) =>
+  () => ({ ...next() })
 
 /** By method. A new door without a row here fails the tests. */
 export const goodInputs = (
@@ -150,6 +234,18 @@ export const goodInputs = (
   'community.reeve.notify.pause': () => ({ space: stage().forum, service: stage().listener }),
   'community.reeve.notify.resume': () => ({ space: stage().forum, service: stage().listener }),
   'community.reeve.notify.replay': () => ({ space: stage().forum, service: stage().listener }),
+  'community.reeve.steering.connect': ofAccount(
+    inTurn(() => doomed().accounts),
+    { anyType: true },
+  ),
+  'community.reeve.steering.disconnect': ofAccount(inTurn(() => doomed().accounts)),
+  'community.reeve.steering.get': () => ({ community: stage().community }),
+  'community.reeve.steering.put': () => ({ space: doomed().looked[0]?.space, mode: 'hook' }),
+  'community.reeve.steering.remove': ofSpace(inTurn(() => doomed().kept)),
+  'community.reeve.steering.getSpace': () => ({ space: doomed().looked[0]?.space }),
+  'community.reeve.steering.look': ofSpace(inTurn(() => doomed().looked.map(({ space }) => space))),
+  'community.reeve.steering.listDifferences': () => ({ ...doomed().looked[0] }),
+  'community.reeve.steering.apply': ofLooked(inTurn(() => doomed().looked)),
   'community.reeve.audit.list': () => ({ community: stage().community }),
   'community.reeve.service.describe': () => ({}),
 })

@@ -55,7 +55,22 @@ export async function openStage(options: WorldOptions = {}): Promise<Stage> {
 }
 
 /** Tables that a refused call may touch: what was used up, what is kept about refusals, and what workers do meanwhile. */
-const MAY_MOVE = ['spent', 'audit_entry', 'audit_head', 'migration', 'standing_moved']
+const MAY_MOVE = [
+  'spent',
+  'audit_entry',
+  'audit_head',
+  'migration',
+  'standing_moved',
+  'held_turn',
+  'steered_basis',
+  'steered_member',
+  'steered_actual',
+]
+/** Of what a worker writes all the time about spaces that are kept at a PDS: what callers decide. */
+const DECIDED: Readonly<Record<string, string>> = {
+  steered_space: 'space, mode, begun_by',
+  steered_look: `id, space, asked_by, state = 'applied' as is_applied`,
+}
 
 /** Everything that the database holds about communities, people and credentials, as one line per table. */
 export async function holdings(db: Db): Promise<readonly string[]> {
@@ -67,7 +82,7 @@ export async function holdings(db: Db): Promise<readonly string[]> {
     if (MAY_MOVE.includes(name)) continue
     const held = await sql<{ print: string | null }>`
       select count(*) || ' ' || md5(string_agg(t::text, ',' order by t::text)) as print
-      from ${sql.table(name)} t`.execute(db)
+      from (select ${sql.raw(DECIDED[name] ?? '*')} from ${sql.table(name)}) t`.execute(db)
     lines.push(`${name} ${held.rows[0]?.print ?? 'empty'}`)
   }
   return lines

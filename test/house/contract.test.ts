@@ -7,6 +7,7 @@ import { buildLexicons } from '../../scripts/build-lexicons.ts'
 import { refusalsOf } from '../../src/doors/door.ts'
 import { STATUS_OF_REFUSAL } from '../../src/doors/refusal-to-http.ts'
 import { DOORS } from '../../src/doors/xrpc.ts'
+import { ROLE_SPACE_TYPE, ROSTER_TYPE } from '../../src/names.ts'
 import { filesUnder, readSources, readText, sourceOf } from '../kit/source.ts'
 import { methodsOfLexicons } from './checks/lexicons.ts'
 import { type Row, reachableCodes, rowsOf } from './checks/refusal-paths.ts'
@@ -39,6 +40,31 @@ describe('lexicons', () => {
     expect(new Set(doors).size).toBe(doors.length)
   })
 
+  it('have a permission set that covers every method, and one for people that changes nothing of others', () => {
+    const own = methods.map(({ nsid }) => nsid).filter((nsid) => nsid.startsWith('community.reeve.'))
+    expect(permittedBy('authGovern')).toEqual(own.sort())
+    const ofPeople = permittedBy('authMember')
+    expect(own).toEqual(expect.arrayContaining([...ofPeople]))
+    const changing = methods.filter(({ nsid, type }) => ofPeople.includes(nsid) && type === 'procedure')
+    expect(changing.map(({ nsid }) => nsid).toSorted()).toEqual([
+      'community.reeve.member.acceptInvite',
+      'community.reeve.member.acceptOwnership',
+      'community.reeve.member.leave',
+      'community.reeve.member.requestJoin',
+    ])
+  })
+
+  it('declare the types of space that are our own, in which nobody writes', () => {
+    const declared = filesUnder('lexicons')
+      .map((path) => JSON.parse(readText(path)))
+      .filter(({ defs }) => defs.main?.type === 'space')
+    expect(declared.map(({ id }) => id).toSorted()).toEqual([ROLE_SPACE_TYPE, ROSTER_TYPE])
+    for (const { defs } of declared) {
+      expect(defs.main).toMatchObject({ key: expect.any(String), name: expect.any(String), collections: [] })
+      expect(defs.main.name.length).toBeLessThanOrEqual(64)
+    }
+  })
+
   it('name only refusals that there are, and the one that blurs', () => {
     for (const { nsid, errors } of methods) {
       expect(
@@ -55,6 +81,12 @@ describe('lexicons', () => {
     }
   })
 })
+
+/** The methods that one of our permission sets lets an app call in somebody's name. */
+const permittedBy = (name: string): readonly string[] =>
+  JSON.parse(readText(`lexicons/community/reeve/${name}.json`)).defs.main.permissions.flatMap(
+    ({ lxm }: { lxm: readonly string[] }) => lxm,
+  )
 
 describe('refusals', () => {
   const sources = readSources('src')
@@ -90,6 +122,8 @@ describe('refusals', () => {
     // Nobody says at which revision; and what isn't there yet is made.
     'community.reeve.community.adopt': ['NotFound', 'StaleRevision'],
     'community.reeve.community.release': ['StaleRevision'],
+    // It holds a link that is shown once, so nothing of it is remembered; and what it begins is no change yet.
+    'community.reeve.steering.connect': ['IdempotencyConflict', 'StaleRevision'],
     // Which apps may read is not among what it changes.
     'community.reeve.space.update': ['UnsupportedAppAccess'],
     // What is said of one line is noted with the line.

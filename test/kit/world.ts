@@ -84,6 +84,8 @@ export interface WorldOptions {
   readonly environment?: Readonly<Record<string, string>>
   readonly log?: Log
   readonly plcUrl?: string
+  /** Where the world calls it, when that isn't where it listens. */
+  readonly publicUrl?: string
   /** The rates of the buckets; without them, nobody is ever held back. */
   readonly rates?: Given['rates']
   /** Name servers for what strangers name. */
@@ -98,7 +100,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   const port = await freePort()
   const database = options.database ?? (await openTestDatabase(options.engine ?? 'embedded'))
   const url = `http://localhost:${port}`
-  const config = parseConfig({
+  const parsed = parseConfig({
     REEVE_PUBLIC_URL: url,
     REEVE_PORT: String(port),
     REEVE_DATA_DIR: folder,
@@ -107,6 +109,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     REEVE_LOG_LEVEL: 'silent',
     ...options.environment,
   })
+  const config = options.publicUrl ? { ...parsed, publicUrl: options.publicUrl } : parsed
   const clock = movableClock()
   const reeve = await openReeve(config, {
     clock,
@@ -163,6 +166,7 @@ export const everyRate = (rate: Rate): Readonly<Record<BucketName, Rate>> => ({
   hook: rate,
   authority: rate,
   forged: rate,
+  connect: rate,
 })
 export const UNLIMITED = everyRate(PLENTY)
 

@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { sql } from 'kysely'
 import { expect, it } from 'vitest'
-import { openHostTelling } from '../../src/credential/tell-hosts.ts'
+import { openHostTelling, type TellingCtx } from '../../src/credential/tell-hosts.ts'
 import type { Nsid, SpaceUri } from '../../src/names.ts'
 import { sleep } from '../../src/platform/clock.ts'
 import { spaceCreate } from '../../src/space/spaceCreate.ts'
@@ -22,11 +22,11 @@ import { eventually } from '../kit/waiting.ts'
 const BIG = 'big.example'
 
 describeOnEachEngine('a community that tells hosts beside others', (open) => {
-  async function scene(playing: Playing = {}) {
+  async function scene(playing: Playing = {}, vault?: TellingCtx['vault']) {
     const database = await open()
     const roll = rollOn(database.db)
     const hosts = playedHosts(playing)
-    const telling = openHostTelling(processOn(roll, hosts))
+    const telling = openHostTelling({ ...processOn(roll, hosts), ...(vault ? { vault } : {}) })
     const [bad, good] = [await openCommunity(roll), await openCommunity(roll)]
     const forum = (community: Community, name: string) => makeForum(roll, community, name)
     const writes = async (space: SpaceUri, host = BIG, home = `https://${host}`) => {
@@ -106,6 +106,31 @@ describeOnEachEngine('a community that tells hosts beside others', (open) => {
       await it.telling.turn()
       await eventually('it is told', async () => (await it.states(theirs))[0] === 'told')
     }
+  })
+
+  it('keeps no host from others while whoever has its key doesn’t sign', async () => {
+    const slow = new Set<string>()
+    const signs = async ({ community }: { community: string }) =>
+      slow.has(community) ? new Promise<never>(() => {}) : 'a token'
+    const it = await scene({}, { signServiceAuth: signs })
+    slow.add(it.bad.did)
+    for (let at = 0; at < 5; at++) {
+      const mine = await it.forum(it.bad, `mine${at}`)
+      await it.writes(mine)
+      await it.takeBack(mine)
+    }
+    await it.telling.turn()
+    const theirs = await it.forum(it.good, 'theirs')
+    await it.writes(theirs)
+    await it.takeBack(theirs)
+    await eventually('it is told', async () => {
+      await it.telling.turn()
+      return (await it.states(theirs))[0] === 'told'
+    })
+    slow.clear()
+    it.roll.clock.moveMs(6_000)
+    await it.round()
+    expect(it.hosts.calls.length, 'it is told as soon as somebody signs').toBe(6)
   })
 
   it('keeps nobody from being planned by the name of a host that nothing can hold', async () => {

@@ -4,6 +4,8 @@
 
 export * as app from "./reeve/app.ts";
 export * as audit from "./reeve/audit.ts";
+export * as authGovern from "./reeve/authGovern.ts";
+export * as authMember from "./reeve/authMember.ts";
 export * as community from "./reeve/community.ts";
 export * as credential from "./reeve/credential.ts";
 export * as defs from "./reeve/defs.ts";
@@ -14,3 +16,4 @@ export * as proposal from "./reeve/proposal.ts";
 export * as role from "./reeve/role.ts";
 export * as service from "./reeve/service.ts";
 export * as space from "./reeve/space.ts";
+export * as steering from "./reeve/steering.ts";

@@ -209,7 +209,7 @@ const caveat = /*#__PURE__*/ l.typedObject<Caveat>($nsid, "caveat", /*#__PURE__*
 
 export { caveat };
 
-/** A space whose records are at the PDS of the community's account, which asks here whom to let in. */
+/** A space whose records are at the PDS of the community's account, which lets people in by what is decided here. */
 type Host = { $type?: "community.reeve.defs#host";
 
   /**
@@ -243,6 +243,11 @@ type Host = { $type?: "community.reeve.defs#host";
   "speaks":"unknown" | "august" | "october" | l.UnknownString;
 
   /**
+   * How it is kept there from here, see steering.getSpace. Left out: it isn't.
+   */
+  "keptAs"?:"hook" | "projection" | l.UnknownString;
+
+  /**
    * When the PDS last asked about so many people whom nothing lets in that it was told to wait.
    */
   "strangersAt"?:l.DatetimeString;
@@ -264,7 +269,7 @@ type Host = { $type?: "community.reeve.defs#host";
 
 export type { Host };
 
-/** A space whose records are at the PDS of the community's account, which asks here whom to let in. */
-const host = /*#__PURE__*/ l.typedObject<Host>($nsid, "host", /*#__PURE__*/ l.object({"at":/*#__PURE__*/ l.string<{"knownValues":["pds"],"maxLength":32}>({"maxLength":32}),"managingApp":/*#__PURE__*/ l.string(),"boundAt":/*#__PURE__*/ l.string({"format":"datetime"}),"settlesAt":/*#__PURE__*/ l.string({"format":"datetime"}),"askedAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"speaks":/*#__PURE__*/ l.string<{"knownValues":["unknown","august","october"],"maxLength":32}>({"maxLength":32}),"strangersAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"isReleased":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"notEnforced":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<Caveat>((() => caveat) as any), ),"warnings":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<Caveat>((() => caveat) as any), )}));
+/** A space whose records are at the PDS of the community's account, which lets people in by what is decided here. */
+const host = /*#__PURE__*/ l.typedObject<Host>($nsid, "host", /*#__PURE__*/ l.object({"at":/*#__PURE__*/ l.string<{"knownValues":["pds"],"maxLength":32}>({"maxLength":32}),"managingApp":/*#__PURE__*/ l.string(),"boundAt":/*#__PURE__*/ l.string({"format":"datetime"}),"settlesAt":/*#__PURE__*/ l.string({"format":"datetime"}),"askedAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"speaks":/*#__PURE__*/ l.string<{"knownValues":["unknown","august","october"],"maxLength":32}>({"maxLength":32}),"keptAs":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string<{"knownValues":["hook","projection"],"maxLength":32}>({"maxLength":32})),"strangersAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"isReleased":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"notEnforced":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<Caveat>((() => caveat) as any), ),"warnings":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<Caveat>((() => caveat) as any), )}));
 
 export { host };

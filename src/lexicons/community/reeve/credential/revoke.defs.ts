@@ -25,8 +25,8 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"revoked":/*#__PURE__*/ l.in
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** Take live credentials back before they end: all of a community or a space, or those of a person, an app, or one alone. Whoever is let in may ask for another one at once; to keep somebody out, remove or ban them. */
-const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","IdempotencyConflict","StaleRevision"]);
+/** Take live credentials back before they end: all of a community or a space, or those of a person, an app, or one alone. Whoever is let in may ask for another one at once; to keep somebody out, remove or ban them. Of a space at a PDS, which issues its credentials, one at a time is taken back, by its jti. */
+const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","NotConnected","IdempotencyConflict","StaleRevision","LimitExceeded"]);
 
 export { main };
 
