@@ -72,7 +72,7 @@ interface Page {
 }
 
 /** Some people with an entry that leads to the space, and which of them stand there. */
-export async function resolvePage(
+async function resolvePage(
   ctx: GovernanceCtx,
   community: Did,
   space: SpaceUri,
