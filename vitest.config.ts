@@ -19,6 +19,8 @@ export default defineConfig({
       // A test of these that opens databases and servers of its own takes some seconds on an idle machine, and far more on a busy one.
       project('rooms', ['test/rooms/**/*.test.ts'], { testTimeout: 90_000, hookTimeout: 120_000 }),
       project('doors', ['test/doors/**/*.test.ts'], { testTimeout: 90_000, hookTimeout: 120_000 }),
+      // Each of its tests runs the keepers' tool many times, each time as a process of its own.
+      project('ceremony', ['test/ceremony/**/*.test.ts'], { testTimeout: 120_000, hookTimeout: 120_000 }),
       // Whole networks in processes of their own take their time on a busy machine.
       project('story', ['test/story/**/*.test.ts'], { testTimeout: 120_000, hookTimeout: 120_000 }),
     ],

@@ -1,355 +1,183 @@
 /**
- * The fourth part of `npm run bench`: what it costs to answer the PDS of an account whether somebody may come into one of its spaces.
+ * The second part: what it costs to answer the PDS of an account whether somebody may come into one of its spaces.
  *
  * The unit is the same process reading and verifying as many service JWTs, in the same round; a decision alone is held against the
  * cryptography of an exchange. Every question brings a token of its own, as a PDS sends it, but where it says otherwise. Each answer has to
  * be yes, or nothing is measured. The contenders take turns, round for round.
  */
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { loadavg, tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Did, SpaceUri } from '../src/names.ts'
 import { systemClock } from '../src/platform/clock.ts'
-import { type AskingHost, atRate, openAskingHost, type Prepared, pathOf, tokenFor } from '../test/kit/asking-often.ts'
-import { callAs, makeSomebody, type Somebody } from '../test/kit/people.ts'
-import { startPlcServer } from '../test/kit/plc.ts'
-import { freePort } from '../test/kit/ports.ts'
-import { FORUM } from '../test/kit/roll.ts'
+import { atRate, openAskingHost, pathOf, tokenFor } from '../test/kit/asking-often.ts'
+import {
+  ASKED_ABOUT,
+  ASKED_IN_A_ROUND,
+  type Contender,
+  type HookRound,
+  type HookStage,
+  hookRound,
+  memberOf,
+  openHookStage,
+  questions,
+  verifyUs,
+} from './hook-asking.ts'
 import { quantile } from './load.ts'
-import { lineOfShares, type Shares } from './profile.ts'
+import { lineOfShares } from './profile.ts'
 import { personOf } from './roll-world.ts'
-import type { Order, Report } from './served.ts'
+import { type Figure, figureOf } from './rows.ts'
+import { type Engine, IS_QUICK, PER_ROUND } from './settings.ts'
+import { call, spending } from './stage.ts'
+import { AIMS } from './targets.ts'
 import { prepare } from './tokens.ts'
+import { figureOfRounds, inTurns, mediansOf } from './turns.ts'
 
-const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 5)
-const PER_ROUND = Number(process.env['BENCH_REQUESTS'] ?? 1500) * 2
-const VERIFIED = 2_000
-/** People on the roster, of the space where most is measured and of the large one; and of how many of them is asked. */
-const [FEW, MANY] = [1_000, 100_000]
-const ASKED_ABOUT = 1_000
+/** People on the roster, of the space where most is measured and of the large one. */
+const [FEW, MANY] = IS_QUICK ? [1_000, 10_000] : [1_000, 100_000]
 /** What a question costs is asked of so many at once. */
 const IN_FLIGHT = 64
-const STEADY = { perSec: 1_000, seconds: 20, most: 200 } as const
+const STEADY = { perSec: IS_QUICK ? 200 : 1_000, seconds: IS_QUICK ? 3 : 20, most: 200 } as const
 const CHANGE_REST_MS = 40
-const BARE = 'an answer of bare HTTP'
-const TARGETS = { efficiency: 0.6, ambition: 0.75, policy: 0.02 } as const
+const VERDICTS = IS_QUICK ? 50 : 200
+/** Spaces that are nested in the one asked about, where a first decision is measured in a large community. */
+const NESTED = 1_000
 
-export interface HookFigure {
-  readonly what: string
-  readonly inFlight: number
-  /** Answers per second of the process's processor time, over verified tokens. */
-  readonly share: number
-  readonly perCpuSec: number
-  readonly verifiesPerCpuSec: number
-  /** Processor time of the database server for each answer; none where it is in the process. */
-  readonly databaseUs: number
-  readonly perWallSec: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly rssMiB: number
-}
-
-export interface HookReport {
-  readonly engine: string
-  readonly load: readonly [number, number]
-  readonly figures: readonly HookFigure[]
-  /** The processor time of a write question over that of a read question, and of a read among very many people over one among few. */
-  readonly writeOverRead: number
-  readonly growth: number
-  /** What the share would be if there were nothing but the token to verify and the bare server's answer. */
-  readonly ceiling: number
-  /** Where the process spends its time on reads. */
-  readonly profile: Shares
-  /** Microseconds of a verdict, of an exchange's cryptography, and of one verification. */
-  readonly decisionUs: number
-  readonly mintUs: number
-  readonly verifyUs: number
-  readonly steady: Steady
-}
-
-/** Asked at a fixed rate while people come and go. */
-interface Steady {
-  readonly perSec: number
-  readonly yes: number
-  readonly undecided: number
-  readonly changes: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly longestMs: number
-  /** Of the process, while it is asked so many a second. */
-  readonly processorShare: number
-}
-
-type Engine = 'postgres' | 'embedded'
-type CreateDatabase = (what: string) => Promise<{ url: string; drop(): Promise<void> }>
-
-/** One Reeve with an account, a space of its PDS, and people on its roster. */
-interface Stage {
-  readonly child: ChildProcess
-  readonly at: { readonly url: string; readonly serviceDid: string }
-  readonly account: Somebody
-  readonly owner: Somebody
-  readonly space: SpaceUri
-  readonly people: number
-}
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
-
-/** Measures one engine and prints its table. `createDatabase` makes an empty database on the server. */
-export async function measureHook(engine: Engine, createDatabase: CreateDatabase): Promise<HookReport> {
-  const before = loadavg()[0] ?? Number.NaN
-  const plc = await startPlcServer()
-  const closing: (() => Promise<unknown>)[] = [() => plc.close()]
+export async function measureHook(engine: Engine, says: (line: string) => void): Promise<readonly Figure[]> {
+  const few = await openHookStage(engine, FEW)
   try {
-    const open = (what: string, people: number) => openStage({ engine, createDatabase, plcUrl: plc.url, what, people })
-    const few = await open('hook_few', FEW)
-    closing.unshift(few.close)
-    const many = await open('hook_many', MANY)
-    closing.unshift(many.close)
-    const report = await measureAll(engine, few.stage, many.stage, before)
-    print(report)
-    return report
+    const many = await openHookStage(engine, MANY)
+    try {
+      says(`${engine}: questions of a PDS, among ${FEW} people and ${MANY}`)
+      const figures = [...(await questionsOf(engine, few, many))]
+      says(`${engine}: % of a question's time: ${await profileOf(few)}`)
+      says(`${engine}: decisions alone`)
+      figures.push(...(await decisionsOf(engine, few)))
+      says(`${engine}: ${STEADY.perSec} questions a second for ${STEADY.seconds} s, while people come and go`)
+      return [...figures, await steadily(engine, few)]
+    } finally {
+      await many.close()
+    }
   } finally {
-    for (const close of closing) await close()
+    await few.close()
   }
 }
 
-async function openStage(about: {
-  engine: Engine
-  createDatabase: CreateDatabase
-  plcUrl: string
-  what: string
-  people: number
-}): Promise<{ stage: Stage; close: () => Promise<void> }> {
-  const { engine, createDatabase, plcUrl, what, people } = about
-  const folder = await mkdtemp(join(tmpdir(), 'reeve-bench-'))
-  const database = engine === 'postgres' ? await createDatabase(what) : null
-  const port = await freePort()
-  const url = `http://localhost:${port}`
-  const child = fork(new URL('served.ts', import.meta.url), {
-    env: {
-      PATH: process.env['PATH'],
-      REEVE_PUBLIC_URL: url,
-      REEVE_PORT: String(port),
-      REEVE_DATA_DIR: folder,
-      REEVE_PLC_URL: plcUrl,
-      REEVE_ALLOW_LOOPBACK: '1',
-      ...(database ? { DATABASE_URL: database.url } : {}),
-    },
-  })
-  const close = async () => {
-    if (child.exitCode === null) {
-      child.send({ kind: 'end' } satisfies Order)
-      await once(child, 'exit')
-    }
-    await database?.drop()
-    await rm(folder, { recursive: true, force: true })
-  }
-  try {
-    await once(child, 'message')
-    const [account, owner] = [await makeSomebody(plcUrl), await makeSomebody(plcUrl)]
-    const at = { url, serviceDid: `did:web:localhost%3A${port}` }
-    await call(at, account, 'community.adopt', { name: 'Bench', owner: owner.did })
-    const input = { community: account.did, spaceType: FORUM, skey: 'main', host: 'pds' }
-    const { uri: space } = await call(at, owner, 'space.create', input)
-    const stage: Stage = { child, at, account, owner, space, people }
-    await ask(stage, { kind: 'fill', space, people: [1, people] })
-    return { stage, close }
-  } catch (error) {
-    await close()
-    throw error
-  }
-}
+const shareOf = (round: HookRound): number => round['verify µs'] / round['answer µs']
+const allUs = (round: HookRound): number => round['answer µs'] + round['database µs']
 
-async function call(at: Stage['at'], by: Somebody, method: string, input: object) {
-  const answer = await callAs(by, { ...at, nowSec: systemClock.nowSec() }, `community.reeve.${method}`, input)
-  if (answer.status !== 200) throw new Error(`${method}: ${JSON.stringify(answer.body)}`)
-  return answer.body
-}
-
-async function ask<K extends Report['kind']>(
-  { child }: Stage,
-  order: Order,
-  kind?: K,
-): Promise<Extract<Report, { kind: K }>> {
-  const answered = once(child, 'message')
-  child.send(order)
-  const [report] = await answered
-  if (kind !== undefined && report.kind !== kind) throw new Error('another report')
-  return report
-}
-
-/** Somebody on the roster. Neighbours in number don't stand beside each other. */
-const memberOf = ({ people }: Stage, at: number): Did => personOf(1 + ((at * 104_729) % people))
-
-/** How a question is asked: what for, and with a token of its own or always the same. */
-interface Manner {
-  readonly access: 'read' | 'write'
-  readonly isReused?: boolean
-  /** From which person on; by itself always of the same thousand. */
-  readonly from?: number
-}
-
-function questions(stage: Stage, count: number, { access, isReused = false, from }: Manner): Prepared[] {
-  const { account, at, space } = stage
-  const token = () => `Bearer ${tokenFor(account, at.serviceDid, systemClock.nowSec())}`
-  const always = token()
-  return Array.from({ length: count }, (_, nth) => {
-    const user = memberOf(stage, from === undefined ? nth % ASKED_ABOUT : from + nth)
-    return { path: pathOf({ space, user, access }), authorization: isReused ? always : token() }
-  })
-}
-
-/** Of the questions of a round, so many may be left undecided, on a machine on which other work is running. */
-const UNDECIDED_MAX = 0.01
-
-/** Asks everything, so many at a time. @throws Error when an answer is no, or very many are none */
-async function askAll(host: AskingHost, all: readonly Prepared[], inFlight: number) {
-  const latenciesMs: number[] = []
-  let next = 0
-  let undecided = 0
-  const worker = async () => {
-    for (let at = next++; at < all.length; at = next++) {
-      const begun = performance.now()
-      const question = all[at]
-      const answer = question && (await host.ask(question))
-      if (answer === 'undecided') undecided += 1
-      else if (answer !== 'yes') throw new Error(`a member was told ${answer}`)
-      latenciesMs.push(performance.now() - begun)
-    }
-  }
-  const begun = performance.now()
-  await Promise.all(Array.from({ length: inFlight }, worker))
-  if (undecided > all.length * UNDECIDED_MAX) throw new Error(`${undecided} of ${all.length} were left undecided`)
-  return { wallSec: (performance.now() - begun) / 1_000, latenciesMs: latenciesMs.toSorted((a, b) => a - b) }
-}
-
-interface Contender extends Manner {
-  readonly what: string
-  readonly stage: Stage
-  readonly inFlight: number
-  /** Another server of the same process, in place of Reeve. */
-  readonly url?: string
-  /** Nobody is ever asked about twice. */
-  readonly isFirst?: boolean
-}
-
-/** Every contender once without counting, and then in turns. Medians of the rounds. */
-async function inTurns(contenders: readonly Contender[]): Promise<HookFigure[]> {
-  const rounds = contenders.map((): HookFigure[] => [])
+async function questionsOf(engine: Engine, few: HookStage, many: HookStage): Promise<readonly Figure[]> {
+  const { port } = await few.served.ask({ kind: 'bare' }, 'bare')
+  const read: Contender = { access: 'read', stage: few, inFlight: IN_FLIGHT }
   let asked = ASKED_ABOUT
-  for (let round = -1; round < ROUNDS; round++) {
-    for (const [nth, contender] of contenders.entries()) {
-      const from = contender.isFirst ? asked : undefined
-      if (contender.isFirst) asked += PER_ROUND
-      const figure = await roundOf({ ...contender, ...(from === undefined ? {} : { from }) })
-      if (round >= 0) rounds[nth]?.push(figure)
-    }
+  const firstTime = () => {
+    const from = asked
+    asked += ASKED_IN_A_ROUND
+    return hookRound({ ...read, stage: many, from })
   }
-  return contenders.map(({ what, inFlight }, nth) => {
-    const of = (name: Exclude<keyof HookFigure, 'what' | 'inFlight'>) =>
-      median((rounds[nth] ?? []).map((figure) => figure[name]))
-    return {
-      ...{ what, inFlight, share: of('share'), perCpuSec: of('perCpuSec') },
-      ...{ verifiesPerCpuSec: of('verifiesPerCpuSec'), databaseUs: of('databaseUs'), perWallSec: of('perWallSec') },
-      ...{ p50Ms: of('p50Ms'), p99Ms: of('p99Ms'), rssMiB: of('rssMiB') },
-    }
+  const named: readonly (readonly [what: string, measure: () => Promise<HookRound>])[] = [
+    ['read, 64 in flight', () => hookRound(read)],
+    ['read, 1 in flight', () => hookRound({ ...read, inFlight: 1 })],
+    ['read, 8 in flight', () => hookRound({ ...read, inFlight: 8 })],
+    ['write, 64 in flight', () => hookRound({ ...read, access: 'write' })],
+    ['read, always with one token, 64 in flight', () => hookRound({ ...read, isReused: true })],
+    [`read, among ${MANY}, 64 in flight`, () => hookRound({ ...read, stage: many })],
+    [`read, among ${MANY}, asked for the first time, 64 in flight`, firstTime],
+    ['an answer of bare HTTP, 64 in flight', () => hookRound({ ...read, url: `http://localhost:${port}` })],
+  ]
+  const measured = await inTurns(named.map(([, measure]) => measure))
+  const [reads = [], , , writes = [], , large = [], , bare = []] = measured
+  const shares = named.map(([what], at) => {
+    const row = at === 0 ? 4 : null
+    const about = {
+      row,
+      engine,
+      what: `answers / verified tokens, per processor second: ${what}`,
+      unit: 'times',
+    } as const
+    // The target was set for a server whose database is another process.
+    const aim = at === 0 && engine === 'postgres' ? AIMS.hook : null
+    return figureOfRounds({ ...about, aim }, measured[at] ?? [], shareOf)
   })
+  const against = (what: string, rounds: readonly HookRound[], cost: (round: HookRound) => number, more: object) =>
+    figureOf(
+      { row: null, engine, what, unit: 'times', aim: null, ...more },
+      rounds.map((round, at) => cost(round) / cost(reads[at] ?? round)),
+      { 'read µs': mediansOf(reads)['answer µs'] ?? Number.NaN, µs: mediansOf(rounds)['answer µs'] ?? Number.NaN },
+    )
+  const ceiling = bare.map((round) => round['verify µs'] / (round['verify µs'] + round['answer µs']))
+  return [
+    ...shares,
+    figureOf(
+      { row: null, engine, what: 'the same of nothing but a verified token and bare HTTP', unit: 'times', aim: null },
+      ceiling,
+    ),
+    against('a write / a read, processor time', writes, (round) => round['answer µs'], { aim: AIMS.writeOverRead }),
+    against(`a question among ${MANY} people / among ${FEW}, process and database`, large, allUs, {}),
+  ]
 }
 
-async function roundOf({ what, stage, inFlight, url = stage.at.url, ...manner }: Contender): Promise<HookFigure> {
-  const host = openAskingHost(url, inFlight, (says) => console.error(says))
-  const all = questions(stage, PER_ROUND, manner)
-  const tokens = questions(stage, VERIFIED, { access: 'read' }).map(({ authorization }) => authorization.slice(7))
-  const order = { kind: 'verifies', tokens, didKey: stage.account.key.didKey } as const
-  const verified = await ask(stage, order, 'crypto')
-  const before = await ask(stage, { kind: 'cpu' }, 'cpu')
-  const { wallSec, latenciesMs } = await askAll(host, all, inFlight)
-  const after = await ask(stage, { kind: 'cpu' }, 'cpu')
-  await host.close()
-  const perCpuSec = all.length / (after.cpuSec - before.cpuSec)
-  const verifiesPerCpuSec = verified.count / verified.cpuSec
-  return {
-    ...{ what, inFlight, share: perCpuSec / verifiesPerCpuSec, perCpuSec, verifiesPerCpuSec },
-    databaseUs: ((after.databaseSec - before.databaseSec) / all.length) * 1e6,
-    perWallSec: all.length / wallSec,
-    ...{ p50Ms: quantile(latenciesMs, 0.5), p99Ms: quantile(latenciesMs, 0.99), rssMiB: after.rssMiB },
-  }
-}
-
-async function measureAll(engine: Engine, few: Stage, many: Stage, before: number): Promise<HookReport> {
-  const read = { access: 'read', stage: few } as const
-  const { port } = await ask(few, { kind: 'bare' }, 'bare')
-  const figures = await inTurns([
-    { ...read, what: 'read', inFlight: 1 },
-    { ...read, what: 'read', inFlight: 8 },
-    { ...read, what: 'read', inFlight: IN_FLIGHT },
-    { ...read, access: 'write', what: 'write', inFlight: IN_FLIGHT },
-    { ...read, isReused: true, what: 'read, one token', inFlight: IN_FLIGHT },
-    { ...read, stage: many, what: `read, among ${MANY}`, inFlight: IN_FLIGHT },
-    { ...read, stage: many, isFirst: true, what: 'read, asked for the first time', inFlight: IN_FLIGHT },
-    { ...read, what: BARE, url: `http://localhost:${port}`, inFlight: IN_FLIGHT },
-  ])
-  const costOf = (what: string) =>
-    1 / (figures.find((one) => one.what === what && one.inFlight === IN_FLIGHT)?.perCpuSec ?? 0)
-  const allOf = (what: string) => {
-    const found = figures.find((one) => one.what === what && one.inFlight === IN_FLIGHT)
-    return costOf(what) * 1e6 + (found?.databaseUs ?? Number.NaN)
-  }
-  return {
-    engine,
-    figures,
-    ceiling: 1 / (1 + costOf(BARE) * (figures.find(({ what }) => what === BARE)?.verifiesPerCpuSec ?? Number.NaN)),
-    writeOverRead: costOf('write') / costOf('read'),
-    growth: allOf(`read, among ${MANY}`) / allOf('read'),
-    profile: await profileOf(few),
-    ...(await alone(few)),
-    steady: await steadily(few),
-    load: [before, loadavg()[0] ?? Number.NaN],
-  }
-}
-
-async function profileOf(stage: Stage): Promise<Shares> {
-  const all = questions(stage, 2 * PER_ROUND, { access: 'read' })
+async function profileOf(stage: HookStage): Promise<string> {
   const host = openAskingHost(stage.at.url, IN_FLIGHT)
-  await ask(stage, { kind: 'profile' })
-  await askAll(host, all, IN_FLIGHT)
-  const { shares } = await ask(stage, { kind: 'profiled' }, 'profiled')
+  const all = questions(stage, 2 * PER_ROUND, { access: 'read' })
+  await stage.served.ask({ kind: 'profile' }, 'profile')
+  let next = 0
+  const worker = async () => {
+    for (let question = all[next++]; question; question = all[next++]) await host.ask(question)
+  }
+  await Promise.all(Array.from({ length: IN_FLIGHT }, worker))
+  const { shares } = await stage.served.ask({ kind: 'profiled' }, 'profiled')
   await host.close()
-  return shares
+  return lineOfShares(shares)
 }
 
-/** What the parts cost by themselves, in the same process. */
-async function alone(stage: Stage): Promise<Pick<HookReport, 'decisionUs' | 'mintUs' | 'verifyUs'>> {
-  const { account, at, space } = stage
-  const dids = Array.from({ length: 200 }, (_, nth) => memberOf(stage, nth))
+/** What the parts cost by themselves, in the same process: a decision, and the first on a graph of which nothing was asked. */
+async function decisionsOf(engine: Engine, stage: HookStage): Promise<readonly Figure[]> {
+  const { account, at, space, served } = stage
+  const dids = Array.from({ length: VERDICTS }, (_, nth) => memberOf(stage, nth))
   const url = `${at.url}/xrpc/com.atproto.space.getSpaceCredential`
-  const rounds: { decisionUs: number; mintUs: number; verifyUs: number }[] = []
-  const usOf = async (order: Order) => {
-    const { cpuSec, count } = await ask(stage, order, 'crypto')
-    return (cpuSec / count) * 1e6
+  const coldOf = async (nested: number) => {
+    const { verdictSec, graphSec, count } = await served.ask({ kind: 'cold', space, dids, nested }, 'cold')
+    return { verdictUs: (verdictSec / count) * 1e6, graphUs: (graphSec / count) * 1e6 }
   }
-  for (let round = -1; round < ROUNDS; round++) {
-    const tokens = questions(stage, VERIFIED, { access: 'read' }).map(({ authorization }) => authorization.slice(7))
-    const mints = prepare([account], { space, url, generation: 'october', count: 300, nowSec: systemClock.nowSec() })
-    const one = {
-      decisionUs: await usOf({ kind: 'decisions', space, dids, rounds: 100 }),
-      mintUs: await usOf({ kind: 'crypto', requests: mints, url }),
-      verifyUs: await usOf({ kind: 'verifies', tokens, didKey: account.key.didKey }),
-    }
-    if (round >= 0) rounds.push(one)
+  const [rounds = []] = await inTurns([
+    async () => {
+      const mints = prepare([account], { space, url, generation: 'october', count: 300, nowSec: systemClock.nowSec() })
+      const decided = await served.ask({ kind: 'decisions', space, dids, rounds: 100 }, 'crypto')
+      const minted = await served.ask({ kind: 'crypto', requests: mints, url }, 'crypto')
+      const [cold, nested] = [await coldOf(0), await coldOf(NESTED)]
+      return {
+        'decision µs': (decided.cpuSec / decided.count) * 1e6,
+        'crypto µs': (minted.cpuSec / minted.count) * 1e6,
+        'verify µs': await verifyUs(stage),
+        'cold µs': cold.verdictUs,
+        'graph µs': cold.graphUs,
+        'cold nested µs': nested.verdictUs,
+        'nested graph µs': nested.graphUs,
+      }
+    },
+  ])
+  const figure = (what: string, name: keyof (typeof rounds)[number], others: readonly string[], aim: Figure['aim']) => {
+    const medians = mediansOf(rounds)
+    const absolutes = Object.fromEntries(
+      [name, 'crypto µs', ...others].map((each) => [each, medians[each] ?? Number.NaN]),
+    )
+    const times = rounds.map((round) => round[name] / round['crypto µs'])
+    return figureOf({ row: 15, engine, what, unit: 'times', aim }, times, absolutes)
   }
-  const of = (name: 'decisionUs' | 'mintUs' | 'verifyUs') => median(rounds.map((one) => one[name]))
-  return { decisionUs: of('decisionUs'), mintUs: of('mintUs'), verifyUs: of('verifyUs') }
+  const beside = 'the cryptography of an exchange'
+  return [
+    figure(`a decision, warm / ${beside}`, 'decision µs', ['verify µs'], AIMS.decisionWarm),
+    figure(`the first decision on a graph / ${beside}`, 'cold µs', ['graph µs'], AIMS.decisionCold),
+    figure(
+      `the first decision on a graph, ${NESTED} spaces nested / ${beside}`,
+      'cold nested µs',
+      ['nested graph µs'],
+      AIMS.decisionCold,
+    ),
+  ]
 }
 
 /** At a fixed rate, while an owner puts people on the roster and takes them off again: others than those who are asked about. */
-async function steadily(stage: Stage): Promise<Steady> {
-  const { at, owner, account, space } = stage
+async function steadily(engine: Engine, stage: HookStage): Promise<Figure> {
+  const { at, owner, account, space, served } = stage
   const host = openAskingHost(at.url, STEADY.most, (says) => console.error(says))
   const counts = { yes: 0, no: 0, undecided: 0, lost: 0 }
   const latenciesMs: number[] = []
@@ -363,62 +191,35 @@ async function steadily(stage: Stage): Promise<Steady> {
       await sleep(CHANGE_REST_MS)
     }
   }
-  const before = await ask(stage, { kind: 'cpu' }, 'cpu')
-  const changed = changing()
-  const { wallSec } = await atRate(STEADY, async (nth) => {
-    const authorization = `Bearer ${tokenFor(account, at.serviceDid, systemClock.nowSec())}`
-    const user = memberOf(stage, nth % ASKED_ABOUT)
-    const begun = performance.now()
-    counts[await host.ask({ path: pathOf({ space, user, access: nth % 2 === 0 ? 'read' : 'write' }), authorization })]++
-    latenciesMs.push(performance.now() - begun)
+  const [wallSec, spent] = await spending(served, async () => {
+    const changed = changing()
+    const asked = await atRate(STEADY, async (nth) => {
+      const authorization = `Bearer ${tokenFor(account, at.serviceDid, systemClock.nowSec())}`
+      const user = memberOf(stage, nth % ASKED_ABOUT)
+      const begun = performance.now()
+      const path = pathOf({ space, user, access: nth % 2 === 0 ? 'read' : 'write' })
+      // Awaited by itself: what is counted has to be read after it, or others would be lost.
+      const answered = await host.ask({ path, authorization })
+      counts[answered] += 1
+      latenciesMs.push(performance.now() - begun)
+    }).finally(() => {
+      isOver = true
+    })
+    await changed
+    return asked.wallSec
   })
-  isOver = true
-  await changed
-  const after = await ask(stage, { kind: 'cpu' }, 'cpu')
   await host.close()
   if (counts.no > 0 || counts.lost > 0) throw new Error(`told a member ${JSON.stringify(counts)}`)
   const sorted = latenciesMs.toSorted((a, b) => a - b)
-  return {
-    perSec: sorted.length / wallSec,
-    ...{ yes: counts.yes, undecided: counts.undecided, changes },
-    ...{ p50Ms: quantile(sorted, 0.5), p99Ms: quantile(sorted, 0.99), longestMs: sorted.at(-1) ?? Number.NaN },
-    processorShare: (after.cpuSec - before.cpuSec) / wallSec,
-  }
-}
-
-const percent = (share: number): string => `${(share * 100).toFixed(0)} %`
-const verdict = (isMet: boolean): string => (isMet ? 'ok' : 'MISSED')
-
-function print(report: HookReport): void {
-  const { engine, figures, steady, load, decisionUs, mintUs, verifyUs } = report
-  console.log(
-    `${engine}: questions of a PDS; medians of ${ROUNDS} rounds of ${PER_ROUND}; load ${load.map((one) => one.toFixed(1)).join(' → ')}`,
-  )
-  for (const { what, inFlight, share, ...rest } of figures) {
-    const numbers = Object.entries(rest).map(([name, value]) => `${name} ${value.toFixed(value < 10 ? 2 : 0)}`)
-    console.log(
-      `         ${what}, ${inFlight} in flight: ${percent(share)} of verifying the token alone  ${numbers.join('  ')}`,
-    )
-  }
-  const efficiency =
-    figures.find(({ what, inFlight }) => what === 'read' && inFlight === IN_FLIGHT)?.share ?? Number.NaN
-  const { efficiency: least, ambition, policy: most } = TARGETS
-  const isMeant = engine === 'postgres'
-  console.log(
-    `   4     answers / verified tokens, ${IN_FLIGHT} in flight: ${efficiency.toFixed(2)}${isMeant ? `  [≥ ${least}, better ${ambition}]  ${verdict(efficiency >= least)}` : ''}`,
-  )
-  console.log(
-    `         of nothing but a verified token and an answer of bare HTTP it would be ${report.ceiling.toFixed(2)}`,
-  )
-  const policy = decisionUs / mintUs
-  console.log(
-    `  15     a decision / the cryptography of an exchange: ${policy.toFixed(4)} (${decisionUs.toFixed(1)} / ${mintUs.toFixed(0)} µs)  [≤ ${most}]  ${verdict(policy <= most)}; / one verification: ${(decisionUs / verifyUs).toFixed(3)} (${verifyUs.toFixed(0)} µs)`,
-  )
-  console.log(
-    `         a write / a read: ${report.writeOverRead.toFixed(2)}; among ${MANY} people / among ${FEW}, process and database: ${report.growth.toFixed(2)}`,
-  )
-  console.log(
-    `         ${steady.perSec.toFixed(0)} a second during ${steady.changes} changes: p50 ${steady.p50Ms.toFixed(1)} ms, p99 ${steady.p99Ms.toFixed(0)} ms, longest ${steady.longestMs.toFixed(0)} ms; undecided ${steady.undecided}; ${percent(steady.processorShare)} of a processor`,
-  )
-  console.log(`         % of its time on reads: ${lineOfShares(report.profile)}`)
+  const what = `questions answered / asked, ${STEADY.perSec} a second for ${STEADY.seconds} s while people come and go`
+  const reached = sorted.length / wallSec / STEADY.perSec
+  return figureOf({ row: null, engine, what, unit: 'times', aim: null }, [reached], {
+    'per second': sorted.length / wallSec,
+    'p50 ms': quantile(sorted, 0.5),
+    'p99 ms': quantile(sorted, 0.99),
+    'longest ms': sorted.at(-1) ?? Number.NaN,
+    undecided: counts.undecided,
+    changes: changes,
+    processors: spent.processSec / wallSec,
+  })
 }

@@ -36,7 +36,7 @@ export async function delegationToken(user: Account, community: string, space: s
 
 /** The exchange, with the proof of the given generation by the app's key. */
 export async function exchange(
-  { reeve }: Network,
+  { reeve }: { readonly reeve: Pick<Network['reeve'], 'url'> },
   asked: { token: string; space: string; holder: TestKey; generation: Generation },
 ): Promise<Answer> {
   const url = reeve.url + EXCHANGE

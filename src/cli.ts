@@ -1,99 +1,119 @@
-/** The operator's tool: `reeve audit verify`, `reeve roll export`. Reads the same environment as the service; changes nothing. */
-import { once } from 'node:events'
-import { countUnsealed } from './audit/store.ts'
-import { type ChainReport, verifyChains } from './audit/verify.ts'
-import { type ExportPage, exportPage, type Position } from './community/roll-export.ts'
-import { type Did, parseDid } from './names.ts'
-import { systemClock } from './platform/clock.ts'
-import { ConfigError, parseConfig, processEnvironment } from './platform/config.ts'
-import { type Db, openDatabase, withTransaction } from './platform/database.ts'
-import { silentLog } from './platform/log.ts'
+/**
+ * The tool of operators and owners: `reeve <command>`. Here is the table of its commands, and how a failure becomes a line and a code.
+ *
+ * Some commands work on the service's database, by its environment. Those of owners need nothing of the service: a community must be able to
+ * leave when there is no service any more.
+ */
+import { arrivals } from './cli/arrivals.ts'
+import { auditVerify } from './cli/audit-verify.ts'
+import {
+  type Command,
+  EXIT_CONFIG,
+  EXIT_FAILED,
+  EXIT_FINE,
+  EXIT_OPEN_SECRET,
+  EXIT_USAGE,
+  WrongUsage,
+} from './cli/command.ts'
+import { exit } from './cli/exit.ts'
+import { exitSend } from './cli/exit-send.ts'
+import { exitWatch } from './cli/exit-watch.ts'
+import { keeperEnrol, keeperInit, keeperOpen, keeperShow, keeperStepUp } from './cli/keeper.ts'
+import { keeperAck } from './cli/keeper-ack.ts'
+import { keeperApprove } from './cli/keeper-approve.ts'
+import { keeperAsk } from './cli/keeper-ask.ts'
+import { keeperCombine, keeperDrill } from './cli/keeper-combine.ts'
+import { keeperDeal } from './cli/keeper-deal.ts'
+import { keeperGive } from './cli/keeper-give.ts'
+import { keeperOpener } from './cli/keeper-opener.ts'
+import { kekRotate, kekStatus } from './cli/kek-rotate.ts'
+import { keyInventory } from './cli/key-inventory.ts'
+import { keyRotateAll } from './cli/key-rotate-all.ts'
+import { recoveryNew, recoveryProve, recoveryShow } from './cli/recovery.ts'
+import { recoveryClaim } from './cli/recovery-claim.ts'
+import { recoveryReplace } from './cli/recovery-replace.ts'
+import { rollExport } from './cli/roll-export.ts'
+import { complain, say } from './cli/terminal.ts'
+import { assertNoOpenSecret, OpenSecret } from './keys/recovery-key.ts'
+import { ConfigError, processEnvironment } from './platform/config.ts'
 
-const USAGE = `usage: reeve audit verify
-       reeve roll export <did>
-
-  audit verify        follow the audit chain of every community from its first row, and say where one is broken
-  roll export <did>   write everything on the roll of a community to the standard output, as JSON Lines, of one moment
-
-Run it with the environment of the service (DATABASE_URL, or REEVE_DATA_DIR of a service that is stopped).
-Exit codes: 0 all is well, 1 a chain is broken, or there is no such community or database, 64 wrong usage, 78 wrong environment.`
-
-/** Lines that are read from the database at once. */
-const EXPORT_LINES = 2_000
-const EXIT_USAGE = 64
-const EXIT_CONFIG = 78
+const COMMANDS: readonly Command[] = [
+  arrivals,
+  auditVerify,
+  rollExport,
+  kekStatus,
+  kekRotate,
+  keyInventory,
+  keyRotateAll,
+  recoveryNew,
+  recoveryShow,
+  recoveryProve,
+  recoveryReplace,
+  recoveryClaim,
+  exit,
+  exitSend,
+  exitWatch,
+  keeperInit,
+  keeperShow,
+  keeperEnrol,
+  keeperStepUp,
+  keeperOpen,
+  keeperOpener,
+  keeperDeal,
+  keeperAck,
+  keeperApprove,
+  keeperGive,
+  keeperDrill,
+  keeperCombine,
+  keeperAsk,
+]
 
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(args: readonly string[]): Promise<number> {
-  const [what, how, did, ...more] = args
-  if (what === 'audit' && how === 'verify' && did === undefined) return told(() => onDatabase(auditVerify))
-  const community = parseDid(did)
-  if (what === 'roll' && how === 'export' && community && more.length === 0) {
-    return told(() => onDatabase((db) => rollExport(db, community)))
+  if (args.length === 1 && ['help', '--help', '-h'].includes(args[0] ?? '')) {
+    say(...usageOf(COMMANDS))
+    return EXIT_FINE
   }
-  const isHelp = args.length === 1 && ['help', '--help', '-h'].includes(args[0] ?? '')
-  process[isHelp ? 'stdout' : 'stderr'].write(`${USAGE}\n`)
-  return isHelp ? 0 : EXIT_USAGE
-}
-
-/** Runs a command and turns its failure into a line; never a stack, which could quote what is stored. */
-async function told(command: () => Promise<number>): Promise<number> {
   try {
-    return await command()
+    assertNoOpenSecret(args, processEnvironment())
+    const command = called(args)
+    if (!command) throw new WrongUsage('there is no such command')
+    return await command.run(args.slice(command.words.length))
   } catch (error) {
-    const faults = error instanceof ConfigError ? error.faults : [error instanceof Error ? error.message : 'failed']
-    for (const fault of faults) process.stderr.write(`reeve: ${fault.split('\n', 1)[0]}\n`)
-    return error instanceof ConfigError ? EXIT_CONFIG : 1
+    return told(error, called(args))
   }
 }
 
-async function onDatabase(work: (db: Db) => Promise<number>): Promise<number> {
-  const config = parseConfig(processEnvironment())
-  const { databaseUrl: url, dataDir, allowUnsafeDatabase: allowUnsafe } = config
-  const opened = await openDatabase({ url, dataDir, allowUnsafe, log: silentLog, clock: systemClock })
-  try {
-    return await work(opened.db)
-  } finally {
-    await opened.close()
+/** The command that was called: of those whose words stand first, the one with the most. */
+function called(args: readonly string[]): Command | undefined {
+  return COMMANDS.filter(({ words }) => words.every((word, at) => args[at] === word)).toSorted(
+    (a, b) => b.words.length - a.words.length,
+  )[0]
+}
+
+/** Turns a failure into lines and a code; never a stack, which could quote what is stored. */
+function told(error: unknown, command: Command | undefined): number {
+  if (error instanceof WrongUsage) {
+    complain(error.message)
+    process.stderr.write(`${usageOf(command ? [command] : COMMANDS).join('\n')}\n`)
+    return EXIT_USAGE
   }
+  const faults = error instanceof ConfigError ? error.faults : [error instanceof Error ? error.message : 'failed']
+  for (const fault of faults) complain(fault.split('\n', 1)[0] ?? '')
+  if (error instanceof OpenSecret) return EXIT_OPEN_SECRET
+  return error instanceof ConfigError ? EXIT_CONFIG : EXIT_FAILED
 }
 
-async function auditVerify(db: Db): Promise<number> {
-  let chains = 0
-  let broken = 0
-  for await (const report of verifyChains(db)) {
-    chains += 1
-    if (report.fault) broken += 1
-    console.log(lineOf(report))
-  }
-  const waiting = await countUnsealed(db)
-  console.log(`${chains} chains, ${broken} broken; ${waiting} rows not chained yet`)
-  return broken === 0 ? 0 : 1
-}
-
-/** All pages of one snapshot. Whoever reads slower than they come holds them up. */
-function rollExport(db: Db, community: Did): Promise<number> {
-  const read = { isolation: 'repeatable read' } as const
-  return withTransaction(
-    db,
-    async (tx) => {
-      for (let at: Position | null = null; ; ) {
-        const page: ExportPage | null = await exportPage({ clock: systemClock }, tx, community, {
-          at,
-          limit: EXPORT_LINES,
-        })
-        if (!page) throw new Error('there is no such community')
-        if (!process.stdout.write(page.lines)) await once(process.stdout, 'drain')
-        at = page.next
-        if (!at) return 0
-      }
-    },
-    read,
-  )
-}
-
-function lineOf({ community, rows, head, fault }: ChainReport): string {
-  if (fault) return `BROKEN ${community} at row ${fault.seq}: ${fault.fault}`
-  return `holds  ${community} ${rows} rows, ends in ${Buffer.from(head).toString('hex')}`
+function usageOf(commands: readonly Command[]): readonly string[] {
+  const lines = commands.flatMap(({ words, takes, does }) => [
+    `  reeve ${[...words, ...(takes === '' ? [] : [takes])].join(' ')}`,
+    ...does.map((line) => `      ${line}`),
+  ])
+  return [
+    'usage:',
+    ...lines,
+    '',
+    'Exit codes: 0 all is well; 1 refused, failed, or something is wrong; 64 wrong usage; 77 a secret lay open; 78 wrong environment.',
+  ]
 }

@@ -84,6 +84,22 @@ export type RefusalCode =
   | 'PlcRank'
   | 'PlcRejected'
   | 'PlcConflict'
+  | 'PlcBudget'
+  | 'PlcQuiet'
+  // keys
+  | 'RotationUnderWay'
+  | 'KeeperSignatureRequired'
+  | 'QuorumNotMet'
+  | 'CoolingDown'
+  | 'CeremonyInProgress'
+  | 'CeremonyCancelled'
+  | 'CeremonyExpired'
+  | 'BadCeremony'
+  | 'BadShare'
+  | 'DuplicateShare'
+  | 'KeeperRevoked'
+  | 'KeeperSuspended'
+  | 'KeyMismatch'
 
 /** An expected no. `says` is for the caller; `because` is for the log and the audit and never leaves the house. */
 export class Refusal extends Error {

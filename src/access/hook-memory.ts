@@ -2,9 +2,11 @@
  * What a process remembers of the questions that PDSes ask: which decisions are on record, about how many strangers was asked, and how
  * many questions are being answered. Nothing that is decided rests on it. Of one process: another may keep a row more.
  */
+
 import { LRUCache } from 'lru-cache'
 import type { Did } from '../names.ts'
 import { hashName } from '../platform/bytes.ts'
+import type { Counted, Sizes } from '../platform/sizes.ts'
 import { Unavailable } from '../refusals.ts'
 
 const HOUR_MS = 60 * 60 * 1000
@@ -20,6 +22,10 @@ interface Kept {
 /** Which decisions were put on record within the last hour. A PDS asks about each write, and each would be a row that says the same. */
 export class KeptDecisions {
   readonly #kept = new LRUCache<string, Kept>({ max: KEPT_MAX })
+
+  constructor(sizes?: Sizes) {
+    sizes?.kept('decisions on record', KEPT_MAX, () => this.#kept.size)
+  }
 
   /**
    * Has `write` keep a decision unless it was kept within the hour; whoever comes while it is being written waits for that.
@@ -49,6 +55,10 @@ const APPS_OF_MAX = 10_000
 export class FewApps {
   readonly #of = new LRUCache<string, { readonly sinceMs: number; readonly apps: Set<string> }>({ max: APPS_OF_MAX })
 
+  constructor(sizes?: Sizes) {
+    sizes?.kept('people by whose apps was asked', APPS_OF_MAX, () => this.#of.size)
+  }
+
   /** Whether this app is among the first few of the hour. `nowMs` of a clock that never steps back. */
   has(about: readonly string[], clientId: string, nowMs: number): boolean {
     const name = hashName(JSON.stringify(about))
@@ -67,9 +77,10 @@ export class Pauses {
   readonly #atMs: LRUCache<string, number>
   readonly #pauseMs: number
 
-  constructor(pauseMs: number, most = 10_000) {
+  constructor(pauseMs: number, most = 10_000, counted?: Counted) {
     this.#pauseMs = pauseMs
     this.#atMs = new LRUCache({ max: most })
+    counted?.(most, () => this.#atMs.size)
   }
 
   /** Does `work` when it is time again. What failed is due at once. Rejects as `work` does. */
@@ -103,12 +114,14 @@ const AUTHORITIES_MAX = 10_000
  * are let in never wait for it.
  */
 export class Strangers {
-  readonly #seen = new Pauses(HOUR_MS, STRANGERS_SEEN_MAX)
+  readonly #seen: Pauses
   readonly #levels = new LRUCache<Did, { readonly drops: number; readonly atMs: number }>({ max: AUTHORITIES_MAX })
   readonly #most: number
 
-  constructor(most = STRANGERS_MAX) {
+  constructor(most = STRANGERS_MAX, sizes?: Sizes) {
     this.#most = most
+    this.#seen = new Pauses(HOUR_MS, STRANGERS_SEEN_MAX, sizes?.keptAs('strangers asked about'))
+    sizes?.kept('authorities that asked about strangers', AUTHORITIES_MAX, () => this.#levels.size)
   }
 
   /** Counts one, the same one once an hour. False: there were too many. */
@@ -130,6 +143,10 @@ const OF_AUTHORITY_MAX = 256
 export class HookTurns {
   #all = 0
   readonly #of = new Map<Did, number>()
+
+  constructor(sizes?: Sizes) {
+    sizes?.line('questions of PDSes')(AT_ONCE_MAX, () => this.#all)
+  }
 
   /** @throws Unavailable('NotEnoughResources') when there are too many */
   async inTurn<T>(authority: Did, work: () => Promise<T>): Promise<T> {

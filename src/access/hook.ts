@@ -1,8 +1,10 @@
 /** What the questions of PDSes share in one process. */
+
 import type { AuditFact } from '../audit/chain.ts'
 import { appendAllUnsealed, appendUnsealed } from '../audit/store.ts'
 import type { Db } from '../platform/database.ts'
 import { type Gather, openGather } from '../platform/gather.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import { FewApps, HookTurns, KeptDecisions, Pauses, Strangers } from './hook-memory.ts'
 
 export interface Hook {
@@ -22,22 +24,26 @@ export interface Hook {
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 
-export const openHook = (db: Db): Hook => ({
-  kept: new KeptDecisions(),
-  apps: new FewApps(),
-  strangers: new Strangers(),
-  turns: new HookTurns(),
-  asked: new Pauses(MINUTE_MS),
-  foreign: new Pauses(HOUR_MS),
-  manyStrangers: new Pauses(HOUR_MS),
-  log: openGather<AuditFact, void>({
-    keysOf: () => [],
-    alone: (fact) => appendUnsealed(db, fact),
-    together: async (facts) => {
-      await appendAllUnsealed(db, facts)
-      return facts.map(() => undefined)
+export const openHook = (db: Db, sizes?: Sizes): Hook => ({
+  kept: new KeptDecisions(sizes),
+  apps: new FewApps(sizes),
+  strangers: new Strangers(undefined, sizes),
+  turns: new HookTurns(sizes),
+  asked: new Pauses(MINUTE_MS, undefined, sizes?.keptAs('spaces asked about')),
+  foreign: new Pauses(HOUR_MS, undefined, sizes?.keptAs('communities asked about by others')),
+  manyStrangers: new Pauses(HOUR_MS, undefined, sizes?.keptAs('communities of many strangers')),
+  log: openGather<AuditFact, void>(
+    {
+      keysOf: () => [],
+      alone: (fact) => appendUnsealed(db, fact),
+      together: async (facts) => {
+        await appendAllUnsealed(db, facts)
+        return facts.map(() => undefined)
+      },
+      // Perhaps it was kept all the same. A row too many does no harm, one too few would.
+      again: (fact) => appendUnsealed(db, fact),
     },
-    // Perhaps it was kept all the same. A row too many does no harm, one too few would.
-    again: (fact) => appendUnsealed(db, fact),
-  }),
+    {},
+    sizes?.line('decisions on their way to the log'),
+  ),
 })

@@ -6,6 +6,7 @@
  * whatever went wrong and on whose side, lets nobody in, refuses nobody, and is told by a name of its own. No answer is remembered. A service that
  * is slow keeps those waiting who ask it, two seconds at most, and nobody of another community.
  */
+
 import { LRUCache } from 'lru-cache'
 import type { DidDocuments } from '../identity/did-documents.ts'
 import { serviceOriginOf } from '../identity/service-endpoint.ts'
@@ -18,6 +19,7 @@ import { JSON_MAX_DEPTH } from '../platform/limits.ts'
 import type { Log } from '../platform/log.ts'
 import { type Outbound, type OutboundAnswer, OutboundFailure } from '../platform/outbound.ts'
 import { type Random, randomHex } from '../platform/random.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import { parseStrictJson } from '../platform/strict-json.ts'
 import type { Word } from '../policy/decide.ts'
 import { Unavailable, type UnavailableCode } from '../refusals.ts'
@@ -48,6 +50,7 @@ export interface ManagingAppsCtx {
   readonly vault: Pick<Vault, 'signServiceAuth'>
   readonly documents: Pick<DidDocuments, 'resolve'>
   readonly outbound: Pick<Outbound, 'request'>
+  readonly sizes?: Sizes
 }
 
 const METHOD = 'com.atproto.simplespace.checkUserAccess'
@@ -86,11 +89,13 @@ const failed = (because: string): Fault => ({ code: 'UpstreamFailure', because }
 
 /** Opens it. Nobody is asked before somebody wants to know. */
 export function openManagingApps(ctx: ManagingAppsCtx): ManagingApps {
-  const turns = openFairTurns({
+  const limits = {
     ...{ atOnce: ASKED_AT_ONCE, ofOne: OF_COMMUNITY },
     ...{ waitingOfOne: WAITING_OF_COMMUNITY, waitingMax: WAITING_MAX },
-  })
+  }
+  const turns = openFairTurns(limits, ctx.sizes?.line('questions to managing apps'))
   const toldAtMs = new LRUCache<string, number>({ max: TOLD_MAX })
+  ctx.sizes?.kept('managing apps that failed', TOLD_MAX, () => toldAtMs.size)
   const flights = new Map<string, Promise<Word>>()
 
   function tell({ app, space }: Question, because: string): void {

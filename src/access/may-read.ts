@@ -2,12 +2,14 @@
  * May this person, using this app, read this space, now? Loads the facts, asks `policy/`, and says on which revisions the
  * answer rests, so that whoever acts on it can make sure that nothing moved meanwhile.
  */
+
 import type { Basis } from '../membership/basis.ts'
 import type { KnownGraphs } from '../membership/graph.ts'
 import { type FactsCtx, factsAbout, feedersInto, spacesThatMatter } from '../membership/standing-facts.ts'
 import type { Did, SpaceName } from '../names.ts'
 import type { Db } from '../platform/database.ts'
 import { type Gather, openGather } from '../platform/gather.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import { type AccessFacts, type Asker, decideRead, type Grant, type ReadFacts, type Word } from '../policy/decide.ts'
 import type { Decision } from '../policy/verdict.ts'
 import { type FactsAsk, loadPeopleAtSpace, loadSpaceFacts, type SpaceFacts } from './store.ts'
@@ -42,9 +44,10 @@ interface Looks {
 /** One for each database. */
 const looks = new WeakMap<Db, Looks>()
 
-function looksOn(db: Db): Looks {
-  const known = looks.get(db)
-  if (known) return known
+const looksOn = (db: Db): Looks => looks.get(db) ?? openLooks(db)
+
+/** Opens them before the first decision, so that their lines are counted. */
+export function openLooks(db: Db, sizes?: Sizes): Looks {
   const alone = async (ask: FactsAsk): Promise<Facts> => (await loadSpaceFacts(db, [ask]))[0] ?? new Map()
   // Two that ask the same read the same: nobody has to wait for another.
   const work = {
@@ -54,7 +57,10 @@ function looksOn(db: Db): Looks {
     again: alone,
   }
   // Thousands of entries of one person take as long as hundreds of others: two such looks at a time, and nobody goes along.
-  const opened = { few: openGather(work), many: openGather(work, { few: 2, togetherMax: 1 }) }
+  const opened = {
+    few: openGather(work, {}, sizes?.line('looks at facts')),
+    many: openGather(work, { few: 2, togetherMax: 1 }, sizes?.line('looks at many facts')),
+  }
   looks.set(db, opened)
   return opened
 }
@@ -90,7 +96,7 @@ export async function loadReadFacts(ctx: AccessCtx, space: SpaceName, did: Did):
   if (here.space.state === 'deleted') return { space: 'deleted' }
   const { readPolicy, writePolicy, boundAtMs } = here.space
   const standing = factsAbout(ctx, authority, did, found)
-  const facts = { ...standing, space, readPolicy, writePolicy }
+  const facts = { ...standing, space, readPolicy, writePolicy, isAtPds: boundAtMs !== null }
   const binding = boundAtMs === null ? null : { boundAtMs, isReleased: here.isReleased }
   return { space: 'live', facts, revision: standing.revision, basis: standing.basis, isOnRoll: here.isOnRoll, binding }
 }
@@ -118,8 +124,9 @@ export async function loadReadersFacts(ctx: AccessCtx, space: SpaceName, dids: r
   const graph = found?.graphs.get(authority)
   if (!found || !graph || !here?.space) return { space: 'unknown' }
   if (here.space.state === 'deleted') return { space: 'deleted' }
-  const { readPolicy, writePolicy } = here.space
-  const factsOf = (did: Did) => ({ ...factsAbout(ctx, authority, did, found), space, readPolicy, writePolicy })
+  const { readPolicy, writePolicy, boundAtMs } = here.space
+  const ofSpace = { space, readPolicy, writePolicy, isAtPds: boundAtMs !== null }
+  const factsOf = (did: Did) => ({ ...factsAbout(ctx, authority, did, found), ...ofSpace })
   return { space: 'live', factsOf, revision: here.revision, isFrozen: graph.isFrozen(uri) }
 }
 

@@ -14,8 +14,8 @@ import { onlookerOf, seesAppsIn } from './onlooker.ts'
 /**
  * Everybody may ask about themself, in any space: the exchange would tell them as much. About others may ask who holds
  * members.read there; that another is banned is told to those who may see bans there, or the audit, and reads to others as if the person
- * had no entry. `read` is asked of the app and the person together, as at the mint; a
- * managing app is not asked, and is named where it would be.
+ * had no entry. `read` is asked of the app and the person together, as at the mint, and so is `write` of a space at a PDS where an app is
+ * named, as there; a managing app is not asked, and is named where it would be.
  * @throws Refusal InvalidRequest for an unknown action; NotFound for strangers; Forbidden
  * @throws Unavailable when the database has not got as far as `atLeast`
  */

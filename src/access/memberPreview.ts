@@ -8,7 +8,7 @@ import { type Facts, factsAbout } from '../membership/standing-facts.ts'
 import { type Did, parseSpaceUri, type SpaceUri } from '../names.ts'
 import { giveWay } from '../platform/clock.ts'
 import { withTransaction } from '../platform/database.ts'
-import { type AccessFacts, type Asker, appToAsk, decideAct, decidePerson, decideRead } from '../policy/decide.ts'
+import { type AccessFacts, type Asker, appToAsk, decideAct, decideFor } from '../policy/decide.ts'
 import { ACTIONS, OWNER } from '../policy/roles.ts'
 import { holds, type StandingFacts, standingOf } from '../policy/standing.ts'
 import { Refusal } from '../refusals.ts'
@@ -68,7 +68,8 @@ export async function memberPreview(
     }
     const space = parseSpaceUri(living.uri)
     if (!space || !isShown(living)) continue
-    const access = { ...facts, space, readPolicy: living.readPolicy, writePolicy: living.writePolicy }
+    const { readPolicy, writePolicy, isAtPds } = living
+    const access = { ...facts, space, readPolicy, writePolicy, isAtPds }
     const seenIn = living.isReleased ? { reads: false, writes: false, asks: undefined } : seenThrough(access, asker)
     const held = standing.get(living.uri)?.actions
     if (!held && !seenIn.reads && !seenIn.writes && !seenIn.asks) continue
@@ -83,7 +84,7 @@ export async function memberPreview(
 
 /** What they would be let do, and about what a managing app would have to be asked. Nobody asks it for this. */
 function seenThrough(facts: AccessFacts, asker: Asker): Pick<lexicon.Space, 'reads' | 'writes' | 'asks'> {
-  const [read, write] = [decideRead(facts, asker), decidePerson(facts, asker.did, 'write')]
+  const [read, write] = [decideFor(facts, asker, 'read'), decideFor(facts, asker, 'write')]
   const asks = [
     ...(appToAsk(facts.readPolicy, read) ? ['read'] : []),
     ...(appToAsk(facts.writePolicy, write) ? ['write'] : []),

@@ -198,6 +198,7 @@ export interface LivingSpace {
   readonly uri: SpaceUri
   readonly readPolicy: UserPolicy
   readonly writePolicy: UserPolicy
+  readonly isAtPds: boolean
   /** Whether it is at a PDS, and its account has taken back its consent to be decided about here. */
   readonly isReleased: boolean
 }
@@ -225,6 +226,7 @@ export async function listLivingSpaces(
     uri: row.uri as SpaceUri,
     readPolicy: row.read_policy,
     writePolicy: row.write_policy,
+    isAtPds: row.bound_at_ms !== null,
     isReleased: row.bound_at_ms !== null && row.released_at_ms !== null,
   }))
 }

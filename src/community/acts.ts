@@ -8,8 +8,10 @@ import { errorName, type Log } from '../platform/log.ts'
 import { Refusal } from '../refusals.ts'
 import { ENDING, OPENING } from '../space/irreversible.ts'
 import { DELETION } from './irreversible.ts'
+import { EXPORTING } from './key-exports.ts'
+import { RECOVERY_CHANGE } from './recovery-change.ts'
 
-const ACTS: readonly Act[] = [ENDING, OPENING, TRANSFER, DELETION]
+const ACTS: readonly Act[] = [ENDING, OPENING, TRANSFER, DELETION, RECOVERY_CHANGE, EXPORTING]
 
 /** The act of that name, or null for one that this version doesn't know. */
 export const actNamed = (name: string): Act | null => ACTS.find((act) => act.name === name) ?? null
@@ -45,13 +47,13 @@ async function carryOutOne(ctx: ActCtx, proposal: Proposal): Promise<void> {
       // Another process was quicker, or an owner stopped it in the last moment.
       if (now?.state !== 'approved') return { answer: {}, changed: 'nothing', because: [] }
       const proposer = await requireStillDue(ctx, tx, act, now, nowMs)
-      const done = await act.carryOut(ctx, tx, proposer, input, nowMs)
+      const done = await act.carryOut(ctx, tx, proposer, input, nowMs, id)
       await endProposal(tx, id, 'done', { by: proposedBy, nowMs })
       const { approvedBy } = now
       return { ...done, details: { ...done.details, proposal: id, approvedBy } }
     })
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
-    await endUnattended(ctx, proposal)
+    await endUnattended(ctx, act, proposal)
   }
 }

@@ -1,5 +1,6 @@
 /** `community.reeve.community.delete`: the end of a community is announced. Until its day, any owner can stop it. */
 import type * as lexicon from '../lexicons/community/reeve/community/delete.ts'
+import { $nsid } from '../lexicons/community/reeve/community/delete.ts'
 import { changeCommunity } from '../membership/governance.ts'
 import { requireDid } from '../membership/input.ts'
 import { type ActCtx, carryOutOrPropose } from '../membership/proposals.ts'
@@ -9,7 +10,7 @@ import { DELETION } from './irreversible.ts'
 
 /**
  * An owner's act. Where there is another owner, one of them has to approve it; then a week has to pass.
- * Order of checks: the input (InvalidRequest); NotFound; Forbidden.
+ * Order of checks: the input (InvalidRequest); NotFound; Forbidden; then as `carryOutOrPropose` has it.
  */
 export async function communityDelete(
   ctx: ActCtx,
@@ -32,6 +33,7 @@ export async function communityDelete(
     carryOutOrPropose(ctx, tx, DELETION, {
       ...{ actor: actorFacts, target: community, nowMs, isDryRun: input.dryRun },
       input: { community },
+      confirmable: { act: $nsid, input },
     }),
   )
 }

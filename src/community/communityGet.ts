@@ -10,7 +10,9 @@ import { loadStandingFacts } from '../membership/standing-facts.ts'
 import { type Did, rosterOf } from '../names.ts'
 import { isoOf } from '../platform/clock.ts'
 import { standingOf } from '../policy/standing.ts'
+import { loadRed } from './identity-tasks.ts'
 import { COMMUNITY_DELETE } from './irreversible.ts'
+import { custodyShown } from './quorum-shown.ts'
 import { type Community, loadCommunity } from './store.ts'
 
 interface GetCtx extends GovernanceCtx {
@@ -31,14 +33,14 @@ export async function communityGet(ctx: GetCtx, caller: Did, params: lexicon.$Pa
   const isReleased = community.custody === 'external' && (await loadReleasedAt(ctx.db, did)) !== null
   const inRoster = facts === null ? undefined : standingOf(facts).get(rosterOf(did).uri)
   const configures = inRoster?.actions.has('community.configure') === true
-  const alarms = configures && community.custody === 'external' ? await ctx.alarmsOf(did) : []
+  const alarms = configures ? await alarmsFor(ctx, community) : []
   const isAnnounced = deletion !== null && !isExpired(deletion, ctx.clock.nowMs())
   return {
     did,
     name: community.name,
     ...(community.handle === null ? {} : { handle: community.handle }),
     status: statusOf(community),
-    custody: community.custody,
+    custody: await custodyShown(ctx.db, community),
     ...(community.recoveryKey === null ? {} : { recoveryKey: community.recoveryKey }),
     revision: facts?.revision ?? 0,
     createdAt: isoOf(community.createdAtMs),
@@ -50,5 +52,12 @@ export async function communityGet(ctx: GetCtx, caller: Did, params: lexicon.$Pa
   }
 }
 
-/** What people are told of the walk: a community that is open is active. */
-export const statusOf = (community: Community): string => (community.step === 'opened' ? 'active' : community.step)
+/** What is to be seen to: of an account its grant and its spaces, of a community whose keys are here its identity. */
+const alarmsFor = async (ctx: GetCtx, community: Community): Promise<readonly defs.Caveat[]> =>
+  community.custody === 'external' ? ctx.alarmsOf(community.did) : loadRed(ctx, community)
+
+/** What people are told of the walk: a community that is open is active, or waits for the first ceremony of its keepers. */
+export function statusOf({ step, wantedCustody }: Pick<Community, 'step' | 'wantedCustody'>): string {
+  if (step !== 'opened') return step
+  return wantedCustody === null ? 'active' : 'pendingQuorum'
+}

@@ -20,12 +20,16 @@ import { type ProcedureCall, recall } from '../platform/idempotency.ts'
 import { errorName } from '../platform/log.ts'
 import { decideAct } from '../policy/decide.ts'
 import { Refusal, Unavailable } from '../refusals.ts'
-import { missingProof, requireDocument } from './handle-change.ts'
+import { requireNoCombine } from './combine-guard.ts'
+import { missingProof } from './handle-change.ts'
 import { giveUpServedHandles, loadHolderOfHandle, takeServedHandle } from './handle-store.ts'
 import { requireHandle } from './handles.ts'
+import { readPinnedLog, requireOpenLog } from './pinned-log.ts'
 import { handleOperation, requireLiving } from './plc-builder.ts'
 import { type PlcWalkCtx, walkPlcWork } from './plc-walk.ts'
 import { insertPlcWork, loadPlcWork, type PlcStep, type PlcWork } from './plc-work-store.ts'
+import { requireOwnKey } from './quorum-guards.ts'
+import { requireShown } from './shown-document.ts'
 import { loadCommunity, loadFounding, saveHandle } from './store.ts'
 
 export interface SetHandleCtx extends GovernanceCtx, PlcWalkCtx {
@@ -116,8 +120,10 @@ async function judge(tx: Tx, facts: Facts, wish: Wish, nowMs: number): Promise<C
   if ((await loadCommunity(tx, wish.community))?.custody === 'external') {
     throw new Refusal('UnsupportedCustody', 'the handle of an account is changed at its PDS')
   }
+  await requireOwnKey(tx, wish.community)
   const last = await loadPlcWork(tx, wish.community)
   const underWay = last && stepFor(last, wish)
+  if (!underWay) await requireNoCombine(tx, wish.community, nowMs)
   if (wish.handle !== null && wish.isServed) {
     const holder = await loadHolderOfHandle(tx, wish.handle, nowMs)
     if (holder && holder !== wish.community) throw taken()
@@ -156,16 +162,15 @@ interface Next {
 
 /** What follows the operation in force. The log is verified from its first operation; nothing else tells what is in force. */
 async function composed(ctx: SetHandleCtx, { community, handle }: Wish): Promise<Next> {
-  const log = await ctx.directory.readLog(community)
-  // We founded it: a directory that doesn't know it is ill, or another one.
-  if (!log) throw new Unavailable('UpstreamFailure', 'plc-directory')
+  const log = await readPinnedLog(ctx, community)
+  await requireOpenLog(ctx, log)
   const keys = await ctx.vault.publicKeys(community)
   const ours = keys.find(({ purpose, state }) => purpose === 'rotation' && state === 'active')?.didKey
   if (!ours) throw new Unavailable('KeyUnavailable', 'vault')
   const founded = await loadFounding(ctx.db, community)
   const rank = { ours, communityAbove: founded?.custody !== 'custodial' }
   const operation = handleOperation(log.head, handle, rank)
-  if (!operation) await requireDocument(ctx, community, log.head)
+  if (!operation) await requireShown(ctx, community, requireLiving(log.head))
   return { head: log.head, operation }
 }
 
@@ -245,7 +250,7 @@ async function answerOf(
   if (operationCid === null) return { status: 'confirmed', ...shown(wish), revision }
   const work = await walkFurther(ctx, wish.community)
   const mine = { ...shown(wish), operationCid }
-  if (work?.operationCid !== operationCid) return { status: 'replaced', ...mine, revision }
+  if (work?.kind !== 'handle' || work.operationCid !== operationCid) return { status: 'replaced', ...mine, revision }
   if (work.step === 'refused') {
     throw new Refusal(work.fault ?? 'PlcRejected', 'the directory did not take the change; the handle is what it was')
   }

@@ -14,8 +14,8 @@ import type { Log } from '../platform/log.ts'
 import { Refusal, Unavailable } from '../refusals.ts'
 import { giveUpServedHandles, loadHolderOfHandle } from './handle-store.ts'
 import { isUnderServed } from './handles.ts'
-import { namesHandle, requireLiving } from './plc-builder.ts'
-import { movePlcWork, type PlcFault, type PlcWork } from './plc-work-store.ts'
+import { namesHandle } from './plc-builder.ts'
+import { type HandleWork, movePlcWork, type PlcFault } from './plc-work-store.ts'
 import { hasCommunityEnded, saveHandle } from './store.ts'
 
 export interface HandleCtx {
@@ -34,16 +34,6 @@ const SILENCE_MAX_MS = 10 * 60 * 1000
 export const headNames = (head: PlcLogEntry, handle: Handle | null): boolean =>
   head.operation.type === 'plc_operation' && namesHandle(head.operation.alsoKnownAs, handle)
 
-/** Compares the document that everybody will see with the operation in force. @throws Unavailable when they differ, or it doesn't come */
-export async function requireDocument(ctx: HandleCtx, community: Did, head: PlcLogEntry): Promise<void> {
-  const { alsoKnownAs } = requireLiving(head)
-  ctx.documents.expire(community)
-  const document = await ctx.documents.resolve(community, { fresh: true })
-  if (document?.alsoKnownAs.join('\n') === alsoKnownAs.join('\n')) return
-  ctx.log.error('plcWork.documentDiffers', { did: community })
-  throw new Unavailable('UpstreamFailure', 'plc-directory')
-}
-
 /**
  * What the domain of somebody's own says, or null when it says that the handle is this community's.
  * @throws Refusal('HandleNotAvailable') when it names another DID
@@ -60,7 +50,7 @@ export async function missingProof(ctx: HandleCtx, community: Did, handle: Handl
  * Whether the handle leads to the community now that its operation is in force. For a served one we answer ourselves.
  * @throws Unavailable while a domain is silent that spoke a moment ago
  */
-export async function isStillSaid(ctx: HandleCtx, { community, about, createdAtMs }: PlcWork): Promise<boolean> {
+export async function isStillSaid(ctx: HandleCtx, { community, about, createdAtMs }: HandleWork): Promise<boolean> {
   const { handle } = about
   if (handle === null) return true
   if (isUnderServed(handle, ctx.handleDomains))
@@ -77,7 +67,7 @@ export async function isStillSaid(ctx: HandleCtx, { community, about, createdAtM
  * Writes that the operation is in force: the handle, if both sides say it, and that the one before is given up. A community that came to
  * its end meanwhile gave up all of them then, and its numbers stand still.
  */
-export async function confirmHandle(ctx: HandleCtx, tx: Tx, work: PlcWork, isVerified: boolean): Promise<void> {
+export async function confirmHandle(ctx: HandleCtx, tx: Tx, work: HandleWork, isVerified: boolean): Promise<void> {
   const { community, about } = work
   const numbers = await lockRevisions(tx, community)
   if (!numbers) throw new Error('work for a community that was never opened')
@@ -99,7 +89,7 @@ export async function confirmHandle(ctx: HandleCtx, tx: Tx, work: PlcWork, isVer
  * Writes that the operation came to nothing: the handle stays what it was, and the one that was kept for it is given up. It was
  * answered for meanwhile, and may have been in force for a moment, or be one that the community had before.
  */
-export async function refuseHandle(ctx: HandleCtx, tx: Tx, work: PlcWork, fault: PlcFault): Promise<void> {
+export async function refuseHandle(ctx: HandleCtx, tx: Tx, work: HandleWork, fault: PlcFault): Promise<void> {
   const { community, about } = work
   await lockRevisions(tx, community)
   if (!(await movePlcWork(tx, work, 'submitted', { step: 'refused', fault }))) return
@@ -108,7 +98,7 @@ export async function refuseHandle(ctx: HandleCtx, tx: Tx, work: PlcWork, fault:
 }
 
 /** It was decided when the work was begun, and the reasons stand there. */
-const tell = (ctx: HandleCtx, tx: Tx, work: PlcWork, outcome: object): Promise<void> =>
+const tell = (ctx: HandleCtx, tx: Tx, work: HandleWork, outcome: object): Promise<void> =>
   appendChained(tx, {
     community: work.community,
     atMs: ctx.clock.nowMs(),

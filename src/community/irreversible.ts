@@ -4,6 +4,7 @@ import type { Act } from '../membership/proposals.ts'
 import { endRoll } from '../membership/roll-end-store.ts'
 import { decideAct } from '../policy/decide.ts'
 import { OWNER_MARK } from '../policy/roles.ts'
+import { endCeremony, listOpenCeremonies } from './ceremony-store.ts'
 import { callOffPlcWork } from './plc-work-store.ts'
 import { endCommunity } from './store.ts'
 
@@ -26,6 +27,7 @@ export const DELETION: Act = {
     const { community } = actor.graph
     const permit = required(decideAct(actor, actor.did, OWNER_MARK, rosterUri(community)))
     const calledOff = await callOffPlcWork(tx, permit, community)
+    for (const { id } of await listOpenCeremonies(tx, community)) await endCeremony(tx, id, { state: 'failed' }, nowMs)
     await endRoll(tx, permit, community, nowMs)
     await endCommunity(tx, permit, community, nowMs)
     const touches = { spaces: [...new Set(actor.graph.edges.map(({ into }) => into)), rosterUri(community)] }

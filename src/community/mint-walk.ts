@@ -19,11 +19,12 @@ import { type Did, rosterOf } from '../names.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Db, type Tx, withTransaction } from '../platform/database.ts'
 import type { Log } from '../platform/log.ts'
-import { parseDidKey } from '../platform/multikey.ts'
 import { decideFounding } from '../policy/decide.ts'
 import { OWNER } from '../policy/roles.ts'
+import type { Reason } from '../policy/verdict.ts'
 import { Unavailable } from '../refusals.ts'
 import { insertSettings } from '../space/store.ts'
+import { requireShown } from './shown-document.ts'
 import { type Founding, loadFounding, lockFounding, type MintFault, moveStep, refuseFounding } from './store.ts'
 
 export interface MintCtx {
@@ -84,7 +85,7 @@ async function submit(ctx: MintCtx, founding: Founding): Promise<void> {
     ctx.log.error('mint.conflict', { did: founding.did })
     await giveUp('PlcConflict')
   } else if (known === 'ours') {
-    await requireDocument(ctx, founding)
+    await requireShown(ctx, founding.did, founding.operation)
     await moveStep(ctx.db, founding.did, 'submitted', 'confirmed')
   } else if (fault && ctx.clock.nowMs() - founding.createdAtMs > DIRECTORY_LAG_MAX_MS) {
     ctx.log.warn('mint.refused', { did: founding.did, fault })
@@ -102,32 +103,9 @@ async function isInLog(ctx: MintCtx, founding: Founding): Promise<'ours' | 'othe
   return log.ops.length === 1 && log.head.cid === founding.operationCid ? 'ours' : 'other'
 }
 
-/** Compares the document that everybody will see with what we signed, field by field. */
-async function requireDocument(ctx: MintCtx, founding: Founding): Promise<void> {
-  ctx.documents.expire(founding.did)
-  const document = await ctx.documents.resolve(founding.did, { fresh: true })
-  const { verificationMethods, services, alsoKnownAs } = founding.operation
-  const sameKey = (name: 'atproto' | 'atproto_space'): boolean => {
-    const wanted = parseDidKey(verificationMethods[name])?.key.compressed
-    const shown = document?.key(name)?.compressed
-    return wanted !== undefined && shown !== undefined && Buffer.from(wanted).equals(shown)
-  }
-  const sameService = ([name, wanted]: [string, { type: string; endpoint: string }]): boolean => {
-    const shown = document?.service(name)
-    return typeof shown === 'object' && shown.type === wanted.type && shown.endpoint === wanted.endpoint
-  }
-  const sameNames = document?.alsoKnownAs.join('\n') === alsoKnownAs.join('\n')
-  if (sameKey('atproto') && sameKey('atproto_space') && sameNames && Object.entries(services).every(sameService)) return
-  ctx.log.error('mint.documentDiffers', { did: founding.did })
-  throw new Unavailable('UpstreamFailure', 'plc-directory')
-}
-
-/** Everything that makes a founded DID a community, in one transaction. */
-async function open(ctx: MintCtx, tx: Tx, did: Did): Promise<void> {
-  const founding = await lockFounding(tx, did)
-  if (founding?.step !== 'confirmed') return
-  const nowMs = ctx.clock.nowMs()
-  const permit = decideFounding(founding.founder)
+/** The roster of a community that begins here, with its first owner, and its numbers. Answers why that is allowed. */
+export async function startRoll(tx: Tx, did: Did, owner: Did, nowMs: number): Promise<readonly Reason[]> {
+  const permit = decideFounding(owner)
   const roster = rosterOf(did)
   await startRevisions(tx, did)
   await insertSpace(tx, permit, roster, null, nowMs)
@@ -137,8 +115,17 @@ async function open(ctx: MintCtx, tx: Tx, did: Did): Promise<void> {
     readPolicy: 'memberList',
     writePolicy: 'memberList',
   })
-  const owner = { into: roster.uri, from: founding.founder, role: OWNER, holding: null, sinceMs: null, untilMs: null }
-  await savePersonEdge(tx, permit, did, owner, nowMs)
+  const entry = { into: roster.uri, from: owner, role: OWNER, holding: null, sinceMs: null, untilMs: null }
+  await savePersonEdge(tx, permit, did, entry, nowMs)
+  return permit.because
+}
+
+/** Everything that makes a founded DID a community, in one transaction. */
+async function open(ctx: MintCtx, tx: Tx, did: Did): Promise<void> {
+  const founding = await lockFounding(tx, did)
+  if (founding?.step !== 'confirmed') return
+  const nowMs = ctx.clock.nowMs()
+  const reasons = await startRoll(tx, did, founding.founder, nowMs)
   await activateFoundedKeys(tx, did, nowMs)
   const revision = await raiseRevisions(tx, did, { graph: true })
   await appendChained(tx, {
@@ -148,7 +135,7 @@ async function open(ctx: MintCtx, tx: Tx, did: Did): Promise<void> {
     action: 'community.mint',
     target: did,
     subject: founding.founder,
-    because: { reasons: permit.because, revision, custody: founding.custody, operationCid: founding.operationCid },
+    because: { reasons, revision, custody: founding.custody, operationCid: founding.operationCid },
   })
   await moveStep(tx, did, 'confirmed', 'opened')
 }

@@ -7,6 +7,7 @@
  */
 import type { PlcLogEntry } from '../identity/plc-log.ts'
 import { encodeOperation, type PlcOperation, type UnsignedPlcOperation } from '../identity/plc-operation.ts'
+import { type RekeyingUse, withOtherKeys } from '../keys/rekeying.ts'
 import type { DidKey, Handle } from '../names.ts'
 import { parseDidKey } from '../platform/multikey.ts'
 import { Refusal } from '../refusals.ts'
@@ -45,6 +46,12 @@ export interface GenesisInput {
   readonly publicUrl: string
 }
 
+/** The services of a DID that is at home at an address. Hosts of August look for an account's PDS to find a space's host. */
+export const servicesAt = (publicUrl: string) => ({
+  atproto_space_host: { type: 'AtprotoSpaceHost' as const, endpoint: publicUrl },
+  atproto_pds: { type: 'AtprotoPersonalDataServer' as const, endpoint: publicUrl },
+})
+
 /**
  * The first operation of a community's DID, unsigned, within every limit.
  * Throws `Refusal`: `PlcRank` when both rotation keys are the same, `PlcLimit` when the address or the whole is too long.
@@ -56,11 +63,7 @@ export function genesisOperation(input: GenesisInput): UnsignedPlcOperation {
     rotationKeys: recoveryKey ? [recoveryKey, rotationKey] : [rotationKey],
     verificationMethods: { atproto: input.atprotoKey, atproto_space: input.spaceKey },
     alsoKnownAs: handle ? [`at://${handle}`] : [],
-    services: {
-      atproto_space_host: { type: 'AtprotoSpaceHost', endpoint: publicUrl },
-      // Hosts of August look for an account's PDS to find a space's host.
-      atproto_pds: { type: 'AtprotoPersonalDataServer', endpoint: publicUrl },
-    },
+    services: servicesAt(publicUrl),
     prev: null,
   }
   assertPlcRank(operation, { ours: rotationKey, communityAbove: recoveryKey !== null })
@@ -98,6 +101,22 @@ export function handleOperation(head: PlcLogEntry, handle: Handle | null, rank: 
   return operation
 }
 
+/**
+ * The operation that puts keys in the place of others and changes nothing else, unsigned, and the one in force.
+ * Throws `Refusal`: `PlcConflict` for a DID that has ended, `PlcRank` when the keys wouldn't stand as they must, `PlcLimit`.
+ */
+export function rekeyingOperation(
+  head: PlcLogEntry,
+  change: Pick<RekeyingUse<UnsignedPlcOperation>, 'successors' | 'recovery' | 'quorum'>,
+  rank: PlcRank,
+): { readonly inForce: UnsignedPlcOperation; readonly operation: UnsignedPlcOperation } {
+  const { sig: _, ...inForce } = requireLiving(head)
+  const operation = { ...withOtherKeys(inForce, change), prev: head.cid }
+  assertPlcRank(operation, rank)
+  assertPlcLimits(operation)
+  return { inForce, operation }
+}
+
 function namesWith(names: readonly string[], handle: Handle | null): string[] {
   if (handle === null) return names.filter((name) => !isHandleName(name))
   const before = names.find(isHandleName)
@@ -123,8 +142,12 @@ export function assertPlcRank(operation: UnsignedPlcOperation, rank: PlcRank): v
     throw new Refusal('PlcRank', 'a key of the community must stand above the key of this service')
 }
 
-/** Refuses, as `Refusal('PlcLimit')`, an operation that some directory would find too large once it is signed. */
-export function assertPlcLimits(operation: UnsignedPlcOperation): void {
+/** What an operation measures in DAG-CBOR once it is signed. */
+export const signedBytesOf = (operation: UnsignedPlcOperation): number =>
+  encodeOperation({ ...operation, sig: 'A'.repeat(SIGNATURE_CHARS) }).length
+
+/** Refuses, as `Refusal('PlcLimit')`, an operation that some directory would find too large; or one beyond another size, signed. */
+export function assertPlcLimits(operation: UnsignedPlcOperation, maxBytes = PLC_OPERATION_MAX_BYTES): void {
   const { rotationKeys, verificationMethods, alsoKnownAs, services } = operation
   const ids = [...Object.keys(verificationMethods), ...Object.keys(services)]
   atMost(PLC_ROTATION_KEYS_MAX, rotationKeys.length, 'rotation keys')
@@ -137,8 +160,7 @@ export function assertPlcLimits(operation: UnsignedPlcOperation): void {
     atMost(PLC_SERVICE_TYPE_MAX_CHARS, type.length, 'characters in the type of a service')
     atMost(PLC_SERVICE_ENDPOINT_MAX_CHARS, endpoint.length, 'characters in the address of a service')
   }
-  const signedBytes = encodeOperation({ ...operation, sig: 'A'.repeat(SIGNATURE_CHARS) }).length
-  atMost(PLC_OPERATION_MAX_BYTES, signedBytes, 'bytes in the signed operation')
+  atMost(maxBytes, signedBytesOf(operation), 'bytes in the signed operation')
 }
 
 function atMost(limit: number, count: number, what: string): void {

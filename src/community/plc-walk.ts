@@ -14,21 +14,16 @@ import type { VerifiedPlcLog } from '../identity/plc-log.ts'
 import type { Did } from '../names.ts'
 import { withTransaction } from '../platform/database.ts'
 import { Unavailable } from '../refusals.ts'
-import {
-  confirmHandle,
-  type HandleCtx,
-  headNames,
-  isStillSaid,
-  refuseHandle,
-  requireDocument,
-} from './handle-change.ts'
+import { confirmCeremony, refuseCeremony } from './ceremony-change.ts'
+import { confirmHandle, type HandleCtx, headNames, isStillSaid, refuseHandle } from './handle-change.ts'
+import { confirmKeys, type KeyChangeCtx, refuseKeys } from './key-change.ts'
 import { DIRECTORY_LAG_MAX_MS } from './mint-walk.ts'
+import { type PinnedCtx, readPinnedLog } from './pinned-log.ts'
 import { loadPlcWork, movePlcWork, type PlcFault, type PlcWork } from './plc-work-store.ts'
+import { requireShown } from './shown-document.ts'
 import { hasCommunityEnded } from './store.ts'
 
-export interface PlcWalkCtx extends HandleCtx {
-  readonly directory: PlcDirectory
-}
+export type PlcWalkCtx = HandleCtx & PinnedCtx & KeyChangeCtx
 
 /** Walks under way in this process, per directory: the caller, their repetitions and the worker share one. */
 const underWay = new WeakMap<PlcDirectory, Map<Did, Promise<PlcWork>>>()
@@ -64,18 +59,18 @@ async function send(ctx: PlcWalkCtx, work: PlcWork): Promise<void> {
 }
 
 async function submit(ctx: PlcWalkCtx, work: PlcWork): Promise<void> {
-  let log = await readLog(ctx, work)
+  let log = await readPinnedLog(ctx, work.community)
   let fault: PlcFault | null = null
   if (fateOf(work, log) === 'open') {
     // It may be on its way to the directory already, where it can't be called back; it isn't sent again.
     if (await hasCommunityEnded(ctx.db, work.community)) return giveUpInTime(ctx, work, 'PlcConflict')
     const answer = await ctx.directory.submit(work.community, work.operation)
     if (answer !== 'accepted') fault = answer.refused === 'conflict' ? 'PlcConflict' : 'PlcRejected'
-    log = await readLog(ctx, work)
+    log = await readPinnedLog(ctx, work.community)
   }
   const fate = fateOf(work, log)
-  if (fate === 'lost') {
-    await refuse(ctx, work, 'PlcConflict')
+  if (fate === 'lost' || fate === 'undone') {
+    await refuse(ctx, work, 'PlcConflict', fate === 'undone')
   } else if (fate === 'inForce') {
     await confirm(ctx, work, log)
   } else if (fate === 'open' && fault) {
@@ -93,42 +88,48 @@ async function giveUpInTime(ctx: PlcWalkCtx, work: PlcWork, fault: PlcFault): Pr
   await refuse(ctx, work, fault)
 }
 
-/** The log of a DID that we founded: that there is none is no answer of a directory that can be believed. */
-async function readLog(ctx: PlcWalkCtx, { community }: PlcWork): Promise<VerifiedPlcLog> {
-  const log = await ctx.directory.readLog(community)
-  if (!log) throw new Unavailable('UpstreamFailure', 'plc-directory')
-  return log
-}
-
 /**
  * What the verified log says of the operation we signed.
  *
  *   inForce  it is there, and nothing undid it; others may have followed
- *   lost     something else stands in its place, or undid it: our key is the last, so ours can't come into force any more
+ *   undone   it was there, and a mightier key undid it
+ *   lost     something else stands in its place: our key is the last, so ours can't come into force any more; nor does what keepers were shown
+ *            on top of another head
  *   open     the operation that it follows is the head
  *   behind   the log doesn't reach as far as the operation that it follows: an old state, of which nothing can be concluded
  */
-function fateOf(work: PlcWork, { head, ops }: VerifiedPlcLog): 'inForce' | 'lost' | 'open' | 'behind' {
+function fateOf(work: PlcWork, { head, ops }: VerifiedPlcLog): 'inForce' | 'undone' | 'lost' | 'open' | 'behind' {
   const ours = ops.find(({ cid }) => cid === work.operationCid)
-  if (ours) return ours.nullified ? 'lost' : 'inForce'
-  if (head.cid === work.operation.prev) return 'open'
-  return ops.some(({ cid }) => cid === work.operation.prev) ? 'lost' : 'behind'
+  if (ours) return ours.nullified ? 'undone' : 'inForce'
+  const upon = work.kind === 'ceremony' ? work.about.head : work.operation.prev
+  if (head.cid === upon) return 'open'
+  return ops.some(({ cid }) => cid === upon) ? 'lost' : 'behind'
 }
 
-async function confirm(ctx: PlcWalkCtx, work: PlcWork, log: VerifiedPlcLog): Promise<void> {
-  // Nothing here follows from it any more, so nobody has to say that it is so.
-  if (await hasCommunityEnded(ctx.db, work.community)) {
-    return withTransaction(ctx.db, (tx) => confirmHandle(ctx, tx, work, false))
+async function confirm(ctx: PlcWalkCtx, work: PlcWork, { head }: VerifiedPlcLog): Promise<void> {
+  const hasEnded = await hasCommunityEnded(ctx.db, work.community)
+  if (!hasEnded) {
+    // A mightier key may have written over it since. Of keys that is seen when they are written.
+    if (work.kind === 'handle' && !headNames(head, work.about.handle)) return refuse(ctx, work, 'PlcConflict')
+    if (head.operation.type === 'plc_operation') await requireShown(ctx, work.community, head.operation)
   }
-  // A mightier key may have written over it since.
-  if (!headNames(log.head, work.about.handle)) return refuse(ctx, work, 'PlcConflict')
-  await requireDocument(ctx, work.community, log.head)
-  const isVerified = await isStillSaid(ctx, work)
-  await withTransaction(ctx.db, (tx) => confirmHandle(ctx, tx, work, isVerified))
+  if (work.kind === 'handle') {
+    // After the end nothing here follows from it any more, so nobody has to say that it is so.
+    const isVerified = !hasEnded && (await isStillSaid(ctx, work))
+    await withTransaction(ctx.db, (tx) => confirmHandle(ctx, tx, work, isVerified))
+    return
+  }
+  await withTransaction(ctx.db, (tx) =>
+    work.kind === 'keys' ? confirmKeys(ctx, tx, work, head) : confirmCeremony(ctx, tx, work, head),
+  )
+  ctx.vault.letGo(work.community)
 }
 
-async function refuse(ctx: PlcWalkCtx, work: PlcWork, fault: PlcFault): Promise<void> {
+async function refuse(ctx: PlcWalkCtx, work: PlcWork, fault: PlcFault, isUndone = false): Promise<void> {
   const { community, kind } = work
   ctx.log.warn('plcWork.refused', { did: community, kind, fault })
-  await withTransaction(ctx.db, (tx) => refuseHandle(ctx, tx, work, fault))
+  await withTransaction(ctx.db, (tx) => {
+    if (work.kind === 'handle') return refuseHandle(ctx, tx, work, fault)
+    return work.kind === 'keys' ? refuseKeys(ctx, tx, work, { fault, isUndone }) : refuseCeremony(ctx, tx, work, fault)
+  })
 }

@@ -1,5 +1,6 @@
 /** `community.reeve.proposal.approve`: a second person says yes to what can't be taken back. */
 import type * as lexicon from '../lexicons/community/reeve/proposal/approve.ts'
+import { $nsid } from '../lexicons/community/reeve/proposal/approve.ts'
 import { changeCommunity, notFound } from '../membership/governance.ts'
 import { loadProposal } from '../membership/proposal-store.ts'
 import { type ActCtx, approve } from '../membership/proposals.ts'
@@ -31,6 +32,9 @@ export async function proposalApprove(
     idempotency,
   }
   return changeCommunity(ctx, call, (tx, actorFacts, nowMs) =>
-    approve(ctx, tx, act, { actor: actorFacts, id: proposal.id, nowMs }),
+    approve(ctx, tx, act, {
+      ...{ actor: actorFacts, id: proposal.id, nowMs, isDryRun: input.dryRun },
+      confirmable: { act: $nsid, input },
+    }),
   )
 }

@@ -1,5 +1,5 @@
 /** The table of communities: what they are called, who holds their keys, and how far the founding of each has come. */
-import { sql } from 'kysely'
+import { type ColumnType, sql } from 'kysely'
 import type { PlcOperation } from '../identity/plc-operation.ts'
 import type { Did, DidKey, Handle } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
@@ -12,6 +12,8 @@ import { freeServedHandles, giveUpServedHandles, takeServedHandle } from './hand
  */
 export type MintStep = 'prepared' | 'submitted' | 'confirmed' | 'opened' | 'refused' | 'deleted'
 export type MintFault = 'PlcRejected' | 'PlcConflict'
+/** What a founder asked for beyond that: a key in shares, beside which this service has one or (`quorumStrict`) none. */
+export type WantedCustody = 'quorum' | 'quorumStrict'
 /** `external`: the DID is an account's on somebody's PDS, and no key of it is here. */
 export type CustodyKind = 'memberHeld' | 'custodial' | 'external'
 
@@ -23,6 +25,9 @@ declare module '../platform/database.ts' {
       handle: string | null
       custody: CustodyKind
       recovery_key: string | null
+      recovery_holder: ColumnType<string | null, string | null | undefined>
+      former_recovery_keys: ColumnType<string[], string[] | undefined>
+      wanted_custody: ColumnType<WantedCustody | null, WantedCustody | null | undefined>
       founder: string
       step: MintStep
       fault: MintFault | null
@@ -41,6 +46,12 @@ export interface Community {
   readonly handle: Handle | null
   readonly custody: CustodyKind
   readonly recoveryKey: DidKey | null
+  /** Who proved to hold it; null where nobody did. */
+  readonly recoveryHolder: Did | null
+  /** Keys that were the community's own before. */
+  readonly formerRecoveryKeys: readonly string[]
+  /** Until the first ceremony has ended; null otherwise. */
+  readonly wantedCustody: WantedCustody | null
   readonly founder: Did
   readonly step: MintStep
   readonly fault: MintFault | null
@@ -61,6 +72,9 @@ const COLUMNS = [
   'handle',
   'custody',
   'recovery_key',
+  'recovery_holder',
+  'former_recovery_keys',
+  'wanted_custody',
   'founder',
   'step',
   'fault',
@@ -83,6 +97,8 @@ export async function insertFounding(tx: Tx, founding: Founding): Promise<boolea
       handle,
       custody: founding.custody,
       recovery_key: founding.recoveryKey,
+      recovery_holder: founding.recoveryHolder,
+      wanted_custody: founding.wantedCustody,
       founder: founding.founder,
       step: founding.step,
       fault: founding.fault,
@@ -110,6 +126,33 @@ export async function insertAdopted(
     .insertInto('community')
     .values({
       ...{ did, name, founder, ...nothing, custody: 'external', step: 'opened', idempotency_key: null },
+      ...{ request_hash: requestHash, created_at_ms: createdAtMs },
+    })
+    .onConflict((conflict) => conflict.column('did').doNothing())
+    .returning('did')
+    .executeTakeFirst()
+  return made !== undefined
+}
+
+/** Notes that a DID from elsewhere is a community here, as the operation in force says. False: it is one already, or was. */
+export async function insertArrived(
+  tx: Tx,
+  arrived: Pick<
+    Founding,
+    'did' | 'name' | 'founder' | 'operation' | 'operationCid' | 'recoveryHolder' | 'createdAtMs'
+  > & {
+    readonly recoveryKey: DidKey
+    readonly requestHash: Uint8Array
+  },
+): Promise<boolean> {
+  const { did, name, founder, recoveryKey, recoveryHolder, operation, operationCid, requestHash, createdAtMs } = arrived
+  const made = await tx
+    .insertInto('community')
+    .values({
+      ...{ did, name, founder, handle: null, fault: null, idempotency_key: null },
+      ...{ custody: 'memberHeld', step: 'opened' },
+      ...{ recovery_key: recoveryKey, recovery_holder: recoveryHolder },
+      ...{ operation: JSON.stringify(operation), operation_cid: operationCid },
       ...{ request_hash: requestHash, created_at_ms: createdAtMs },
     })
     .onConflict((conflict) => conflict.column('did').doNothing())
@@ -275,6 +318,9 @@ interface StoredCommunity {
   readonly handle: string | null
   readonly custody: CustodyKind
   readonly recovery_key: string | null
+  readonly recovery_holder: string | null
+  readonly former_recovery_keys: readonly string[]
+  readonly wanted_custody: WantedCustody | null
   readonly founder: string
   readonly step: MintStep
   readonly fault: MintFault | null
@@ -292,6 +338,9 @@ const communityOf = (row: StoredCommunity): Community => ({
   handle: row.handle as Handle | null,
   custody: row.custody,
   recoveryKey: row.recovery_key as DidKey | null,
+  recoveryHolder: row.recovery_holder as Did | null,
+  formerRecoveryKeys: row.former_recovery_keys,
+  wantedCustody: row.wanted_custody,
   founder: row.founder as Did,
   step: row.step,
   fault: row.fault,

@@ -2,6 +2,7 @@
  * Credentials that the PDS of an account issued for one of its spaces. They are in no ledger here, so whoever wants one taken back says which;
  * and the key that has to sign for it is at that PDS, which lends its signature by the grant of the account (0016 §Credential revocation).
  */
+
 import type { DidDocuments } from '../identity/did-documents.ts'
 import { serviceOriginOf } from '../identity/service-endpoint.ts'
 import type * as lexicon from '../lexicons/community/reeve/credential/revoke.ts'
@@ -16,6 +17,7 @@ import type { HostCaps } from '../platform/config.ts'
 import { type FairTurns, openFairTurns } from '../platform/fair-turns.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
 import type { Outbound } from '../platform/outbound.ts'
+import type { Counted } from '../platform/sizes.ts'
 import type { UserPolicy } from '../policy/decide.ts'
 import { decideRevoke } from '../policy/decide-credentials.ts'
 import { Refusal, Unavailable } from '../refusals.ts'
@@ -42,7 +44,8 @@ export interface ForeignCtx extends GovernanceCtx {
  * Whoever is looked up is looked up by the way by which everybody's tokens are proven, and their documents are where they say. So few
  * communities do it at once, each for one call: or one that named people with slow servers, and asked often, would keep everybody out.
  */
-export const openLookups = (): FairTurns => openFairTurns({ atOnce: 8, ofOne: 1, waitingOfOne: 4, waitingMax: 64 })
+export const openLookups = (counted?: Counted): FairTurns =>
+  openFairTurns({ atOnce: 8, ofOne: 1, waitingOfOne: 4, waitingMax: 64 }, counted)
 /** As long as a call waits for those before it. */
 const PATIENCE_MS = 10_000
 

@@ -11,6 +11,7 @@ import { type AccessCtx, loadReadFacts, mayRead } from '../access/may-read.ts'
 import { type AttestedApp, parseAttestation, verifyAttestation } from '../apps/attestation.ts'
 import { noteSeenApp } from '../apps/seen-store.ts'
 import type { AuditFact } from '../audit/chain.ts'
+import type { Fence } from '../community/fence.ts'
 import type { AppKeysOf } from '../identity/app-metadata.ts'
 import type { KeyOf } from '../identity/did-signature.ts'
 import type { Vault } from '../keys/vault.ts'
@@ -40,6 +41,7 @@ export interface ExchangeCtx extends AccessCtx {
   /** The keys that an app publishes, at the caller's expense as well. @throws Refusal; Unavailable when its host doesn't answer */
   readonly appKeysOf: AppKeysOf
   readonly hosted: Hosted
+  readonly fence: Pick<Fence, 'isNamed'>
   readonly managingApps: ManagingApps
   readonly issuing: Issuing
   /** Counts an exchange of this person, whose signature was seen to hold. @throws Refusal('RateLimitExceeded') */
@@ -60,7 +62,7 @@ const TRIES_MAX = 4
 
 /**
  * Order of checks: token form and claims (401 names); body names the token's space (InvalidDelegationToken); the form of an
- * attestation that was sent (InvalidClientAttestation); we host the authority (SpaceNotFound); proof of possession; the user's
+ * attestation that was sent (InvalidClientAttestation); we host the authority, and its document names us (SpaceNotFound); proof of possession; the user's
  * signature, then the user's allowance (RateLimitExceeded); the app's signature (InvalidClientAttestation); the space
  * (SpaceNotFound, SpaceDeleted); then app and person are judged, by the word of the space's managing app where that decides (Unavailable
  * when it gives none), and attestation, proof and token are spent with the verdict
@@ -81,6 +83,7 @@ export async function getSpaceCredential(
   const attestation = sent === undefined ? null : parseAttestation(sent, { authority: space.authority, nowSec })
   // Rosters and role spaces hold no records: there is nothing to read with a credential for one.
   if (isRecordless(space) || !(await ctx.hosted.has(ctx.db, space.authority))) throw spaceNotFound()
+  if (!(await ctx.fence.isNamed(space.authority))) throw spaceNotFound()
   const possession = provePossession(asked, nowSec)
   await verifyDelegationSignature(delegation, ctx.keyOf)
   // Not before the signature: with a forged token anybody could use up what somebody else may ask for.

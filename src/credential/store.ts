@@ -5,6 +5,7 @@
  * first makes it write nothing, and a change that comes later waits until the row is there. So no credential rests on what was
  * already taken back, on any number of processes. Requests that come at once share one statement, and nothing else.
  */
+
 import { type CompiledQuery, sql } from 'kysely'
 import type { AuditFact } from '../audit/chain.ts'
 import { appendUnsealed, unsealedInsert } from '../audit/store.ts'
@@ -13,6 +14,7 @@ import { whileBusy } from '../platform/busy.ts'
 import type { Db } from '../platform/database.ts'
 import { type Gather, openGather } from '../platform/gather.ts'
 import { claimInsert, claimInsertFrom } from '../platform/once.ts'
+import type { Counted } from '../platform/sizes.ts'
 import type { Grant } from '../policy/decide.ts'
 import type { Claim } from './possession.ts'
 
@@ -88,18 +90,22 @@ export interface Issuing {
  * Nobody waits in the statement for a community that is held: the others who share it would wait with them, and strangers of
  * one community for the admins of another.
  */
-export function openIssuing(db: Db): Issuing {
-  const gather = gatherOn(db)
+export function openIssuing(db: Db, counted?: Counted): Issuing {
+  const gather = gatherOn(db, counted)
   return { ask: (one) => whileBusy('community', () => gather.ask(one)) }
 }
 
-const gatherOn = (db: Db): Gather<Issue, IssueAnswer> =>
-  openGather({
-    keysOf: (one: Issue) => one.claims.map(({ id }) => hex(id)),
-    alone: (one) => issue(db, one),
-    together: (some) => issueAll(db, some),
-    again: (one) => issueAgain(db, one),
-  })
+const gatherOn = (db: Db, counted?: Counted): Gather<Issue, IssueAnswer> =>
+  openGather(
+    {
+      keysOf: (one: Issue) => one.claims.map(({ id }) => hex(id)),
+      alone: (one) => issue(db, one),
+      together: (some) => issueAll(db, some),
+      again: (one) => issueAgain(db, one),
+    },
+    {},
+    counted,
+  )
 
 /**
  * Spends the claims, writes the issuance and its audit row, all or nothing of the three, while every community of the basis

@@ -3,6 +3,7 @@
 import type { HookCtx } from '../access/checkUserAccess.ts'
 import type { FoundingCtx } from '../community/communityMint.ts'
 import type { SetHandleCtx } from '../community/communitySetHandle.ts'
+import type { Fence } from '../community/fence.ts'
 import type { ExchangeCtx } from '../credential/getSpaceCredential.ts'
 import type { AppMetadata } from '../identity/app-metadata.ts'
 import type { VerifiedTokens } from '../identity/verified-tokens.ts'
@@ -17,6 +18,7 @@ import type { HostCaps } from '../platform/config.ts'
 import type { FairTurns } from '../platform/fair-turns.ts'
 import type { Outbound } from '../platform/outbound.ts'
 import type { Random } from '../platform/random.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import type { PdsSessions } from '../steering/connection.ts'
 import type { Grants } from '../steering/grants.ts'
 import type { Pds } from '../steering/pds.ts'
@@ -51,12 +53,16 @@ export interface House
   readonly sessions: PdsSessions
   /** Turns of communities that have people looked up. */
   readonly lookups: FairTurns
+  /** Keeps out whoever asks for a community that has left. */
+  readonly fence: Fence
   /** Signs in the name of communities, whoever has their keys. */
   readonly accountSigner: Signing
   /** What owners have to see to, of what is kept at PDSes. */
   readonly alarmsOf: (community: Did) => Promise<readonly Caveat[]>
   readonly version: string
   readonly buckets: RateBuckets
+  /** How big everything is that is kept in memory and has a bound. */
+  readonly sizes: Sizes
   /** What repo hosts take of what was taken back. */
   readonly hostCaps: HostCaps
   readonly trustedProxies: readonly string[]

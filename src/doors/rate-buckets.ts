@@ -5,10 +5,12 @@
  * The address is the socket's, or what a proxy we were told to trust says. A person pays too, but only once their own signature
  * held: charged any sooner, a stranger could empty somebody else's bucket with forged tokens.
  */
+
 import ipaddr from 'ipaddr.js'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../platform/clock.ts'
 import { RATE_BUCKETS_MAX, RETRY_AFTER_MAX_SEC } from '../platform/limits.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import { Refusal } from '../refusals.ts'
 
 /** What a bucket holds, and how many drops come back in a second. */
@@ -85,9 +87,11 @@ export class RateBuckets {
   /** A table for each name, so that nobody is forgotten in one because of strangers who crowd another. */
   readonly #tables = new Map<BucketName, LRUCache<string, Level>>()
 
-  constructor(clock: Clock, rates: Readonly<Record<BucketName, Rate>> = RATES) {
+  constructor(clock: Clock, rates: Readonly<Record<BucketName, Rate>> = RATES, sizes?: Sizes) {
     this.#clock = clock
     this.#rates = rates
+    for (const name of Object.keys(rates) as BucketName[])
+      sizes?.kept(`buckets: ${name}`, RATE_BUCKETS_MAX, () => this.remembered(name))
   }
 
   /**

@@ -2,7 +2,7 @@
 import type { RefusalCode, UnavailableCode } from '../refusals.ts'
 
 export const STATUS_OF_REFUSAL: Readonly<
-  Record<RefusalCode, 400 | 401 | 403 | 404 | 409 | 413 | 415 | 429 | 501 | 502>
+  Record<RefusalCode, 400 | 401 | 403 | 404 | 409 | 413 | 415 | 429 | 500 | 501 | 502>
 > = {
   InvalidRequest: 400,
   PayloadTooLarge: 413,
@@ -72,6 +72,22 @@ export const STATUS_OF_REFUSAL: Readonly<
   PlcRank: 400,
   PlcRejected: 502,
   PlcConflict: 409,
+  PlcBudget: 409,
+  PlcQuiet: 409,
+  RotationUnderWay: 409,
+  KeeperSignatureRequired: 403,
+  QuorumNotMet: 409,
+  CoolingDown: 409,
+  CeremonyInProgress: 409,
+  CeremonyCancelled: 409,
+  CeremonyExpired: 409,
+  BadCeremony: 400,
+  BadShare: 400,
+  DuplicateShare: 409,
+  KeeperRevoked: 403,
+  KeeperSuspended: 403,
+  // Nothing of ours is broken, and trying again doesn't help: the shares that were dealt make another key.
+  KeyMismatch: 500,
 }
 
 /** Ours is 503, so that a sender tries again; somebody else's is 502 or 504. */

@@ -21,7 +21,26 @@ import { communityList } from '../community/communityList.ts'
 import { communityMint } from '../community/communityMint.ts'
 import { communityRelease } from '../community/communityRelease.ts'
 import { communitySetHandle } from '../community/communitySetHandle.ts'
+import { communityTakeIn } from '../community/communityTakeIn.ts'
 import { communityUpdate } from '../community/communityUpdate.ts'
+import { keyAcknowledge } from '../community/keyAcknowledge.ts'
+import { keyApprove } from '../community/keyApprove.ts'
+import { keyCancel } from '../community/keyCancel.ts'
+import { keyClaimOwnership } from '../community/keyClaimOwnership.ts'
+import { keyConclude } from '../community/keyConclude.ts'
+import { keyDeal } from '../community/keyDeal.ts'
+import { keyEndKeeper } from '../community/keyEndKeeper.ts'
+import { keyEnrolKeeper } from '../community/keyEnrolKeeper.ts'
+import { keyExport } from '../community/keyExport.ts'
+import { keyGet } from '../community/keyGet.ts'
+import { keyLiftSuspension } from '../community/keyLiftSuspension.ts'
+import { keyList } from '../community/keyList.ts'
+import { keyObjectOwnership } from '../community/keyObjectOwnership.ts'
+import { keyPropose } from '../community/keyPropose.ts'
+import { keyReplaceRecovery } from '../community/keyReplaceRecovery.ts'
+import { keyRotate } from '../community/keyRotate.ts'
+import { keySubmitShare } from '../community/keySubmitShare.ts'
+import { keyTakeExport } from '../community/keyTakeExport.ts'
 import { proposalApprove } from '../community/proposalApprove.ts'
 import { proposalCancel } from '../community/proposalCancel.ts'
 import { proposalList } from '../community/proposalList.ts'
@@ -99,6 +118,7 @@ import { serviceDescribe } from './serviceDescribe.ts'
 
 const { reeve } = community
 const KIB = 1024
+const MIB = 1024 * KIB
 
 export const DOORS: readonly Door[] = [
   //       lexicon                                    size       bucket        action
@@ -113,6 +133,7 @@ export const DOORS: readonly Door[] = [
   query(reeve.credential.list.main, 'governance', credentialList),
   procedure(reeve.credential.revoke.main, 16 * KIB, 'governance', credentialRevoke),
   procedure(reeve.community.mint.main, 16 * KIB, 'founding', communityMint),
+  procedure(reeve.community.takeIn.main, 16 * KIB, 'founding', communityTakeIn),
   procedure(reeve.community.adopt.main, 16 * KIB, 'founding', communityAdopt),
   procedure(reeve.community.release.main, 16 * KIB, 'governance', communityRelease),
   procedure(reeve.community.setHandle.main, 16 * KIB, 'governance', communitySetHandle),
@@ -121,6 +142,26 @@ export const DOORS: readonly Door[] = [
   procedure(reeve.community.update.main, 16 * KIB, 'governance', communityUpdate),
   procedure(reeve.community.freeze.main, 16 * KIB, 'governance', communityFreeze),
   procedure(reeve.community.delete.main, 16 * KIB, 'governance', communityDelete),
+  query(reeve.key.list.main, 'governance', keyList),
+  procedure(reeve.key.rotate.main, 16 * KIB, 'governance', keyRotate),
+  procedure(reeve.key.replaceRecovery.main, 16 * KIB, 'governance', keyReplaceRecovery),
+  procedure(reeve.key.enrolKeeper.main, 16 * KIB, 'governance', keyEnrolKeeper),
+  procedure(reeve.key.endKeeper.main, 16 * KIB, 'governance', keyEndKeeper),
+  procedure(reeve.key.export.main, 16 * KIB, 'governance', keyExport),
+  procedure(reeve.key.takeExport.main, 16 * KIB, 'governance', keyTakeExport),
+  procedure(reeve.key.propose.main, 32 * KIB, 'governance', keyPropose),
+  procedure(reeve.key.approve.main, 16 * KIB, 'governance', keyApprove),
+  // Sixteen packets, each with the log of the identity in it.
+  procedure(reeve.key.deal.main, 4 * MIB, 'governance', keyDeal),
+  procedure(reeve.key.acknowledge.main, 16 * KIB, 'governance', keyAcknowledge),
+  procedure(reeve.key.submitShare.main, 16 * KIB, 'governance', keySubmitShare),
+  procedure(reeve.key.conclude.main, 16 * KIB, 'governance', keyConclude),
+  procedure(reeve.key.cancel.main, 16 * KIB, 'governance', keyCancel),
+  query(reeve.key.get.main, 'governance', keyGet),
+  procedure(reeve.key.liftSuspension.main, 16 * KIB, 'governance', keyLiftSuspension),
+  // Whoever brings it has the directory asked, and needs to be nobody here.
+  procedure(reeve.key.claimOwnership.main, 16 * KIB, 'founding', keyClaimOwnership),
+  procedure(reeve.key.objectOwnership.main, 16 * KIB, 'governance', keyObjectOwnership),
   procedure(reeve.proposal.approve.main, 16 * KIB, 'governance', proposalApprove),
   procedure(reeve.proposal.cancel.main, 16 * KIB, 'governance', proposalCancel),
   query(reeve.proposal.list.main, 'governance', proposalList),

@@ -5,6 +5,7 @@
  * it back, and how often anybody can make us ask a host. Never answers with the keys of another client id, and never takes
  * a host that can't be reached for an app without keys.
  */
+
 import { LRUCache } from 'lru-cache'
 import { type ClientId, isLoopbackClientId } from '../names.ts'
 import { fromUtf8 } from '../platform/bytes.ts'
@@ -24,6 +25,7 @@ import {
 } from '../platform/limits.ts'
 import type { Log } from '../platform/log.ts'
 import { type Outbound, OutboundFailure } from '../platform/outbound.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import { parseStrictJson } from '../platform/strict-json.ts'
 import { Refusal, Unavailable, type UnavailableCode } from '../refusals.ts'
 import { keySourceOf, keysOfSet } from './app-document.ts'
@@ -58,6 +60,7 @@ export interface AppMetadataOptions {
   readonly allowLoopback: boolean
   readonly clock: Clock
   readonly log: Log
+  readonly sizes?: Sizes
 }
 
 /** What a host said of an app: keys, or what is wrong with what it serves. */
@@ -92,6 +95,8 @@ export function openAppMetadata(options: AppMetadataOptions): AppMetadata {
   const { clock } = options
   const remembered = new LRUCache<ClientId, Memory>({ max: APP_CACHE_MAX_ENTRIES, maxSize: APP_CACHE_MAX_BYTES })
   const flights = new Map<ClientId, Promise<Memory>>()
+  options.sizes?.kept('app metadata', APP_CACHE_MAX_ENTRIES, () => remembered.size)
+  options.sizes?.kept('app metadata, bytes', APP_CACHE_MAX_BYTES, () => remembered.calculatedSize)
 
   /** One flight per app; everybody who needs the same keys meanwhile waits for its landing. */
   function takeOff(clientId: ClientId, before: Memory): Promise<Memory> {

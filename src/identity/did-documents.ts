@@ -5,6 +5,7 @@
  * signatures, so both ends are bounded: how long a document is believed, and how often anybody can make us ask again. Never
  * answers with the document of another DID, and never takes an unreachable source for a DID that doesn't exist.
  */
+
 import { LRUCache } from 'lru-cache'
 import { type Did, isLoopbackDid } from '../names.ts'
 import { fromUtf8 } from '../platform/bytes.ts'
@@ -23,6 +24,7 @@ import {
 } from '../platform/limits.ts'
 import type { Log } from '../platform/log.ts'
 import { type Outbound, OutboundFailure } from '../platform/outbound.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import { parseStrictJson } from '../platform/strict-json.ts'
 import { Unavailable, type UnavailableCode } from '../refusals.ts'
 import { type DidDocument, type KeyName, parseDidDocument } from './document.ts'
@@ -64,6 +66,7 @@ export interface DidDocumentsOptions {
   readonly allowLoopback: boolean
   readonly clock: Clock
   readonly log: Log
+  readonly sizes?: Sizes
 }
 
 /** What is remembered of a DID. Never changed, only replaced. */
@@ -93,6 +96,8 @@ export function openDidDocuments(options: DidDocumentsOptions): DidDocuments {
   const { clock } = options
   const remembered = new LRUCache<Did, Memory>({ max: DID_CACHE_MAX_ENTRIES, maxSize: DID_CACHE_MAX_BYTES })
   const flights = new Map<Did, { readonly landing: Promise<Memory> }>()
+  options.sizes?.kept('DID documents', DID_CACHE_MAX_ENTRIES, () => remembered.size)
+  options.sizes?.kept('DID documents, bytes', DID_CACHE_MAX_BYTES, () => remembered.calculatedSize)
 
   /** One flight per DID; everybody who needs the same document meanwhile waits for its landing. */
   function takeOff(did: Did, before: Memory, fresh: boolean): { readonly landing: Promise<Memory> } {

@@ -10,7 +10,7 @@ import { sleep } from '../platform/clock.ts'
 import { PLC_LOG_MAX_BYTES, PLC_TIMEOUT_MS } from '../platform/limits.ts'
 import { type Outbound, type OutboundAsk, OutboundFailure } from '../platform/outbound.ts'
 import { Unavailable } from '../refusals.ts'
-import { type PlcLogFault, type VerifiedPlcLog, verifyPlcLogWithRests } from './plc-log.ts'
+import { PLC_LOG_MAX_ENTRIES, type PlcLogFault, type VerifiedPlcLog, verifyPlcLogWithRests } from './plc-log.ts'
 import type { PlcOperation } from './plc-operation.ts'
 
 /** A refusal may quote the whole operation back to us. Its text is never read. */
@@ -28,35 +28,56 @@ export interface PlcDirectory {
   submit(did: Did, operation: PlcOperation): Promise<PlcSubmission>
   /**
    * The DID's log, verified; null when the directory says that it has no such DID.
-   * Throws `UntrustedPlcLog` when there is a log that doesn't hold, `Unavailable` when there was no whole answer.
+   * Throws `UntrustedPlcLog` when there is a log that doesn't hold or is longer than is read here, `Unavailable` when there was no whole
+   * answer.
    */
   readLog(did: Did): Promise<VerifiedPlcLog | null>
 }
 
 /**
- * The directory served a log that can't be true: it is broken, or it lies. To a caller who only waits for the world to mend
+ * The directory served a log that can't be true: it is broken, or it lies. Or one that is longer than is read here (`too-many-entries`,
+ * `too-many-bytes`), of which nothing can be said. To a caller who only waits for the world to mend
  * this is one more `Unavailable`; a watcher tells it apart by its class and rings.
  */
 export class UntrustedPlcLog extends Unavailable {
-  readonly fault: PlcLogFault
+  readonly fault: PlcLogFault | 'too-many-bytes'
   /** Index of the entry that shows it. */
   readonly at: number | undefined
 
-  constructor(fault: PlcLogFault, at?: number) {
+  constructor(fault: UntrustedPlcLog['fault'], at?: number) {
     super('UpstreamFailure', 'plc-log')
     this.fault = fault
     this.at = at
   }
 }
 
-/** A client of the directory at `plcUrl` (an origin, with or without a path). Holds nothing: there is nothing to close. */
-export function openPlcDirectory(options: { plcUrl: string; outbound: Outbound }): PlcDirectory {
+/** How much of a log is read. */
+export interface PlcLogLimits {
+  readonly maxBytes: number
+  readonly maxEntries: number
+  readonly timeoutMs: number
+}
+
+const SERVICE_LIMITS: PlcLogLimits = {
+  maxBytes: PLC_LOG_MAX_BYTES,
+  maxEntries: PLC_LOG_MAX_ENTRIES,
+  timeoutMs: PLC_TIMEOUT_MS,
+}
+
+/**
+ * A client of the directory at `plcUrl` (an origin, with or without a path), which reads as much of a log as a service does, or as it is told.
+ * Holds nothing: there is nothing to close.
+ */
+export function openPlcDirectory(options: { plcUrl: string; outbound: Outbound; limits?: PlcLogLimits }): PlcDirectory {
+  const { maxBytes, maxEntries, timeoutMs } = options.limits ?? SERVICE_LIMITS
   const base = options.plcUrl.replace(/\/+$/, '')
   const urlOf = (did: Did) => `${base}/${encodeURIComponent(did)}`
-  const send = async (ask: Omit<OutboundAsk, 'timeoutMs'>) => {
+  const send = async (ask: OutboundAsk) => {
     try {
-      return await options.outbound.request({ ...ask, timeoutMs: PLC_TIMEOUT_MS })
+      return await options.outbound.request(ask)
     } catch (error) {
+      if (error instanceof OutboundFailure && error.kind === 'too-large' && ask.method === 'GET')
+        throw new UntrustedPlcLog('too-many-bytes')
       throw unavailable(error)
     }
   }
@@ -69,6 +90,7 @@ export function openPlcDirectory(options: { plcUrl: string; outbound: Outbound }
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(operation),
         maxBytes: ANSWER_MAX_BYTES,
+        timeoutMs: PLC_TIMEOUT_MS,
         contentTypes: null,
         isOperators: true,
       })
@@ -83,14 +105,15 @@ export function openPlcDirectory(options: { plcUrl: string; outbound: Outbound }
         method: 'GET',
         url: `${urlOf(did)}/log/audit`,
         headers: { accept: 'application/json' },
-        maxBytes: PLC_LOG_MAX_BYTES,
+        maxBytes,
+        timeoutMs,
         contentTypes: ['application/json'],
         isOperators: true,
       })
       // Only a directory's own 404: a proxy's page for a wrong address must not read as "there is no such DID".
       if (status === 404 && contentType === 'application/json') return null
       if (status !== 200) throw new Unavailable('UpstreamFailure', 'plc-directory')
-      const verdict = await verifyPlcLogWithRests(did, parseJson(body), () => sleep(0))
+      const verdict = await verifyPlcLogWithRests(did, parseJson(body), () => sleep(0), maxEntries)
       if (!verdict.ok) throw new UntrustedPlcLog(verdict.fault, verdict.at)
       return verdict
     },

@@ -21,7 +21,7 @@ import {
 
 /** How long a mightier key may undo what a lesser one did, counted from the first operation undone; the last instant counts. */
 export const PLC_RECOVERY_WINDOW_MS = 72 * 60 * 60 * 1000
-/** Most entries judged. The directory takes a hundred a week for one DID; what is longer than this is no log of a community. */
+/** Most entries that a service judges, which has others to serve. Longer logs can be true: the directory takes a hundred operations a week. */
 export const PLC_LOG_MAX_ENTRIES = 1_000
 /**
  * Signature checks between two rests. A log within all limits may ask for ten thousand of them, seconds of work in one piece,
@@ -38,6 +38,7 @@ export type PlcLogFault =
   | 'operation-too-large'
   | 'time-format'
   | 'time-order'
+  | 'time-future'
   | 'other-did'
   | 'cid-mismatch'
   | 'not-a-genesis'
@@ -74,6 +75,15 @@ export type PlcLogVerdict =
   | ({ readonly ok: true } & VerifiedPlcLog)
   | { readonly ok: false; readonly fault: PlcLogFault; readonly at?: number }
 
+/**
+ * The index of the first entry that is dated later than `latestMs`; null: none is. Only whoever has a clock can ask this, and no signature
+ * covers a date: whoever waits for a day that the directory alone named would wait for as long as it likes.
+ */
+export function datedAfter({ ops }: Pick<VerifiedPlcLog, 'ops'>, latestMs: number): number | null {
+  const at = ops.findIndex(({ createdAtMs }) => createdAtMs > latestMs)
+  return at < 0 ? null : at
+}
+
 /** Members beyond these are the directory's remarks (a sequence number, say); no signature covers them and none is read. */
 const entryShape = z.looseObject({
   did: z.string(),
@@ -105,8 +115,8 @@ interface Standing {
  * `prev`, the time, and a signature by a key in force there. An operation on an older `prev` is a recovery: only a key strictly
  * above the signer of the first operation it undoes may sign it, within 72 hours of that one. Flags are compared at the end.
  */
-export function verifyPlcLog(did: Did, entries: unknown): PlcLogVerdict {
-  const judging = judge(did, entries)
+export function verifyPlcLog(did: Did, entries: unknown, maxEntries = PLC_LOG_MAX_ENTRIES): PlcLogVerdict {
+  const judging = judge(did, entries, maxEntries)
   for (;;) {
     const step = judging.next()
     if (step.done) return step.value
@@ -118,8 +128,9 @@ export async function verifyPlcLogWithRests(
   did: Did,
   entries: unknown,
   rest: () => Promise<void>,
+  maxEntries = PLC_LOG_MAX_ENTRIES,
 ): Promise<PlcLogVerdict> {
-  const judging = judge(did, entries)
+  const judging = judge(did, entries, maxEntries)
   let checks = 0
   for (;;) {
     const step = judging.next()
@@ -132,9 +143,9 @@ export async function verifyPlcLogWithRests(
 }
 
 /** Judges one entry after the other, and says after each how many signature checks it took. */
-function* judge(did: Did, entries: unknown): Generator<number, PlcLogVerdict, void> {
+function* judge(did: Did, entries: unknown, maxEntries: number): Generator<number, PlcLogVerdict, void> {
   if (!Array.isArray(entries)) return { ok: false, fault: 'not-a-log' }
-  if (entries.length > PLC_LOG_MAX_ENTRIES) return { ok: false, fault: 'too-many-entries' }
+  if (entries.length > maxEntries) return { ok: false, fault: 'too-many-entries' }
 
   const judged: Standing[] = []
   let chain: readonly Standing[] = []

@@ -76,6 +76,10 @@ function hasHiddenMember(value: unknown): boolean {
   return Object.hasOwn(value, '__proto__') || Object.values(value).some(hasHiddenMember)
 }
 
+/** An operation without a signature, as it is shown to whoever is to sign it; null for anything else. */
+export const parseUnsignedOperation = (value: unknown): UnsignedPlcOperation | null =>
+  unsignedOperation.safeParse(value).data ?? null
+
 /** Canonical DAG-CBOR of an operation. Without a `sig` these are the bytes to sign, with one the bytes to hash. */
 export const encodeOperation = (op: AnyPlcOperation | UnsignedPlcOperation): Uint8Array => encode(op)
 

@@ -5,9 +5,11 @@
  * whether it has ended is read from the token itself each time, and the key is the one that its issuer has now, as far as anybody here knows. So
  * a key that was replaced is refused as soon as it would be without this.
  */
+
 import { LRUCache } from 'lru-cache'
 import { hashName, toBase64Url } from '../platform/bytes.ts'
 import type { PublicKey } from '../platform/ecdsa.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import type { KeyOf } from './did-signature.ts'
 import { type ServiceAuth, verifyServiceAuthSignature } from './service-auth.ts'
 
@@ -16,6 +18,10 @@ const REMEMBERED_MAX = 20_000
 
 export class VerifiedTokens {
   readonly #held = new LRUCache<string, true>({ max: REMEMBERED_MAX })
+
+  constructor(sizes?: Sizes) {
+    sizes?.kept('verified tokens', REMEMBERED_MAX, () => this.#held.size)
+  }
 
   /**
    * Requires the signature of a token whose claims were judged just now. `text` is the token as it came.

@@ -20,8 +20,11 @@ import { secretBytes } from './secret-bytes.ts'
 export type KeyPurpose = 'rotation' | 'space' | 'atproto' | 'client'
 /** The keys that come into the world with a community. */
 export type FoundedPurpose = Exclude<KeyPurpose, 'client'>
-/** What a sealed secret is for: a key, or what somebody else gave us to keep (`oauth`: the grants of communities' accounts). */
-export type Purpose = KeyPurpose | 'oauth'
+/**
+ * What a sealed secret is for: a key; what somebody else gave us to keep (`oauth`: the grants of communities' accounts); or the key that opens
+ * the shares of one ceremony (`ceremony`), until that is over.
+ */
+export type Purpose = KeyPurpose | 'oauth' | 'ceremony'
 
 /** The place of a sealed secret: it opens there and nowhere else. */
 export interface Place {

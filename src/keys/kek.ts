@@ -6,8 +6,9 @@
  * No error here repeats what it read, nor a setting that isn't plainly a name: people paste the key itself into the wrong place.
  */
 import { createSecretKey } from 'node:crypto'
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, readSync } from 'node:fs'
 import { sha256 } from '../platform/bytes.ts'
+import { makeFile, NotKept, openToRead } from '../platform/kept-files.ts'
 import type { Random } from '../platform/random.ts'
 import { type DekPlace, SYMMETRIC_KEY_BYTES, unwrapDek, wrapDek } from './envelope.ts'
 import { secretBytes } from './secret-bytes.ts'
@@ -57,8 +58,6 @@ export function openKek(setting: string, deps: KekDeps): Kek {
  * Never for a real installation: a key that was made beside the database leaves the house with every copy of it.
  */
 export function createDevelopmentKek(path: string, random: Random): boolean {
-  const file = openExclusively(path)
-  if (file === null) return false
   const key = random.bytes(SYMMETRIC_KEY_BYTES)
   const line = secretBytes(KEK_CHARS + 1)
   try {
@@ -67,22 +66,14 @@ export function createDevelopmentKek(path: string, random: Random): boolean {
       line[2 * at + 1] = hexDigit(byte & 0x0f)
     }
     line[KEK_CHARS] = LINE_FEED
-    writeSync(file, line)
-    fsyncSync(file)
+    makeFile(path, line, { what: 'the development key', mode: 0o600 })
+    return true
+  } catch (error) {
+    if (error instanceof NotKept && error.code === 'EEXIST') return false
+    throw error
   } finally {
-    closeSync(file)
     key.fill(0)
     line.fill(0)
-  }
-  return true
-}
-
-function openExclusively(path: string): number | null {
-  try {
-    return openSync(path, 'wx', 0o600)
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return null
-    throw new Error(`the development key ${path} cannot be made (${codeOf(error)})`)
   }
 }
 
@@ -103,38 +94,27 @@ function kekFromEnv(name: string, deps: KekDeps): Kek {
 }
 
 function kekFromFile(path: string, deps: KekDeps): Kek {
-  const file = openForReading(path)
+  const file = openToRead(path, 'the key-encryption key file')
   const text = secretBytes(KEK_CHARS + 2)
   try {
     // Judged by the open file, not by its path, so that nobody changes the one between the look and the reading.
-    assertPrivate(file, path, deps.uid ?? process.getuid?.())
+    assertPrivate(file, deps.uid ?? process.getuid?.())
     const count = readSync(file, text, 0, text.length, 0)
     const endsLine = count === KEK_CHARS + 1 && text[KEK_CHARS] === LINE_FEED
-    return kekOf(text.subarray(0, endsLine ? KEK_CHARS : count), path, deps.random)
+    return kekOf(text.subarray(0, endsLine ? KEK_CHARS : count), 'the file', deps.random)
   } finally {
     closeSync(file)
     text.fill(0)
   }
 }
 
-function openForReading(path: string): number {
-  try {
-    return openSync(path, 'r')
-  } catch (error) {
-    throw new Error(`the key-encryption key ${shown(path)} cannot be read (${codeOf(error)})`)
-  }
-}
-
-/** A path, unless somebody wrote the key itself where the path belongs. */
-const shown = (path: string): string => (/[0-9a-f]{32}/i.test(path) ? '(a path that looks like a key)' : path)
-
-function assertPrivate(file: number, path: string, uid: number | undefined): void {
+function assertPrivate(file: number, uid: number | undefined): void {
   const status = fstatSync(file)
-  if (!status.isFile()) throw new Error(`the key-encryption key ${path} is not a regular file`)
+  if (!status.isFile()) throw new Error('the key-encryption key file is not a regular file')
   if (uid === undefined) return
-  if (status.uid !== uid) throw new Error(`the key-encryption key ${path} must belong to the user that runs Reeve`)
+  if (status.uid !== uid) throw new Error('the key-encryption key file must belong to the user that runs Reeve')
   if ((status.mode & GROUP_AND_OTHERS) !== 0)
-    throw new Error(`the key-encryption key ${path} must be closed to group and others (mode 0400 or 0600)`)
+    throw new Error('the key-encryption key file must be closed to group and others (mode 0400 or 0600)')
 }
 
 /** The KEK of 64 hexadecimal characters, kept as a key object. The caller wipes `text`. */
@@ -174,6 +154,3 @@ function hexValue(char: number): number {
   if (char >= 0x61 && char <= 0x66) return char - 0x61 + 10
   return -1
 }
-
-const codeOf = (error: unknown): string =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown'

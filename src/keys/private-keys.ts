@@ -2,12 +2,13 @@
  * Private keys, alive: made, taken in, used for one signature, handed to the envelope as bytes for a moment.
  *
  * A private key lives as a `KeyObject`, in OpenSSL's memory and not in JavaScript's. Bytes of one exist only inside
- * `withScalar` and `importPrivateKey`, off the heap, and are wiped before those return. Never text: neither hexadecimal nor
+ * `withScalar`, `importPrivateKey` and `signOnce`, off the heap, and are wiped before those return. Never text: neither hexadecimal nor
  * base64 nor JSON of a secret can be wiped again.
  */
 import {
   createPrivateKey,
   createPublicKey,
+  createSign,
   generateKeyPairSync,
   type KeyObject,
   sign as opensslSign,
@@ -54,6 +55,27 @@ export function makeKeyPair(curve: Curve): KeyPair {
  * computed, never taken from anybody's word. The caller wipes `scalar`.
  */
 export function importPrivateKey(curve: Curve, scalar: Uint8Array): KeyPair | null {
+  return lendSec1(curve, scalar, (der) => pairOf(curve, createPrivateKey(der)))
+}
+
+/**
+ * As `signCompact`, by a scalar that is to be gone at once. A key object keeps its key until it is collected, and so does what Node makes for
+ * its one-shot `sign`; this way of signing lets go of it when it returns.
+ * Null when the bytes are no private key of the curve. Whoever calls looks whose signature it is. The caller wipes `scalar`.
+ */
+export function signOnce(curve: Curve, scalar: Uint8Array, message: Uint8Array): Uint8Array | null {
+  return lendSec1(curve, scalar, (der) => compactLowS(curve, createSign('sha256').update(message).sign(der)))
+}
+
+/** What OpenSSL reads of a private key. */
+interface Sec1 {
+  readonly key: Buffer
+  readonly format: 'der'
+  readonly type: 'sec1'
+}
+
+/** Lends the ECPrivateKey of a scalar to `use`, which must not keep it. Null when there is none, or `use` throws over it. */
+function lendSec1<T>(curve: Curve, scalar: Uint8Array, use: (der: Sec1) => T): T | null {
   if (!isScalarOf(curve, scalar)) return null
   const { head, tail } = SEC1[curve]
   const der = secretBytes(head.length + SCALAR_BYTES + tail.length)
@@ -61,8 +83,7 @@ export function importPrivateKey(curve: Curve, scalar: Uint8Array): KeyPair | nu
     der.set(head)
     der.set(scalar, head.length)
     der.set(tail, head.length + SCALAR_BYTES)
-    const key = Buffer.from(der.buffer, der.byteOffset, der.length)
-    return pairOf(curve, createPrivateKey({ key, format: 'der', type: 'sec1' }))
+    return use({ key: Buffer.from(der.buffer, der.byteOffset, der.length), format: 'der', type: 'sec1' })
   } catch {
     return null
   } finally {
@@ -88,6 +109,10 @@ export function withScalar<T>(pair: KeyPair, use: (scalar: Uint8Array) => T): T 
 /** ECDSA with SHA-256 over `message`: 64 bytes r‖s with a low S, the only form that PLC and atproto tokens take. */
 export const signCompact = (pair: KeyPair, message: Uint8Array): Uint8Array =>
   compactLowS(pair.curve, opensslSign('sha256', message, pair.privateKey))
+
+/** The public half as an uncompressed SEC1 point, 65 bytes. */
+export const uncompressedPointOf = ({ privateKey }: KeyPair): Uint8Array =>
+  new Uint8Array(createPublicKey(privateKey).export({ format: 'der', type: 'spki' })).slice(-65)
 
 const pairOf = (curve: Curve, privateKey: KeyObject): KeyPair => ({
   curve,

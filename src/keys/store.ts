@@ -1,6 +1,7 @@
 /**
  * The tables of the keys room: sealed keys, wrapped DEKs. Ciphertext only passes through here; nothing here can open it.
  */
+import { type ColumnType, sql } from 'kysely'
 import type { Did, DidKey } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { Secret } from '../platform/secret.ts'
@@ -25,9 +26,15 @@ declare module '../platform/database.ts' {
       sealed: Uint8Array | null
       created_at_ms: number
       state_since_ms: number
+      flags: ColumnType<KeyFlag[], KeyFlag[] | undefined>
+      stands_aside: ColumnType<boolean, boolean | undefined>
+      arrival: ColumnType<string | null, string | null | undefined>
     }
   }
 }
+
+/** What happened to a key and is never forgotten of it: a copy is outside, it was put together from shares here, somebody may have seen it. */
+export type KeyFlag = 'exported' | 'combinedOnServer' | 'suspect'
 
 /** A key as anybody may see it. */
 export interface HeldKey {
@@ -35,6 +42,9 @@ export interface HeldKey {
   readonly purpose: KeyPurpose
   readonly didKey: DidKey
   readonly state: KeyState
+  readonly flags: readonly KeyFlag[]
+  /** Whether it is a space key beside which the `atproto` key signs credentials for a while. */
+  readonly standsAside: boolean
   readonly createdAtMs: number
   readonly stateSinceMs: number
 }
@@ -63,6 +73,45 @@ export interface FoundedRows {
     readonly didKey: DidKey
     readonly sealed: Uint8Array
   }[]
+}
+
+/** What an arrival leaves to be kept. Made by the vault, opaque on the way here. */
+export interface ArrivalRows extends Pick<FoundedRows, 'community' | 'keys'> {
+  readonly dekVersion: number
+}
+
+/** Keeps the keys of a community that may come, as `pending`. Must be committed before anybody is shown the statement that names them. */
+export async function saveArrivalKeys(
+  tx: Tx,
+  arrival: string,
+  made: Secret<ArrivalRows>,
+  nowMs: number,
+): Promise<void> {
+  const { community, dekVersion, keys } = made.reveal()
+  const common = { community, arrival, state: 'pending' as const, dek_version: dekVersion }
+  const times = { created_at_ms: nowMs, state_since_ms: nowMs }
+  await tx
+    .insertInto('key')
+    .values(
+      keys.map(({ id, purpose, didKey, sealed }) => ({ ...common, ...times, id, purpose, did_key: didKey, sealed })),
+    )
+    .execute()
+}
+
+/** Makes the keys of one arrival `active`, once the DID's log was seen to name them. Answers how many: all three. */
+export async function activateArrivedKeys(tx: Tx, arrival: string, nowMs: number): Promise<number> {
+  const result = await tx
+    .updateTable('key')
+    .set({ state: 'active', state_since_ms: nowMs, arrival: null })
+    .where('arrival', '=', arrival)
+    .where('state', '=', 'pending')
+    .executeTakeFirst()
+  return Number(result.numUpdatedRows)
+}
+
+/** Destroys keys that never came into a document: nothing is left of them. */
+export async function destroyArrivalKeys(tx: Tx, arrivals: readonly string[]): Promise<void> {
+  if (arrivals.length > 0) await tx.deleteFrom('key').where('arrival', 'in', arrivals).execute()
 }
 
 /**
@@ -103,25 +152,41 @@ export async function activateFoundedKeys(tx: Tx, community: Did, nowMs: number)
     .set({ state: 'active', state_since_ms: nowMs })
     .where('community', '=', community)
     .where('state', '=', 'pending')
+    .where('arrival', 'is', null)
     .executeTakeFirst()
   return Number(result.numUpdatedRows)
 }
 
-/** The active key of a community for a purpose, with its DEK, in one statement; null when there is none. */
-export async function loadActiveKey(db: Db | Tx, community: Did, purpose: KeyPurpose): Promise<SealedKey | null> {
-  const row = await db
+/** Whose turn it is: a key by its purpose, or whichever of two signs credentials now. */
+export type KeyUse = KeyPurpose | 'credential'
+
+/**
+ * The active key of a community for a use, with its DEK, in one statement; null when there is none. Credentials are signed by the space key, or
+ * by the `atproto` key while that one stands aside.
+ */
+export async function loadActiveKey(
+  db: Db | Tx,
+  community: Did,
+  use: KeyUse,
+): Promise<(SealedKey & { readonly purpose: KeyPurpose }) | null> {
+  const rows = await db
     .selectFrom('key')
     .innerJoin('dek', (join) =>
       join.onRef('dek.community', '=', 'key.community').onRef('dek.version', '=', 'key.dek_version'),
     )
-    .select(['key.id', 'key.did_key', 'key.sealed', 'dek.version', 'dek.wrapped', 'dek.kek_id'])
+    .select(['key.id', 'key.purpose', 'key.did_key', 'key.sealed', 'key.stands_aside'])
+    .select(['dek.version', 'dek.wrapped', 'dek.kek_id'])
     .where('key.community', '=', community)
-    .where('key.purpose', '=', purpose)
+    .where('key.purpose', 'in', use === 'credential' ? ['space', 'atproto'] : [use])
     .where('key.state', '=', 'active')
-    .executeTakeFirst()
+    .execute()
+  const space = rows.find(({ purpose }) => purpose === 'space')
+  const whose = use !== 'credential' ? use : space?.stands_aside ? 'atproto' : 'space'
+  const row = rows.find(({ purpose }) => purpose === whose)
   if (!row?.sealed) return null
   return {
     id: row.id,
+    purpose: row.purpose,
     didKey: row.did_key,
     sealed: row.sealed,
     dekVersion: row.version,
@@ -134,8 +199,9 @@ export async function loadActiveKey(db: Db | Tx, community: Did, purpose: KeyPur
 export async function listKeys(db: Db | Tx, community: Did): Promise<readonly HeldKey[]> {
   const rows = await db
     .selectFrom('key')
-    .select(['id', 'purpose', 'did_key', 'state', 'created_at_ms', 'state_since_ms'])
+    .select(['id', 'purpose', 'did_key', 'state', 'created_at_ms', 'state_since_ms', 'flags', 'stands_aside'])
     .where('community', '=', community)
+    .where('arrival', 'is', null)
     .orderBy('created_at_ms')
     .orderBy('purpose')
     .orderBy('id')
@@ -145,6 +211,8 @@ export async function listKeys(db: Db | Tx, community: Did): Promise<readonly He
     purpose: row.purpose,
     didKey: row.did_key,
     state: row.state,
+    flags: row.flags,
+    standsAside: row.stands_aside,
     createdAtMs: row.created_at_ms,
     stateSinceMs: row.state_since_ms,
   }))
@@ -191,4 +259,14 @@ export async function saveActiveKey(
     })
     .onConflict((conflict) => conflict.doNothing())
     .execute()
+}
+
+/** Marks a key for ever. */
+export async function flagKey(tx: Tx, id: string, flag: KeyFlag): Promise<void> {
+  const { numUpdatedRows } = await tx
+    .updateTable('key')
+    .set({ flags: sql<KeyFlag[]>`array(select distinct unnest(flags || ${[flag]}::text[]))` })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+  if (numUpdatedRows !== 1n) throw new Error('a mark on a key that is not there')
 }

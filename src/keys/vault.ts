@@ -6,73 +6,42 @@
  * stops being active here is still signed with for up to that long in another process: whoever replaces a key must keep the
  * old one in the DID document meanwhile. A key service that is down stops cold keys only; warm ones go on.
  */
+
 import { encode } from '@ipld/dag-cbor'
 import { LRUCache } from 'lru-cache'
-import type { Did } from '../names.ts'
+import type { Did, DidKey } from '../names.ts'
 import { toBase64Url, utf8 } from '../platform/bytes.ts'
 import type { Clock } from '../platform/clock.ts'
-import type { Db } from '../platform/database.ts'
 import { type Curve, JWS_ALG } from '../platform/ecdsa.ts'
-import { errorName, type Log } from '../platform/log.ts'
-import type { Random } from '../platform/random.ts'
-import type { Grant } from '../policy/decide.ts'
+import { Secret } from '../platform/secret.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import { Unavailable } from '../refusals.ts'
+import { sealTo } from './age.ts'
+import { type ArrivalStatement, makeArrival } from './arrival.ts'
+import { type CeremonyStatement, encodeStatement, statementWords } from './ceremony-statements.ts'
 import { assertionInput, type ClientAssertionUse, sealClientKey } from './client-assertion.ts'
-import { type KeyPurpose, open, type Place, seal } from './envelope.ts'
-import {
-  FIRST_DEK_VERSION,
-  type FoundedKeys,
-  foundKeys,
-  freshDek,
-  type GenesisOperation,
-  type PublicHalves,
-} from './founding.ts'
-import type { Kek } from './kek.ts'
+import { type DekDeps, Deks, wiping } from './deks.ts'
+import { type FoundedPurpose, type KeyPurpose, open, type Place, seal } from './envelope.ts'
+import { exportText, type KeyExportUse } from './exporting.ts'
+import { type FoundedKeys, foundKeys, type GenesisOperation, type PublicHalves } from './founding.ts'
 import { importPrivateKey, type KeyPair, signCompact } from './private-keys.ts'
+import { assertRekeying, CURVE_OF_FOUNDED, type KeyedOperation, makeSuccessors, type RekeyingUse } from './rekeying.ts'
 import { assertRenaming, type LaterOperation, type RenamingUse } from './renaming.ts'
 import { type ServiceAuthUse, serviceAuthInput } from './service-auth.ts'
-import {
-  type HeldKey,
-  listKeys,
-  loadActiveKey,
-  loadDek,
-  type SealedKey,
-  saveActiveKey,
-  saveDek,
-  type WrappedDek,
-} from './store.ts'
+import { assertClaims, credentialInput, type SpaceCredentialUse } from './space-credential.ts'
+import { type HeldKey, type KeyUse, listKeys, loadActiveKey, loadDek, type SealedKey, saveActiveKey } from './store.ts'
+import type { SuccessorRows } from './successor-store.ts'
 
 /** Keys alive at once, and for how long each. */
 export const LIVE_KEYS_MAX = 256
 export const LIVE_KEY_MS = 5 * 60_000
 
-/** No holder of the October generation takes a credential that lives longer (0016 §Space credential). */
-export const CREDENTIAL_LIFETIME_MAX_SEC = 3600
-const JTI = /^[0-9a-f]{32}$/
-
-const CURVE_OF: Record<KeyPurpose, Curve> = { rotation: 'k256', atproto: 'p256', space: 'p256', client: 'p256' }
-
-/** What of a credential isn't already said by the grant. */
-export interface CredentialClaims {
-  /** The holder's key: the thumbprint of a DPoP key, or the did:key that signs its requests. */
-  readonly cnf: { readonly jkt: string } | { readonly kid: string }
-  readonly iatSec: number
-  readonly expSec: number
-  /** 32 lower-case hexadecimal characters. */
-  readonly jti: string
-}
-
-/** A purpose that the vault signs for. */
-export interface SpaceCredentialUse {
-  readonly kind: 'space-credential'
-  readonly grant: Grant
-  readonly claims: CredentialClaims
-}
+const CURVE_OF: Record<KeyPurpose, Curve> = { ...CURVE_OF_FOUNDED, client: 'p256' }
 
 /** The place of something sealed that is no key of ours, as its row names it. */
 export interface BlobPlace {
   readonly community: Did
-  readonly purpose: 'oauth'
+  readonly purpose: 'oauth' | 'ceremony'
   /** The row: what is sealed for one opens in no other. */
   readonly name: string
 }
@@ -83,31 +52,28 @@ export interface SealedBlob {
   readonly dekVersion: number
 }
 
-export interface VaultDeps {
-  readonly db: Db
-  /** Wraps every new DEK, and opens those that it wrapped. */
-  readonly kek: Kek
-  /** KEKs from before: they open what they wrapped, and wrap nothing any more. */
-  readonly previousKeks?: readonly Kek[]
-  /** The random name of this database. */
-  readonly instanceId: string
+export interface VaultDeps extends DekDeps {
   readonly clock: Pick<Clock, 'monotonicMs'>
-  readonly random: Random
-  readonly log: Pick<Log, 'error'>
+  readonly sizes?: Sizes
 }
+
+/** A key pair alive here, and what it is for. */
+type LiveKey = KeyPair & { readonly purpose: KeyPurpose }
 
 /** Opens the vault. Nothing is read before the first signature. */
 export const openVault = (deps: VaultDeps): Vault => new Vault(deps)
 
 export class Vault {
   readonly #deps: VaultDeps
-  readonly #keks: ReadonlyMap<string, Kek>
-  readonly #live: LRUCache<string, KeyPair>
-  #loading = new Map<string, Promise<KeyPair>>()
+  readonly #deks: Deks
+  readonly #live: LRUCache<string, LiveKey>
+  #loading = new Map<string, Promise<LiveKey>>()
+  /** Communities that are served elsewhere. */
+  readonly #forgotten = new Set<Did>()
 
   constructor(deps: VaultDeps) {
     this.#deps = deps
-    this.#keks = new Map([...(deps.previousKeks ?? []), deps.kek].map((kek) => [kek.id, kek]))
+    this.#deks = new Deks(deps)
     this.#live = new LRUCache({
       max: LIVE_KEYS_MAX,
       ttl: LIVE_KEY_MS,
@@ -115,6 +81,7 @@ export class Vault {
       // The cache takes a start at zero for "never expires", and a monotonic clock may well begin there.
       perf: { now: () => deps.clock.monotonicMs() + 1 },
     })
+    deps.sizes?.kept('live keys', LIVE_KEYS_MAX, () => this.#live.size)
   }
 
   /**
@@ -131,27 +98,26 @@ export class Vault {
     return foundKeys(this.#deps, compose, nameOf)
   }
 
+  /** As `prepareFounding`, for a community that is still elsewhere: give `rows` to `saveArrivalKeys`. @throws Unavailable('KekUnavailable') */
+  async prepareArrival<S extends ArrivalStatement>(community: Did, nowMs: number, compose: (keys: PublicHalves) => S) {
+    const dek = await this.#deks.newest(community, nowMs)
+    const place = { instanceId: this.#deps.instanceId, community, dekVersion: dek.dekVersion }
+    return this.#deks.lend(community, dek, (key) => makeArrival(key, place, compose, this.#deps.random))
+  }
+
   /**
-   * A space credential for a granted read, as a compact JWS by the authority's active `#atproto_space` key.
+   * A space credential for a granted read, as a compact JWS by the authority's active `#atproto_space` key; by its `#atproto` key while
+   * the other is being replaced, since verifiers take either and know this one (0016 §Space credential).
    * Not to be called inside a transaction: a cold key is read from the database, and the embedded one has a single connection.
    * @throws Unavailable('KeyUnavailable') when there is no active key, or its envelope isn't what its row says
    * @throws Unavailable('KekUnavailable') when its DEK can't be unwrapped
    * @throws Error when the claims are none that we may ever sign, which is our own mistake
    */
   async sign(use: SpaceCredentialUse): Promise<string> {
-    const { grant, claims } = use
-    assertClaims(claims)
-    const pair = await this.#liveKey(grant.space.authority, 'space')
-    const header = { typ: 'atproto-space-credential+jwt', alg: JWS_ALG[pair.curve], kid: '#atproto_space' }
-    const payload = {
-      iss: grant.space.authority,
-      sub: grant.space.uri,
-      cnf: 'jkt' in claims.cnf ? { jkt: claims.cnf.jkt } : { kid: claims.cnf.kid },
-      iat: claims.iatSec,
-      exp: claims.expSec,
-      jti: claims.jti,
-    }
-    const signingInput = `${toBase64Url(JSON.stringify(header))}.${toBase64Url(JSON.stringify(payload))}`
+    assertClaims(use.claims)
+    const pair = await this.#liveKey(use.grant.space.authority, 'credential')
+    const kid = pair.purpose === 'atproto' ? '#atproto' : '#atproto_space'
+    const signingInput = credentialInput(use, { alg: JWS_ALG[pair.curve], kid })
     return `${signingInput}.${toBase64Url(signCompact(pair, utf8(signingInput)))}`
   }
 
@@ -179,6 +145,44 @@ export class Vault {
   }
 
   /**
+   * Makes keys that are to take over from a community's keys of these purposes, each of the same curve. `freshDek`: seals them under a DEK
+   * made for them, since somebody may have those that are there; nothing else is stored, and nothing kept alive: give `rows` to `saveSuccessors` in the transaction that notes what they are for. Not to be called inside a transaction.
+   * @throws Unavailable('KekUnavailable')
+   */
+  async prepareSuccessors(
+    community: Did,
+    purposes: readonly FoundedPurpose[],
+    nowMs: number,
+    { freshDek }: { readonly freshDek: boolean },
+  ): Promise<{ readonly keys: Partial<Record<FoundedPurpose, DidKey>>; readonly rows: Secret<SuccessorRows> }> {
+    const dek = await (freshDek ? this.#deks.fresh(community, nowMs) : this.#deks.newest(community, nowMs))
+    const { instanceId, random } = this.#deps
+    const about = { instanceId, community, dekVersion: dek.dekVersion }
+    const rows = await this.#deks.lend(community, dek, (key) =>
+      wiping(key, () => makeSuccessors(key, purposes, about, random)),
+    )
+    const keys = Object.fromEntries(rows.keys.map(({ purpose, didKey }) => [purpose, didKey]))
+    return { keys, rows: new Secret(rows) }
+  }
+
+  /**
+   * Signs an operation that puts keys in the place of others and changes nothing else, by the community's active rotation key. Those of ours
+   * that it names have to be held here, and pending. Not to be called inside a transaction, as `sign`.
+   * @throws Refusal('PlcRank') when it would change more, or our rotation key isn't the last
+   * @throws Unavailable as `sign`; KeyUnavailable when a key that takes over isn't held here
+   */
+  async signRekeying<Op extends KeyedOperation>(use: RekeyingUse<Op>): Promise<Op & { readonly sig: string }> {
+    const held = await listKeys(this.#deps.db, use.community)
+    for (const [purpose, didKey] of Object.entries(use.successors)) {
+      const isHeld = held.some((key) => key.purpose === purpose && key.didKey === didKey && key.state === 'pending')
+      if (!isHeld) throw new Unavailable('KeyUnavailable', 'vault')
+    }
+    const pair = await this.#liveKey(use.community, 'rotation')
+    assertRekeying(use, pair.didKey)
+    return { ...use.operation, sig: toBase64Url(signCompact(pair, encode(use.operation))) }
+  }
+
+  /**
    * The public half of the key by which this service proves to a PDS which app it is; made when there is none yet, by whichever
    * process comes first. It is never replaced: a PDS takes no other key for the grants that were given under this one.
    * @throws Unavailable('KekUnavailable')
@@ -186,10 +190,10 @@ export class Vault {
   async clientKey(service: Did, nowMs: number): Promise<Pick<HeldKey, 'id' | 'didKey'>> {
     const held = await loadActiveKey(this.#deps.db, service, 'client')
     if (held) return { id: held.id, didKey: held.didKey }
-    const dek = await this.#newestDek(service, nowMs)
+    const dek = await this.#deks.newest(service, nowMs)
     const { instanceId, random, db } = this.#deps
     const about = { instanceId, community: service, dekVersion: dek.dekVersion }
-    const made = await this.#withDek(service, dek, (key) => sealClientKey(key, about, random))
+    const made = await this.#deks.lend(service, dek, (key) => sealClientKey(key, about, random))
     await saveActiveKey(db, service, { ...made, dekVersion: dek.dekVersion }, nowMs)
     const kept = await loadActiveKey(db, service, 'client')
     if (!kept) throw new Unavailable('KeyUnavailable', 'vault')
@@ -213,9 +217,9 @@ export class Vault {
    * Not to be called inside a transaction, as `sign`. @throws Unavailable('KekUnavailable')
    */
   async sealBlob(place: BlobPlace, plaintext: Uint8Array, nowMs: number): Promise<SealedBlob> {
-    const dek = await this.#newestDek(place.community, nowMs)
+    const dek = await this.#deks.newest(place.community, nowMs)
     const { dekVersion } = dek
-    const sealed = await this.#withDek(place.community, dek, (key) =>
+    const sealed = await this.#deks.lend(place.community, dek, (key) =>
       wiping(key, () => seal(key, plaintext, this.#placeOf(place, dekVersion), this.#deps.random)),
     )
     return { sealed, dekVersion }
@@ -228,7 +232,7 @@ export class Vault {
   async openBlob(place: BlobPlace, { sealed, dekVersion }: SealedBlob): Promise<Uint8Array> {
     const dek = await loadDek(this.#deps.db, place.community, dekVersion)
     if (!dek) throw new Unavailable('KeyUnavailable', 'vault')
-    const opened = await this.#withDek(place.community, dek, (key) =>
+    const opened = await this.#deks.lend(place.community, dek, (key) =>
       wiping(key, () => open(key, sealed, this.#placeOf(place, dekVersion))),
     )
     if (opened) return opened
@@ -236,27 +240,34 @@ export class Vault {
     throw new Unavailable('KeyUnavailable', 'vault')
   }
 
-  #placeOf({ community, purpose, name }: BlobPlace, dekVersion: number): Place {
-    return { instanceId: this.#deps.instanceId, community, purpose, keyId: name, dekVersion, publicKey: null }
+  /**
+   * The file by which a community's active rotation key goes out to its owners, in the age format. The key is opened for it alone and
+   * isn't kept alive. Not to be called inside a transaction, as `sign`.
+   * @throws Unavailable as `sign`, also when the key is not the active one any more
+   */
+  async sealExport({ community, keyId, recipients, document }: KeyExportUse): Promise<Uint8Array> {
+    const row = await loadActiveKey(this.#deps.db, community, 'rotation')
+    if (row?.id !== keyId) throw new Unavailable('KeyUnavailable', 'vault')
+    const pair = await this.#open(community, 'rotation', row)
+    const text = exportText(pair, document)
+    try {
+      return await sealTo(recipients, text)
+    } finally {
+      text.fill(0)
+    }
   }
 
-  /** The DEK to seal under. Two processes that both find none make one each, and the one that was kept first counts for both. */
-  async #newestDek(community: Did, nowMs: number): Promise<WrappedDek> {
-    const { db, kek, instanceId, random } = this.#deps
-    const held = await loadDek(db, community, null)
-    if (held) return held
-    const dek = freshDek(random)
-    const dekVersion = FIRST_DEK_VERSION
-    let wrapped: Uint8Array
-    try {
-      wrapped = await wiping(dek, () => kek.wrap(dek, { instanceId, community, dekVersion }))
-    } catch {
-      throw new Unavailable('KekUnavailable', 'vault')
-    }
-    await saveDek(db, community, { dekVersion, wrapped, kekId: kek.id }, nowMs)
-    const kept = await loadDek(db, community, null)
-    if (!kept) throw new Unavailable('KeyUnavailable', 'vault')
-    return kept
+  /**
+   * Signs what a ceremony says, by the community's space key, so that every keeper's own tool can tell it from an impostor's. Not to be called
+   * inside a transaction, as `sign`. @throws Unavailable as `sign`
+   */
+  async signCeremony(statement: CeremonyStatement): Promise<string> {
+    const pair = await this.#liveKey(statement.community, 'space')
+    return toBase64Url(signCompact(pair, statementWords(encodeStatement(statement))))
+  }
+
+  #placeOf({ community, purpose, name }: BlobPlace, dekVersion: number): Place {
+    return { instanceId: this.#deps.instanceId, community, purpose, keyId: name, dekVersion, publicKey: null }
   }
 
   /**
@@ -264,12 +275,21 @@ export class Vault {
    * @throws Unavailable as `sign`
    */
   async ready(authority: Did): Promise<void> {
-    await this.#liveKey(authority, 'space')
+    await this.#liveKey(authority, 'credential')
   }
 
   /** The public halves of a community's keys, with purpose and state. */
   publicKeys(community: Did): Promise<readonly HeldKey[]> {
     return listKeys(this.#deps.db, community)
+  }
+
+  /** Lets go of the live keys of one community, also of those that are just being opened: others have taken their place. */
+  letGo(community: Did): void {
+    for (const use of ['credential', 'space', 'atproto', 'rotation'] as const) {
+      const name = `${use} ${community}`
+      this.#live.delete(name)
+      this.#loading.delete(name)
+    }
   }
 
   /** Forgets every live key at once, also those that are just being opened. */
@@ -278,59 +298,56 @@ export class Vault {
     this.#loading = new Map()
   }
 
+  /** Forgets the live keys of a community that is served elsewhere, and opens none of them until it is recalled. */
+  forget(community: Did): void {
+    this.#forgotten.add(community)
+    this.letGo(community)
+  }
+
+  /** Takes back that a community was forgotten. */
+  recall(community: Did): void {
+    this.#forgotten.delete(community)
+  }
+
   /** Forgets the keys whose time is over and whom nobody asked for since. For the roof to call now and then. */
   dropExpired(): void {
     this.#live.purgeStale()
   }
 
   /** The live key, or one flight to open it, however many wait. What was under way when `drop` was called isn't kept. */
-  #liveKey(community: Did, purpose: KeyPurpose): Promise<KeyPair> {
-    const name = `${purpose} ${community}`
+  #liveKey(community: Did, use: KeyUse): Promise<LiveKey> {
+    if (this.#forgotten.has(community)) return Promise.reject(new Unavailable('KeyUnavailable', 'vault'))
+    const name = `${use} ${community}`
     const live = this.#live.get(name)
     if (live) return Promise.resolve(live)
     const loading = this.#loading
     const underWay = loading.get(name)
     if (underWay) return underWay
-    const flight = this.#load(community, purpose)
+    const flight = this.#load(community, use)
       .then((pair) => {
-        if (loading === this.#loading) this.#live.set(name, pair)
+        if (loading === this.#loading && loading.get(name) === flight) this.#live.set(name, pair)
         return pair
       })
-      .finally(() => loading.delete(name))
+      .finally(() => {
+        if (loading.get(name) === flight) loading.delete(name)
+      })
     loading.set(name, flight)
     return flight
   }
 
-  async #load(community: Did, purpose: KeyPurpose): Promise<KeyPair> {
+  async #load(community: Did, use: KeyUse): Promise<LiveKey> {
     this.dropExpired()
-    const row = await loadActiveKey(this.#deps.db, community, purpose)
+    const row = await loadActiveKey(this.#deps.db, community, use)
     if (!row) throw new Unavailable('KeyUnavailable', 'vault')
-    const about = { instanceId: this.#deps.instanceId, community, purpose }
-    const pair = await this.#withDek(community, row, (dek) => openKey(dek, row, about))
-    if (pair) return pair
-    this.#deps.log.error('envelope.mismatch', { community, keyId: row.id })
-    throw new Unavailable('KeyUnavailable', 'vault')
+    return this.#open(community, row.purpose, row)
   }
 
-  /** Lends the DEK of a row to `use`, which wipes it, and awaits nothing in between. */
-  async #withDek<T>(community: Did, row: WrappedDek, use: (dek: Uint8Array) => T): Promise<T> {
-    const { instanceId, log } = this.#deps
-    const { dekVersion, kekId } = row
-    const kek = this.#keks.get(kekId)
-    if (!kek) {
-      log.error('kek.unknown', { community, kekId })
-      throw new Unavailable('KekUnavailable', 'vault')
-    }
-    let dek: Uint8Array | null = null
-    let fault = 'refused'
-    try {
-      dek = await kek.unwrap(row.wrapped, { instanceId, community, dekVersion })
-    } catch (error) {
-      fault = errorName(error)
-    }
-    if (dek) return use(dek)
-    log.error('kek.unwrapFailed', { community, kekId, dekVersion, fault })
-    throw new Unavailable('KekUnavailable', 'vault')
+  async #open(community: Did, purpose: KeyPurpose, row: SealedKey): Promise<LiveKey> {
+    const about = { instanceId: this.#deps.instanceId, community, purpose }
+    const pair = await this.#deks.lend(community, row, (dek) => openKey(dek, row, about))
+    if (pair) return { ...pair, purpose }
+    this.#deps.log.error('envelope.mismatch', { community, keyId: row.id })
+    throw new Unavailable('KeyUnavailable', 'vault')
   }
 }
 
@@ -338,7 +355,7 @@ export class Vault {
  * The key pair that a row claims to hold, or null. The public half is computed from what came out and compared with the row:
  * AES-GCM doesn't commit to its key, and this does. Synchronous, so that nothing runs between opening and wiping.
  */
-function openKey(
+export function openKey(
   dek: Uint8Array,
   row: SealedKey,
   about: { instanceId: string; community: Did; purpose: KeyPurpose },
@@ -353,23 +370,4 @@ function openKey(
     dek.fill(0)
     scalar?.fill(0)
   }
-}
-
-/** What `use` comes to. The DEK is wiped when it returns: whatever it still awaits has taken in what it needs. */
-function wiping<T>(dek: Uint8Array, use: () => T): T {
-  try {
-    return use()
-  } finally {
-    dek.fill(0)
-  }
-}
-
-/** Whoever gets here with other claims has a bug: the caller sets them, no stranger does. */
-function assertClaims(claims: CredentialClaims): void {
-  const { iatSec, expSec, jti } = claims
-  if (!Number.isSafeInteger(iatSec) || !Number.isSafeInteger(expSec)) throw new Error('a credential in broken seconds')
-  const lifetimeSec = expSec - iatSec
-  if (lifetimeSec <= 0 || lifetimeSec > CREDENTIAL_LIFETIME_MAX_SEC)
-    throw new Error(`a credential of ${lifetimeSec} seconds`)
-  if (!JTI.test(jti)) throw new Error('a credential whose jti is not 32 hexadecimal characters')
 }

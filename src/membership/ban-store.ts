@@ -56,6 +56,21 @@ export async function deleteBan(
   return numDeletedRows > 0n
 }
 
+/** Lifts every ban on some people, from the community and from spaces of it. Answers how many there were. */
+export async function deleteBansOn(
+  tx: Tx,
+  _permit: Permit<'community.transfer'>,
+  community: Did,
+  dids: readonly Did[],
+): Promise<number> {
+  const { numDeletedRows } = await tx
+    .deleteFrom('ban')
+    .where('community', '=', community)
+    .where('did', 'in', dids)
+    .executeTakeFirstOrThrow()
+  return Number(numDeletedRows)
+}
+
 export interface BanEntry {
   readonly did: Did
   readonly reason: string | null

@@ -104,19 +104,52 @@ export const isOneOf = (communities: readonly Did[]) =>
 
 /** What is in the tables was parsed when it was written. */
 export function peopleOf(row: PeopleRow): PeopleIn {
-  const people = new Map<Did, { own: Edge[]; bans: Ban[]; left: SpaceUri[] }>()
-  const of = (text: string) => {
-    const did = text as Did
-    const known = people.get(did) ?? { own: [], bans: [], left: [] }
-    people.set(did, known)
-    return known
-  }
+  const people = new Map<Did, OpenEntries>()
   for (const [did, into, role, sinceMs, untilMs] of row.edges ?? []) {
-    of(did).own.push({ into: into as SpaceUri, from: did as Did, role, holding: null, sinceMs, untilMs })
+    entriesIn(people, did).own.push(personEdgeOf(did, into, role, sinceMs, untilMs))
   }
-  for (const [did, scope, untilMs] of row.bans ?? []) of(did).bans.push({ scope: scope as SpaceUri | Did, untilMs })
-  for (const [did, space] of row.departures ?? []) of(did).left.push(space as SpaceUri)
+  addClosings(people, row)
   return { revision: row.revision, graphRevision: row.graph_revision, people }
+}
+
+/** While they are read. */
+interface OpenEntries extends Entries {
+  readonly own: Edge[]
+  readonly bans: Ban[]
+  readonly left: SpaceUri[]
+}
+
+function entriesIn(people: Map<Did, OpenEntries>, did: string): OpenEntries {
+  const known = people.get(did as Did)
+  if (known) return known
+  const none = { own: [], bans: [], left: [] }
+  people.set(did as Did, none)
+  return none
+}
+
+const personEdgeOf = (
+  did: string,
+  into: string,
+  role: string,
+  sinceMs: number | null,
+  untilMs: number | null,
+): Edge => ({
+  into: into as SpaceUri,
+  from: did as Did,
+  role,
+  holding: null,
+  sinceMs,
+  untilMs,
+})
+
+function addClosings(
+  people: Map<Did, OpenEntries>,
+  { bans, departures }: Pick<PeopleRow, 'bans' | 'departures'>,
+): void {
+  for (const [did, scope, untilMs] of bans ?? []) {
+    entriesIn(people, did).bans.push({ scope: scope as SpaceUri | Did, untilMs })
+  }
+  for (const [did, space] of departures ?? []) entriesIn(people, did).left.push(space as SpaceUri)
 }
 
 /** The graph of a community, and the revision it belongs to, of one snapshot. Null: unknown community. */
@@ -265,26 +298,70 @@ export interface Stretch extends PeopleIn {
 }
 
 /**
- * The first `most` entries in one community of people after `after`, in the order of DIDs, with all else that is known of them: one
- * statement, and so of one snapshot. When it isn't the last stretch, the person at its end may have more entries than are in it.
+ * The first `most` entries in one community of people after `after`, in the order of DIDs, with all else that is known of them. When
+ * it isn't the last stretch, the person at its end may have more entries than are in it. Null: unknown community.
  */
-export async function loadStretch(db: Db | Tx, community: Did, after: string, most: number): Promise<Stretch | null> {
+export async function loadStretch(tx: Tx, community: Did, after: string, most: number): Promise<Stretch | null> {
+  const rows = await listEntries(tx, sql`edge.community = ${community} and edge.did > ${after}`, most)
+  const stretch = await peopleBetween(tx, community, { after, upTo: rows.at(-1)?.did ?? after }, rows)
+  return stretch && { ...stretch, isLast: rows.length < most }
+}
+
+/**
+ * What is known of everybody in one community after `after` and up to `upTo`. Null: unknown community, or they have more than `most`
+ * entries there.
+ */
+export async function loadBetween(
+  tx: Tx,
+  community: Did,
+  { after, upTo }: Between,
+  most: number,
+): Promise<PeopleIn | null> {
+  const isBetween = sql`edge.community = ${community} and edge.did > ${after} and edge.did <= ${upTo}`
+  const { rows: counted } = await sql<{ count: number }>`select count(*) as count from
+    (select from person_edge edge where ${isBetween} limit ${most + 1}) counted`.execute(tx)
+  if ((counted[0]?.count ?? 0) > most) return null
+  return peopleBetween(tx, community, { after, upTo }, await listEntries(tx, isBetween, most))
+}
+
+interface Between {
+  readonly after: string
+  readonly upTo: string
+}
+
+interface EntryRow {
+  readonly did: string
+  readonly into_space: string
+  readonly role: string
+  readonly since_ms: number | null
+  readonly until_ms: number | null
+}
+
+/** Row by row: of thousands, the server makes one JSON at ten times the cost. */
+async function listEntries(tx: Tx, isOne: RawBuilder<unknown>, most: number): Promise<readonly EntryRow[]> {
+  const { rows } = await sql<EntryRow>`select did, into_space, role, since_ms, until_ms from person_edge edge
+    where ${isOne} order by edge.did, edge.into_space limit ${most}`.execute(tx)
+  return rows
+}
+
+async function peopleBetween(
+  tx: Tx,
+  community: Did,
+  { after, upTo }: Between,
+  entries: readonly EntryRow[],
+): Promise<PeopleIn | null> {
   const isIn = (table: string) => sql`${sql.ref(`${table}.community`)} = community_revision.community
-      and ${sql.ref(`${table}.did`)} > ${after} and ${sql.ref(`${table}.did`)} <= stretch.up_to`
-  const { rows } = await sql<
-    PeopleRow & { count: number }
-  >`select community_revision.community, revision, graph_revision,
-      stretch.count, stretch.edges,
+      and ${sql.ref(`${table}.did`)} > ${after} and ${sql.ref(`${table}.did`)} <= ${upTo}`
+  const { rows } = await sql<Omit<PeopleRow, 'edges'>>`select revision, graph_revision,
       (select json_agg(json_build_array(ban.did, ban.scope, ban.until_ms)) from ban where ${isIn('ban')}) as bans,
       (select json_agg(json_build_array(departure.did, departure.space)) from departure where ${isIn('departure')}) as departures
-    from community_revision cross join lateral (
-      select count(*) as count, max(did) as up_to,
-        json_agg(json_build_array(did, into_space, role, since_ms, until_ms) order by did, into_space) as edges
-      from (select did, into_space, role, since_ms, until_ms from person_edge edge
-        where edge.community = community_revision.community and edge.did > ${after}
-        order by edge.did, edge.into_space limit ${most}) entry
-    ) stretch
-    where community_revision.community = ${community}`.execute(db)
+    from community_revision where community_revision.community = ${community}`.execute(tx)
   const row = rows[0]
-  return row ? { ...peopleOf(row), isLast: row.count < most } : null
+  if (!row) return null
+  const people = new Map<Did, OpenEntries>()
+  for (const { did, into_space: into, role, since_ms: sinceMs, until_ms: untilMs } of entries) {
+    entriesIn(people, did).own.push(personEdgeOf(did, into, role, sinceMs, untilMs))
+  }
+  addClosings(people, row)
+  return { revision: row.revision, graphRevision: row.graph_revision, people }
 }

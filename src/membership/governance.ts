@@ -11,7 +11,7 @@ import type * as defs from '../lexicons/community/reeve/defs.ts'
 import { type Did, rosterOf, type SpaceUri } from '../names.ts'
 import { type Db, type Tx, withTransaction } from '../platform/database.ts'
 import { type IdempotentCall, remember, remembered } from '../platform/idempotency.ts'
-import { standingOf } from '../policy/standing.ts'
+import { standsSomewhere } from '../policy/standing.ts'
 import type { Decision, Reason } from '../policy/verdict.ts'
 import { Refusal } from '../refusals.ts'
 import type { Paces } from './pace.ts'
@@ -90,7 +90,19 @@ class Tried<T> extends Error {
 }
 
 /** Refusals of somebody who stands in the community are kept in its log; a stranger's are not, or strangers could fill it. */
-const KEPT_REFUSALS: ReadonlySet<string> = new Set(['Forbidden', 'EscalationDenied', 'OpenToAnybody', 'LastOwner'])
+const KEPT_REFUSALS: ReadonlySet<string> = new Set([
+  'Forbidden',
+  'EscalationDenied',
+  'OpenToAnybody',
+  'LastOwner',
+  // Somebody has the session of an owner, and not their keys.
+  'KeeperSignatureRequired',
+  // Or somebody is not the keeper that they were, or gives what isn't theirs.
+  'KeeperRevoked',
+  'KeeperSuspended',
+  'BadCeremony',
+  'BadShare',
+])
 
 /**
  * Carries out a change and answers it together with the community's revision; a dry run changes nothing and is not remembered.
@@ -162,7 +174,7 @@ export async function changeIn<T extends object>(
   // The community's row is held, or this is a snapshot, and nothing is written yet: what is read here can't be rolled back.
   const load = call.isFor === undefined ? loadGroundedFacts : loadStandingFacts
   const actor = await load(ctx, tx, call.community, call.actor, { isSettled: true })
-  if (!actor || (standingOf(actor).size === 0 && call.isFor !== 'anybody')) throw notFound()
+  if (!actor || (!standsSomewhere(actor) && call.isFor !== 'anybody')) throw notFound()
   if (call.ifRevision !== undefined && call.ifRevision !== numbers.revision) {
     throw new Refusal('StaleRevision', `the community stands at revision ${numbers.revision}`)
   }
@@ -191,6 +203,17 @@ const TAKES_NOTHING: ReadonlySet<string> = new Set([
   'community.release',
   'community.setHandle',
   'federation.offer',
+  'key.replaceRecovery',
+  'key.rotate',
+  'key.endKeeper',
+  'key.enrolKeeper',
+  'key.export',
+  'key.exportDue',
+  'key.exportLapse',
+  'key.liftSuspension',
+  'key.propose',
+  'key.objectOwnership',
+  'key.takeExport',
   'member.createInvite',
   'member.revokeInvite',
   'member.transferOwnership',

@@ -5,9 +5,11 @@
  * revision in the same snapshot, and a graph of another revision is loaded anew and the question asked again. Where spaces of
  * other communities are on a roster, theirs are read in the same statement and held to the same.
  */
+
 import { LRUCache } from 'lru-cache'
 import type { Did } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import type { RosterGraph } from '../policy/roster-graph.ts'
 import { Unavailable } from '../refusals.ts'
 import { loadGraph } from './facts-store.ts'
@@ -35,6 +37,10 @@ export interface AtOneRevision<R> {
 export class Graphs {
   readonly #kept = new LRUCache<Did, Kept>({ maxSize: EDGES_MAX, sizeCalculation: ({ graph }) => graph.size + 1 })
   readonly #loading = new Map<Did, Promise<Kept | null>>()
+
+  constructor(sizes?: Sizes) {
+    sizes?.kept('edges of graphs', EDGES_MAX, () => this.#kept.calculatedSize)
+  }
 
   /**
    * Asks `read` for facts about a community and those that feed it until facts and graphs are of one revision each. `read` leaves

@@ -81,10 +81,14 @@ async function resolvePage(
   const page = await loadRosterPage(ctx, community, space, { after, limit })
   if (!page) throw notFound()
   const members: Resolved[] = []
+  // Most have what one role gives, which is one set for all of them.
+  const listed = new Map<ReadonlySet<Action>, Action[]>()
   await page.each((facts) => {
-    const actions = standingIn(facts, space).get(space)?.actions
-    if (!actions || (action !== null && !actions.has(action))) return
-    members.push({ did: facts.did, actions: ACTIONS.filter((one) => actions.has(one)) })
+    const has = standingIn(facts, space).get(space)?.actions
+    if (!has || (action !== null && !has.has(action))) return
+    const actions = listed.get(has) ?? ACTIONS.filter((one) => has.has(one))
+    listed.set(has, actions)
+    members.push({ did: facts.did, actions })
   })
   return { members, next: page.next, revision: page.numbers.revision, basis: page.numbers.basis }
 }

@@ -1,5 +1,6 @@
 /** `community.reeve.member.transferOwnership`: an owner offers the community to somebody, or takes the offer back. */
 import type * as lexicon from '../lexicons/community/reeve/member/transferOwnership.ts'
+import { $nsid } from '../lexicons/community/reeve/member/transferOwnership.ts'
 import type { Did } from '../names.ts'
 import type { Tx } from '../platform/database.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
@@ -14,8 +15,8 @@ import type { Facts } from './standing-facts.ts'
 
 /**
  * Where the community has another owner, it waits until one of them approves it. Taking back what was never offered changes nothing. Order of checks: the input says to whom, or that it is taken back
- * (InvalidRequest); the caller stands in the community (NotFound); then, for an offer, as `TRANSFER` has it, and for taking
- * it back, that the caller is an owner (NotFound, Forbidden).
+ * (InvalidRequest); the caller stands in the community (NotFound); then, for an offer, as `TRANSFER` and `carryOutOrPropose`
+ * have it, and for taking it back, that the caller is an owner (NotFound, Forbidden).
  */
 export async function memberTransferOwnership(
   ctx: ActCtx,
@@ -50,6 +51,7 @@ export async function memberTransferOwnership(
     return carryOutOrPropose(ctx, tx, TRANSFER, {
       ...{ actor: actorFacts, target: requireDid(to, 'to'), nowMs, isDryRun: input.dryRun },
       input: wish,
+      confirmable: { act: $nsid, input },
     })
   })
 }

@@ -1,6 +1,7 @@
-/** The table of communities that their owners offer to somebody. */
-import type { Did } from '../names.ts'
+/** The table of communities that their owners offer to somebody, and whom a roster has as owners. */
+import type { Did, SpaceUri } from '../names.ts'
 import type { Tx } from '../platform/database.ts'
+import { OWNER } from '../policy/roles.ts'
 import type { Permit } from '../policy/verdict.ts'
 
 declare module '../platform/database.ts' {
@@ -69,4 +70,16 @@ export async function loadOwnershipOffers(tx: Tx, community: Did, to: Did): Prom
     roleAfter: row.role_after,
     expiresAtMs: row.expires_at_ms,
   }))
+}
+
+/** Everybody whom a roster has as an owner, banned or not: of a ban that is lifted nothing must come back. */
+export async function listOwnerEntries(tx: Tx, roster: SpaceUri): Promise<readonly Did[]> {
+  const rows = await tx
+    .selectFrom('person_edge')
+    .select('did')
+    .where('into_space', '=', roster)
+    .where('role', '=', OWNER)
+    .orderBy('did')
+    .execute()
+  return rows.map(({ did }) => did as Did)
 }

@@ -3,9 +3,11 @@
  * those that wait would only hold connections that other communities need. So a few go in, some wait here, where it costs
  * nothing, and the rest are told to come again.
  */
+
 import { LRUCache } from 'lru-cache'
 import type { Did } from '../names.ts'
 import { patience } from '../platform/clock.ts'
+import type { Counted, Sizes } from '../platform/sizes.ts'
 import { openTurns, type Turns } from '../platform/turns.ts'
 import { Unavailable } from '../refusals.ts'
 
@@ -17,9 +19,10 @@ export class Pace {
   readonly #lanes: LRUCache<Did, Turns>
   readonly #limits: { readonly atOnce: number; readonly waitingMax: number }
 
-  constructor(limits: { readonly atOnce: number; readonly waitingMax: number }) {
+  constructor(limits: { readonly atOnce: number; readonly waitingMax: number }, counted?: Counted) {
     this.#limits = limits
     this.#lanes = new LRUCache({ max: COMMUNITIES_MAX })
+    counted?.(COMMUNITIES_MAX, () => this.#lanes.size)
   }
 
   /** Does the work when it is its turn. @throws Unavailable('NotEnoughResources') when too many wait, or for too long */
@@ -43,7 +46,7 @@ export interface Paces {
   readonly previews: Pace
 }
 
-export const openPaces = (): Paces => ({
-  changes: new Pace({ atOnce: 2, waitingMax: 50 }),
-  previews: new Pace({ atOnce: 1, waitingMax: 4 }),
+export const openPaces = (sizes?: Sizes): Paces => ({
+  changes: new Pace({ atOnce: 2, waitingMax: 50 }, sizes?.keptAs('lanes of changes')),
+  previews: new Pace({ atOnce: 1, waitingMax: 4 }, sizes?.keptAs('lanes of previews')),
 })

@@ -138,6 +138,20 @@ export async function listProposals(
   return rows.map(proposalOf)
 }
 
+/** What some people proposed in a community that waits, expired or not, the oldest first. */
+export async function listWaitingBy(tx: Tx, community: Did, by: readonly Did[]): Promise<readonly Proposal[]> {
+  if (by.length === 0) return []
+  const rows = await tx
+    .selectFrom('proposal')
+    .selectAll()
+    .where('community', '=', community)
+    .where('proposed_by', 'in', by)
+    .where('state', 'in', ['open', 'approved'])
+    .orderBy('id')
+    .execute()
+  return rows.map(proposalOf)
+}
+
 /** Some of the approved proposals whose day has come, others each time: those that fail must not stand before those that don't. */
 export async function listDueProposals(db: Db, nowMs: number, limit: number): Promise<readonly Proposal[]> {
   const rows = await db
@@ -145,6 +159,25 @@ export async function listDueProposals(db: Db, nowMs: number, limit: number): Pr
     .selectAll()
     .where('state', '=', 'approved')
     .where('due_at_ms', '<=', nowMs)
+    .orderBy(sql`random()`)
+    .limit(limit)
+    .execute()
+  return rows.map(proposalOf)
+}
+
+/** Some of the open proposals of one act that nobody approved in time, others each time. */
+export async function listExpiredProposals(
+  db: Db,
+  act: string,
+  nowMs: number,
+  limit: number,
+): Promise<readonly Proposal[]> {
+  const rows = await db
+    .selectFrom('proposal')
+    .selectAll()
+    .where('act', '=', act)
+    .where('state', '=', 'open')
+    .where('expires_at_ms', '<=', nowMs)
     .orderBy(sql`random()`)
     .limit(limit)
     .execute()
@@ -200,6 +233,11 @@ export async function listOwnersGone(db: Db | Tx, community: Did, afterMs: numbe
     .where('gone_at_ms', '>', afterMs)
     .execute()
   return rows.map(({ did }) => did as Did)
+}
+
+/** Forgets from whom ownership was taken: none of them is heard any more. */
+export async function forgetOwnersGone(tx: Tx, _permit: Permit<'community.transfer'>, community: Did): Promise<void> {
+  await tx.deleteFrom('owner_gone').where('community', '=', community).execute()
 }
 
 /** Since when a person is an owner, without a break; null: they are none. */

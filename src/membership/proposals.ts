@@ -5,6 +5,7 @@
  *
  * Nor is it enough to get rid of the others first, or to bring one's own: whoever became an owner a moment ago approves nothing
  * yet, and where ownership was just taken from somebody, whoever is left waits as well, and the one who was put out can stop it.
+ * Whoever has enrolled keys of their own confirms by them what they propose, do or approve; to stop it takes none.
  */
 import { appendChained } from '../audit/store.ts'
 import type * as defs from '../lexicons/community/reeve/defs.ts'
@@ -27,9 +28,10 @@ import {
   type Proposal,
 } from './proposal-store.ts'
 import { type Facts, loadGroundedFacts } from './standing-facts.ts'
+import { type Confirmable, confirmIfGuarded } from './step-up.ts'
 import { countOtherOwners, lockRevisions, raiseRevisions } from './store.ts'
 
-export type ActCtx = GovernanceCtx & { readonly random: Random }
+export type ActCtx = GovernanceCtx & { readonly random: Random; readonly serviceDid: Did }
 
 /** An act that can't be taken back. `input` is the call, as it is kept while it waits. */
 export interface Act {
@@ -39,8 +41,19 @@ export interface Act {
   readonly graceMs: number
   /** Whether the actor may do it now. @throws Refusal */
   readonly judge: (ctx: ActCtx, tx: Tx, actor: Facts, input: unknown) => Promise<Permit>
-  /** Judges again, and does it. @throws Refusal */
-  readonly carryOut: (ctx: ActCtx, tx: Tx, actor: Facts, input: unknown, nowMs: number) => Promise<Changed<object>>
+  /** Judges again, and does it. `proposal` names the one that has waited for it; null where none had to. @throws Refusal */
+  readonly carryOut: (
+    ctx: ActCtx,
+    tx: Tx,
+    actor: Facts,
+    input: unknown,
+    nowMs: number,
+    proposal: string | null,
+  ) => Promise<Changed<object>>
+  /** What else changes with a proposal of it: called when it is made, approved, and stopped, with the proposal as it is then. */
+  readonly follow?: (tx: Tx, proposal: Proposal, nowMs: number) => Promise<void>
+  /** For an act that isn't over when it is carried out: ends what it began. Answers whether there was anything to end still. */
+  readonly takeBack?: (tx: Tx, proposal: Proposal) => Promise<boolean>
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000
@@ -60,32 +73,36 @@ interface Asked {
   readonly input: unknown
   readonly nowMs: number
   readonly isDryRun: boolean | undefined
+  /** The call; null: the actor has confirmed it already, whether they had to or not. */
+  readonly confirmable: Confirmable | null
 }
 
 /**
  * Carries an act out at once when nobody else has to be asked and it has no day to wait for; else it is kept as a proposal. A dry
- * run shows what the act will do, and whether it will wait. Asking for what is proposed already changes nothing.
- * @throws Refusal by the verdict; ProposalWaits when something else is proposed for the same thing
+ * run shows what the act will do, and whether it will wait. Asking for what is proposed already changes nothing. Order of checks: the
+ * verdict; whoever has enrolled keys confirms by them (KeeperSignatureRequired, InvalidRequest for keys that don't count yet), but for a dry
+ * run; nothing else is proposed for the same thing (ProposalWaits). @throws Refusal
  */
 export async function carryOutOrPropose(ctx: ActCtx, tx: Tx, act: Act, asked: Asked): Promise<Changed<Proposed>> {
-  const { actor, target, input, nowMs } = asked
+  const { actor, target, input, nowMs, confirmable } = asked
   const community = actor.graph.community
   const permit = await act.judge(ctx, tx, actor, input)
   const needsApproval = (await countOtherOwners(tx, rosterUri(community), actor.did, nowMs)) > 0
   if (asked.isDryRun) {
-    const done = await act.carryOut(ctx, tx, actor, input, nowMs)
+    const done = await act.carryOut(ctx, tx, actor, input, nowMs, null)
     return { ...done, answer: { ...done.answer, needsApproval } }
   }
+  if (confirmable) await confirm(ctx, tx, actor, confirmable, nowMs)
   const gone = await listOwnersGone(tx, community, nowMs - SEASON_MS)
   const graceMs = gone.some((did) => did !== actor.did) ? Math.max(act.graceMs, SEASON_MS) : act.graceMs
-  if (!needsApproval && graceMs === 0) return act.carryOut(ctx, tx, actor, input, nowMs)
+  if (!needsApproval && graceMs === 0) return act.carryOut(ctx, tx, actor, input, nowMs, null)
 
   const waiting = await loadWaiting(tx, community, act.name, target)
   if (waiting && (await isStillMeant(ctx, tx, act, waiting, nowMs))) {
     if (!isSameInput(waiting.input, input)) throw waits()
     return { answer: { proposal: shownProposal(waiting) }, changed: 'nothing', because: permit.because }
   }
-  if (waiting) await endProposal(tx, waiting.id, 'cancelled', { by: community, nowMs })
+  if (waiting) await callOff(tx, act, waiting, { by: community, nowMs })
   const proposal: Proposal = {
     id: freshTid(nowMs, ctx.random),
     community,
@@ -102,6 +119,7 @@ export async function carryOutOrPropose(ctx: ActCtx, tx: Tx, act: Act, asked: As
     endedAtMs: null,
   }
   await insertProposal(tx, permit, proposal)
+  await act.follow?.(tx, proposal, nowMs)
   return {
     answer: { proposal: shownProposal(proposal) },
     changed: 'roster',
@@ -109,6 +127,11 @@ export async function carryOutOrPropose(ctx: ActCtx, tx: Tx, act: Act, asked: As
     recordedAs: 'proposal.make',
     details: { proposal: proposal.id, act: act.name },
   }
+}
+
+function confirm(ctx: ActCtx, tx: Tx, actor: Facts, { act, input }: Confirmable, nowMs: number): Promise<void> {
+  const about = { service: ctx.serviceDid, community: actor.graph.community, caller: actor.did, act, input }
+  return confirmIfGuarded(tx, about, input.stepUp, nowMs)
 }
 
 const waits = (): Refusal =>
@@ -123,36 +146,46 @@ async function isStillMeant(ctx: ActCtx, tx: Tx, act: Act, proposal: Proposal, n
   return !isExpired(proposal, nowMs) && (await proposerOf(ctx, tx, act, proposal)) !== null
 }
 
+/** A second person's yes to the proposal of that id. */
+interface Approval extends Pick<Asked, 'actor' | 'nowMs' | 'isDryRun'> {
+  readonly id: string
+  readonly confirmable: Confirmable
+}
+
 /**
  * A second person approves. Order of checks: they might do it themself (NotFound, Forbidden, EscalationDenied); it is open
  * (ProposalNotOpen); they aren't the one who proposed it, and have been an owner for some days (Forbidden); who did may do it
- * still (ProposalNotOpen).
+ * still (ProposalNotOpen); where they have enrolled keys, they confirm it by them, but for a dry run (KeeperSignatureRequired,
+ * InvalidRequest for keys that don't count yet).
  */
-export async function approve(ctx: ActCtx, tx: Tx, act: Act, about: { actor: Facts; id: string; nowMs: number }) {
-  const { actor, id, nowMs } = about
+export async function approve(ctx: ActCtx, tx: Tx, act: Act, about: Approval) {
+  const { actor, id, nowMs, isDryRun, confirmable } = about
   const proposal = await loadProposal(tx, id)
   if (!proposal || proposal.act !== act.name) throw notFound()
   const permit = await act.judge(ctx, tx, actor, proposal.input)
   if (proposal.state !== 'open' || isExpired(proposal, nowMs)) throw notOpen()
   if (proposal.proposedBy === actor.did)
     throw new Refusal('Forbidden', 'somebody else has to approve what you proposed')
-  await requireSeasonedOwner(tx, actor, nowMs)
+  await requireSeasonedOwner(tx, actor.graph.community, actor.did, nowMs)
   const proposer = await requireStillAllowed(ctx, tx, act, proposal)
+  if (!isDryRun) await confirm(ctx, tx, actor, confirmable, nowMs)
   const details = { proposal: id, act: act.name, proposedBy: proposal.proposedBy }
   if (act.graceMs > 0) {
     await approveProposal(tx, permit, id, nowMs + act.graceMs)
+    const approved = { ...proposal, state: 'approved', approvedBy: actor.did, dueAtMs: nowMs + act.graceMs } as const
+    await act.follow?.(tx, approved, nowMs)
     const answer = { dueAt: isoOf(nowMs + act.graceMs) }
     return { answer, changed: 'roster' as const, because: permit.because, details }
   }
   // What was proposed is theirs who proposed it: an offer to hand the community over, above all.
-  const done = await act.carryOut(ctx, tx, proposer, proposal.input, nowMs)
+  const done = await act.carryOut(ctx, tx, proposer, proposal.input, nowMs, id)
   await endProposal(tx, id, 'done', { by: actor.did, nowMs })
   return { ...done, answer: {}, recordedAs: act.name, details: { ...done.details, ...details } }
 }
 
 /** A puppet that was made an owner for this is none yet. @throws Refusal('Forbidden') */
-async function requireSeasonedOwner(tx: Tx, { did, graph }: Facts, nowMs: number): Promise<void> {
-  const sinceMs = await ownerSince(tx, rosterUri(graph.community), did)
+export async function requireSeasonedOwner(tx: Tx, community: Did, did: Did, nowMs: number): Promise<void> {
+  const sinceMs = await ownerSince(tx, rosterUri(community), did)
   if (sinceMs === null) throw new Refusal('Forbidden', 'an owner has to approve it')
   if (nowMs - sinceMs < SEASON_MS) {
     throw new Refusal('Forbidden', 'whoever approves must have been an owner for three days')
@@ -205,17 +238,34 @@ async function requireStillAllowed(ctx: ActCtx, tx: Tx, act: Act, proposal: Prop
   return proposer
 }
 
-/** Ends what was due and nobody could do any more: who proposed it may not, or it is not there any more. */
-export async function endUnattended(ctx: ActCtx, { id, community, act, target, proposedBy }: Proposal): Promise<void> {
+/**
+ * Ends what was due and nobody could do any more: who proposed it may not, or it is not there any more; or what nobody approved in
+ * time.
+ */
+export async function endUnattended(ctx: ActCtx, act: Act, { id, community, target, proposedBy }: Proposal) {
   await withTransaction(ctx.db, async (tx) => {
     if (!(await lockRevisions(tx, community))) return
-    if ((await loadProposal(tx, id))?.state !== 'approved') return
+    const now = await loadProposal(tx, id)
     const nowMs = ctx.clock.nowMs()
-    await endProposal(tx, id, 'cancelled', { by: community, nowMs })
+    if (now?.state !== 'approved' && !(now && isExpired(now, nowMs))) return
+    await callOff(tx, act, now, { by: community, nowMs })
     const revision = await raiseRevisions(tx, community, { graph: false })
     const fact = { community, atMs: nowMs, actor: community, action: 'proposal.lapse', target, subject: proposedBy }
-    await appendChained(tx, { ...fact, because: { reasons: [], revision, proposal: id, act } })
+    await appendChained(tx, { ...fact, because: { reasons: [], revision, proposal: id, act: act.name } })
   })
+}
+
+/** Ends a proposal that is not carried out, and what went with it. An act of another version has nothing that does. */
+export async function callOff(tx: Tx, act: Act | null, proposal: Proposal, { by, nowMs }: { by: Did; nowMs: number }) {
+  await endProposal(tx, proposal.id, 'cancelled', { by, nowMs })
+  await act?.follow?.(tx, { ...proposal, state: 'cancelled', endedBy: by, endedAtMs: nowMs }, nowMs)
+}
+
+/** Ends what a proposal began that was carried out. Answers false where nothing of it can be taken back any more. */
+export async function takeBack(tx: Tx, act: Act | null, proposal: Proposal, { by, nowMs }: { by: Did; nowMs: number }) {
+  if (proposal.state !== 'done' || !(await act?.takeBack?.(tx, proposal))) return false
+  await endProposal(tx, proposal.id, 'cancelled', { by, nowMs })
+  return true
 }
 
 /** An approved one waits for its day as long as that takes. */

@@ -5,12 +5,20 @@
 import type { Did, SpaceUri } from '../names.ts'
 import { giveWay } from '../platform/clock.ts'
 import { type Db, type Tx, withTransaction } from '../platform/database.ts'
-import { listPeopleIn, loadPeople, loadStretch, type PeopleIn, SPACES_SIDE_BY_SIDE_MAX } from './facts-store.ts'
+import {
+  listPeopleIn,
+  loadBetween,
+  loadPeople,
+  loadStretch,
+  type PeopleIn,
+  SPACES_SIDE_BY_SIDE_MAX,
+} from './facts-store.ts'
 import type { KnownGraphs } from './graph.ts'
 import {
   type Facts,
   type FactsCtx,
   factsAbout,
+  factsOn,
   feedersInto,
   spacesThatLeadTo,
   spacesThatMatter,
@@ -22,6 +30,8 @@ const ENTRIES_EACH = 3
 const REST_EVERY_MS = 10
 /** Where fewer than one in so many leads to the space, it pays to collect them space by space. */
 const SPARSE = 50
+/** Up to so many people are looked up one by one without asking who is between them. */
+const FEW = 32
 
 export interface RosterPage {
   /** Looks at everybody on the page, in order, giving way to others meanwhile. */
@@ -56,13 +66,14 @@ export async function loadRosterPage(
   if (!found) return null
   return {
     async each(look) {
+      const factsOf = factsOn(ctx, community, found)
       let restedMs = ctx.clock.monotonicMs()
       for (const did of met.dids) {
         if (ctx.clock.monotonicMs() - restedMs > REST_EVERY_MS) {
           await giveWay()
           restedMs = ctx.clock.monotonicMs()
         }
-        look(factsAbout(ctx, community, did, found))
+        look(factsOf(did))
       }
     },
     next: met.next,
@@ -114,7 +125,12 @@ async function lookAlong(tx: Tx, community: Did, space: SpaceUri, look: Look): P
 /** Into the spaces that lead to this one. */
 async function lookInto(tx: Tx, community: Did, space: SpaceUri, look: Look): Promise<Looked> {
   const { asked, known, after, limit } = look
-  const dids = await listPeopleIn(tx, [...spacesThatLeadTo(community, space, known)], after, limit)
-  const rows = await loadPeople(tx, asked, dids, spacesThatMatter(community, space, known))
-  return { dids, next: dids.length === limit ? (dids.at(-1) ?? null) : null, rows }
+  const dids = await listPeopleIn(tx, [...spacesThatLeadTo(community, space, known).keys()], after, limit)
+  const last = dids.at(-1)
+  const next = dids.length === limit ? (last ?? null) : null
+  // Where hardly anybody else is between them, they are read in one go.
+  const isOne = asked.length === 1 && last !== undefined && dids.length > FEW
+  const between = isOne ? await loadBetween(tx, community, { after, upTo: last }, dids.length * ENTRIES_EACH) : null
+  if (between) return { dids, next, rows: new Map([[community, between]]) }
+  return { dids, next, rows: await loadPeople(tx, asked, dids, spacesThatMatter(community, space, known)) }
 }

@@ -5,6 +5,7 @@ import type { Db, Tx } from '../platform/database.ts'
 import type { SealedWords } from '../platform/sealed-words.ts'
 import type { RosterGraph } from '../policy/roster-graph.ts'
 import type { PersonIn, StandingFacts } from '../policy/standing.ts'
+import type { Spaces } from '../policy/ways.ts'
 import { type Basis, basisOf } from './basis.ts'
 import { loadPeople, NO_ENTRIES, type PeopleIn } from './facts-store.ts'
 import type { AtOneRevision, Graphs, KnownGraphs, LookOptions } from './graph.ts'
@@ -53,18 +54,23 @@ export const feedersInto =
   (graph: RosterGraph): readonly Did[] => [...graph.waysInto(space).foreign.keys()]
 
 /** The facts about one person, out of what was read about several at one revision. */
-export function factsAbout(ctx: FactsCtx, community: Did, did: Did, found: AtOneRevision<PeopleIn>): Facts {
+export const factsAbout = (ctx: FactsCtx, community: Did, did: Did, found: AtOneRevision<PeopleIn>): Facts =>
+  factsOn(ctx, community, found)(did)
+
+/** The same about each of many. */
+export function factsOn(ctx: FactsCtx, community: Did, found: AtOneRevision<PeopleIn>): (did: Did) => Facts {
   const numbers = found.rows.get(community)
   if (!numbers) throw new TypeError('facts of a community that was not read')
-  return {
+  const feeders = [...found.rows.keys()].filter((other) => other !== community)
+  const { revision, graphRevision } = numbers
+  const basis = basisOf(found.rows)
+  return (did) => ({
     ...personIn(found, community, did),
     did,
-    feeding: [...found.rows.keys()].filter((other) => other !== community).map((other) => personIn(found, other, did)),
+    feeding: feeders.map((feeder) => personIn(found, feeder, did)),
     nowMs: ctx.clock.nowMs(),
-    revision: numbers.revision,
-    graphRevision: numbers.graphRevision,
-    basis: basisOf(found.rows),
-  }
+    ...{ revision, graphRevision, basis },
+  })
 }
 
 function personIn({ rows, graphs }: AtOneRevision<PeopleIn>, community: Did, did: Did): PersonIn {
@@ -75,14 +81,14 @@ function personIn({ rows, graphs }: AtOneRevision<PeopleIn>, community: Did, did
 }
 
 /** Every space by whose entries somebody may come to stand in `space`, over all communities, as far as their graphs are known. */
-export function spacesThatLeadTo(community: Did, space: SpaceUri, known: KnownGraphs): ReadonlySet<SpaceUri> {
+export function spacesThatLeadTo(community: Did, space: SpaceUri, known: KnownGraphs): Spaces {
   const ways = known(community)?.waysInto(space)
   if (!ways) return new Set([space])
-  if (ways.foreign.size === 0) return ways.local
-  const spaces = new Set(ways.local)
+  if (ways.foreign.size === 0) return ways
+  const spaces = new Set(ways.keys())
   for (const [feeder, sources] of ways.foreign) {
     const graph = known(feeder)
-    for (const source of graph ? sources : []) for (const one of graph?.waysInto(source).local ?? []) spaces.add(one)
+    for (const source of graph ? sources : []) for (const one of graph?.waysInto(source).keys() ?? []) spaces.add(one)
   }
   return spaces
 }
@@ -111,15 +117,15 @@ const NAMED_SPACES_MAX = 256
  */
 export function spacesThatMatter(community: Did, space: SpaceUri, known: KnownGraphs): readonly SpaceUri[] | null {
   const ways = known(community)?.waysInto(space)
-  if (!ways || ways.local.size > NAMED_SPACES_MAX) return null
-  const spaces = new Set(ways.local)
+  if (!ways || ways.size > NAMED_SPACES_MAX) return null
+  const spaces = new Set(ways.keys())
   for (const [feeder, sources] of ways.foreign) {
     const graph: RosterGraph | undefined = known(feeder)
     if (!graph) return null
     for (const source of sources) {
-      const { local } = graph.waysInto(source)
-      if (spaces.size + local.size > NAMED_SPACES_MAX) return null
-      for (const one of local) spaces.add(one)
+      const there = graph.waysInto(source)
+      if (spaces.size + there.size > NAMED_SPACES_MAX) return null
+      for (const one of there.keys()) spaces.add(one)
     }
   }
   return [...spaces]

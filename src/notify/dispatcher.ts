@@ -4,28 +4,30 @@
  * Any number of processes do so beside each other: a lane is taken for a while, by a number that only one of them has. Who dies in the
  * middle loses nothing, for what has to be told is in the database; the receiver may hear the last of it twice.
  */
+
+import type { Hosted } from '../membership/hosted.ts'
 import type { SpaceUri } from '../names.ts'
 import { sleep } from '../platform/clock.ts'
-import { type Gather, openGather } from '../platform/gather.ts'
 import { errorName } from '../platform/log.ts'
 import type { Outbound } from '../platform/outbound.ts'
+import { drawnAhead } from '../platform/random.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import { openTurns, type Turns } from '../platform/turns.ts'
+import { type Finishing, openFinishing } from './finishing.ts'
 import type { WriterRow } from './forward.ts'
-import { OF_HOST, openBreaker, openRepoPace, openSlots, POOLS, type PoolName, type Slots } from './host-pace.ts'
+import { OF_HOST, openBreaker, openRepoPace, openSlots, POOLS, type Slots } from './host-pace.ts'
 import { type LaneCtx, letGo, type TurnEnd, takeTurn } from './lane.ts'
 import {
+  type Claiming,
   claimLanes,
+  closeSpaces,
   dropLane,
   type EndReason,
   endLane,
-  type Finished,
-  type FinishedAs,
-  finishLanes,
   type Lane,
+  listOpenSpaces,
   loadNewest,
   loadNext,
-  ROUSED_MAX,
-  rouseLanes,
 } from './lane-store.ts'
 import { isToBeJudged, type JudgingCtx, judgeLanes, type Standing } from './sponsors.ts'
 
@@ -38,13 +40,17 @@ export interface Dispatcher {
 
 export interface DispatcherCtx extends JudgingCtx, Omit<LaneCtx, 'breaker' | 'repoPace'> {
   readonly deliveries: Pick<Outbound, 'request' | 'mayCall' | 'close'>
+  /** In the name of a community that left, nothing is told. */
+  readonly hosted: Pick<Hosted, 'left'>
+  readonly sizes?: Sizes
 }
 
 /** How long a lane is a process's that says nothing. Longer than a turn and its last call. */
 const LEASE_MS = 15_000
-/** Lanes taken in one statement, and written down in one. */
+/** Lanes taken in one statement. */
 const CLAIMED_MAX = 1_024
-const FINISHED_MAX = 512
+/** Spaces whose lanes are taken in one statement. */
+const SPACES_MAX = 64
 /** Sound lanes that call at once. */
 export const CALLING_MAX = 512
 /** Rows of a space that are read once for all lanes that are taken together, and for one that is further behind. */
@@ -59,20 +65,32 @@ const TROUBLE_MS = 5_000
 /** How long the house waits for turns under way when it closes. */
 const CLOSING_MAX_MS = 5_000
 
+/** Lanes in their turn, in both pools. */
+const IN_TURN_MAX = POOLS.sound.atOnce + POOLS.doubtful.atOnce
+
 /** Opens it, asleep: it looks around when it is roused, and does so by itself only after its own turns. */
 export function openDispatcher(given: DispatcherCtx): Dispatcher {
   const closing = new AbortController()
-  const ctx = { ...given, breaker: openBreaker(), repoPace: openRepoPace() }
+  const { sizes } = given
+  const ctx = {
+    ...given,
+    // What is drawn names calls, and is seen by whoever is called.
+    random: drawnAhead(given.random),
+    breaker: openBreaker({}, sizes?.keptAs('hosts that fail')),
+    repoPace: openRepoPace({}, sizes?.keptAs('repos told of')),
+  }
   const post = {
     ctx,
     slots: openSlots(),
-    finishing: openFinishing(ctx),
+    finishing: openFinishing(given.db, closing.signal, IN_TURN_MAX, sizes?.line('lanes to write down')),
     closing: closing.signal,
     rouse,
-    underWay: new Map(),
-    calling: openTurns({ atOnce: CALLING_MAX, waitingMax: POOLS.sound.atOnce }),
+    underWay: new Map<number, UnderWay>(),
+    calling: openTurns({ atOnce: CALLING_MAX, waitingMax: POOLS.sound.atOnce }, sizes?.line('deliveries')),
     isFull: false,
+    lookedUpTo: '',
   }
+  sizes?.line('lanes in their turn')(IN_TURN_MAX, () => post.underWay.size)
   let looking: Promise<void> | null = null
   let isAgain = false
 
@@ -117,7 +135,7 @@ export function openDispatcher(given: DispatcherCtx): Dispatcher {
 interface Post {
   readonly ctx: DispatcherCtx & LaneCtx
   readonly slots: Slots
-  readonly finishing: Gather<Finished, FinishedAs>
+  readonly finishing: Finishing
   readonly closing: AbortSignal
   readonly rouse: () => void
   /** Lanes that have their turn, by their ids. */
@@ -126,52 +144,68 @@ interface Post {
   readonly calling: Turns
   /** Whether somebody who is due may have been left where they were, for lack of a place. */
   isFull: boolean
+  /** The last space that was looked at before there was no place left: the next look begins after it, so that each has its time. */
+  lookedUpTo: string
 }
 
 interface UnderWay {
+  readonly space: SpaceUri
   readonly ended: Promise<void>
   readonly beganMs: number
 }
 
-/** Nobody waits for what is written down here but the lane's next turn, so as much goes together as there is. */
-const openFinishing = ({ db }: DispatcherCtx): Gather<Finished, FinishedAs> => {
-  const alone = async (one: Finished) => (await finishLanes(db, [one]))[0] ?? 'lost'
-  const work = {
-    keysOf: ({ id }: Finished) => [String(id)],
-    alone,
-    together: (some: readonly Finished[]) => finishLanes(db, some),
-    again: alone,
+/** Looks at every space in which something was written, and has as many lanes take their turn as there is room for. */
+async function lookAround(post: Post): Promise<void> {
+  const { db, hosted } = post.ctx
+  post.isFull = false
+  const isFromTheStart = post.lookedUpTo === ''
+  for (;;) {
+    const after = post.lookedUpTo
+    const open = await listOpenSpaces(db, { left: hosted.left(), after, most: SPACES_MAX })
+    const busy = await takeFrom(
+      post,
+      open.map(({ space }) => space),
+    )
+    await closeSpaces(
+      db,
+      open.filter(({ space }) => !busy.has(space)),
+    )
+    const isTheLast = open.length < SPACES_MAX || post.closing.aborted
+    post.lookedUpTo = isTheLast ? '' : (open.at(-1)?.space ?? '')
+    // When it's full, whoever makes room has the rest looked at.
+    if (isTheLast && !isFromTheStart && !post.isFull) post.rouse()
+    if (isTheLast || post.isFull) return
   }
-  const atOnce = POOLS.sound.atOnce + POOLS.doubtful.atOnce
-  return openGather(work, { few: 1, togetherMax: FINISHED_MAX, waitingMax: 2 * atOnce })
 }
 
-/** Rouses lanes for what was written, and has as many take their turn as there is room for. */
-async function lookAround(post: Post): Promise<void> {
-  while ((await rouseLanes(post.ctx.db)) >= ROUSED_MAX);
-  post.isFull = false
+/** Takes lanes of these spaces, and those that are looked for by themselves. Answers in which spaces there are lanes under way. */
+async function takeFrom(post: Post, spaces: readonly SpaceUri[]): Promise<ReadonlySet<SpaceUri>> {
   for (const pool of ['sound', 'doubtful'] as const) {
     let isMore = true
     while (isMore && !post.closing.aborted) {
       const most = Math.min(CLAIMED_MAX, post.slots.room(pool))
-      const lanes = most === 0 ? [] : await takeLanes(post, pool, most)
+      const lanes = most === 0 ? [] : await takeLanes(post, { pool, spaces, most })
       // Where many wait for one host few of them are taken, and whoever is due after them hasn't been looked at yet.
       isMore = lanes.length > 0 && (lanes.length === most || lanes.some(({ isCrowded }) => isCrowded))
       if (most === 0 || isMore) post.isFull = true
     }
   }
+  return new Set([...post.underWay.values()].map(({ space }) => space))
 }
 
-async function takeLanes(post: Post, pool: PoolName, most: number): Promise<readonly Lane[]> {
+type Taking = Pick<Claiming, 'pool' | 'spaces' | 'most'>
+
+async function takeLanes(post: Post, { pool, spaces, most }: Taking): Promise<readonly Lane[]> {
   const { ctx, slots, underWay } = post
   const nowMs = ctx.clock.nowMs()
   const beganMs = ctx.clock.monotonicMs()
   const lanes = await claimLanes(ctx.db, {
-    ...{ pool, nowMs, untilMs: nowMs + LEASE_MS, most },
+    ...{ pool, spaces, nowMs, untilMs: nowMs + LEASE_MS, most },
     ...{ share: POOLS[pool].ofCommunity, used: slots.used(pool), ofHost: OF_HOST, usedHosts: slots.usedHosts() },
     openHosts: ctx.breaker.openHosts(),
     closedHosts: pool === 'doubtful' ? [...ctx.breaker.restingHosts(nowMs), ...slots.lonelyHosts()] : [],
     // A lane that is still this process's isn't due. One whose lease is over may be, and is left to whoever has it here.
+    left: ctx.hosted.left(),
     underWay: [...underWay].filter(([, turn]) => beganMs - turn.beganMs >= LEASE_MS).map(([id]) => id),
   })
   if (lanes.length === 0) return lanes
@@ -190,7 +224,7 @@ async function takeLanes(post: Post, pool: PoolName, most: number): Promise<read
           if (isDue || post.isFull) post.rouse()
         },
       )
-      underWay.set(lane.id, { ended, beganMs })
+      underWay.set(lane.id, { ended, beganMs, space })
     }
   }
   return lanes
@@ -271,7 +305,7 @@ async function settle(post: Post, lane: Lane, end: TurnEnd): Promise<boolean> {
   if (end.is === 'ends' && (await ended(post, lane, end.reason))) return false
   const as = await post.finishing.ask(end.left)
   if (as === 'lost') log.debug('lane.lost', { community: lane.community, lane: lane.id })
-  return as === 'behind' && end.left.lookAtMs <= clock.nowMs()
+  return as === 'behind' && (end.left.lookAtMs ?? 0) <= clock.nowMs()
 }
 
 async function ended({ ctx }: Post, lane: Lane, reason: EndReason): Promise<boolean> {

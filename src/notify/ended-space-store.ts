@@ -16,7 +16,7 @@ export async function endRegistrations(tx: Tx, { space, endedAtMs }: SpaceEnd): 
   await sql`delete from registration where id = any(array(
     ${live} and expires_at_ms <= ${endedAtMs} order by id for update))`.execute(tx)
   const { numAffectedRows } = await sql`update registration
-    set ended_at_ms = ${endedAtMs}, look_at_ms = 0, turn = turn + 1, failures = 0, failing_since_ms = null,
+    set ended_at_ms = ${endedAtMs}, look_at_ms = 0, taken_until_ms = 0, turn = turn + 1, failures = 0, failing_since_ms = null,
       paused_at_ms = null, paused_by = null
     where id = any(array(${live} order by id for update))`.execute(tx)
   return Number(numAffectedRows ?? 0)

@@ -4,7 +4,9 @@
  * Two pools, so that hosts that hang hold up nobody: lanes that went well the last time share the large one; lanes that failed, or whose
  * host never answered well, share the small one. In either, one community has no more than its share.
  */
+
 import type { Did } from '../names.ts'
+import type { Counted } from '../platform/sizes.ts'
 
 export type PoolName = 'sound' | 'doubtful'
 
@@ -111,8 +113,9 @@ const OPENS_AFTER = 5
 /** Hosts remembered. The one that failed longest ago is forgotten first, and starts anew. */
 const HOSTS_MAX = 4_096
 
-export function openBreaker({ hostsMax = HOSTS_MAX } = {}): Breaker {
+export function openBreaker({ hostsMax = HOSTS_MAX } = {}, counted?: Counted): Breaker {
   const failing = new Map<string, { readonly failures: number; readonly untilMs: number }>()
+  counted?.(hostsMax, () => failing.size)
   const open = () => [...failing].filter(([, { failures }]) => failures >= OPENS_AFTER)
   return {
     answered(host) {
@@ -147,9 +150,10 @@ export interface RepoPace {
 const REPO_PAUSE_MS = 1_000
 const REPOS_MAX = 100_000
 
-export function openRepoPace({ reposMax = REPOS_MAX } = {}): RepoPace {
+export function openRepoPace({ reposMax = REPOS_MAX } = {}, counted?: Counted): RepoPace {
   /** In the order in which they were told, so that what is over is found at the front. */
   const toldAtMs = new Map<string, number>()
+  counted?.(reposMax, () => toldAtMs.size)
   const keyOf = (lane: number, repo: Did) => `${lane} ${repo}`
   return {
     leftMs(lane, repo, nowMs) {

@@ -9,28 +9,35 @@ import type { Db } from '../platform/database.ts'
 import type { WriterRow } from './forward.ts'
 import type { PoolName } from './host-pace.ts'
 
-/** Spaces whose lanes are roused in one statement. */
-export const ROUSED_MAX = 64
+/** A space in which somebody may have something to hear, and its newest revision. */
+export interface OpenSpace {
+  readonly space: SpaceUri
+  readonly lastRev: number
+}
 
-/** Has the lanes of spaces in which something was written want it. Answers of how many spaces; full when there may be more. */
-export async function rouseLanes(db: Db): Promise<number> {
-  const { rows } = await sql<{ count: number }>`with
-    found as materialized (
-      select space from writer_set where last_rev > told_rev order by space limit ${sql.lit(ROUSED_MAX)} for update skip locked
-    ),
-    moved as (
-      update writer_set set told_rev = last_rev from found where writer_set.space = found.space
-      returning writer_set.space, writer_set.last_rev
-    ),
-    held as materialized (
-      select lane.id, moved.last_rev from registration lane join moved on moved.space = lane.space
-      where lane.ended_at_ms is null order by lane.id for update of lane
-    ),
-    roused as (
-      update registration set wanted_rev = greatest(wanted_rev, held.last_rev) from held where registration.id = held.id
-    )
-    select count(*)::int as count from moved`.execute(db)
-  return rows[0]?.count ?? 0
+/** Spaces in which something was written and not everybody was told yet, in their order, at most so many after one of them. */
+export async function listOpenSpaces(
+  db: Db,
+  { left, after, most }: { readonly left: readonly Did[]; readonly after: string; readonly most: number },
+): Promise<readonly OpenSpace[]> {
+  const { rows } = await sql<OpenSpace>`select space, last_rev as "lastRev" from writer_set
+    where last_rev > told_rev and space > ${after} and community <> all(${left}::text[])
+    order by space limit ${most}`.execute(db)
+  return rows
+}
+
+/**
+ * Notes of spaces that everybody was told up to the revision that was seen there, where that is so: whoever is behind is looked for by
+ * themselves. Whoever is looked for by themselves and has their turn in this moment may be behind when it is over, and keeps the space open.
+ */
+export async function closeSpaces(db: Db, seen: readonly OpenSpace[]): Promise<void> {
+  if (seen.length === 0) return
+  await sql`update writer_set set told_rev = seen.last_rev
+    from unnest(${seen.map(({ space }) => space)}::text[], ${seen.map(({ lastRev }) => lastRev)}::bigint[]) as seen (space, last_rev)
+    where writer_set.space = seen.space and told_rev < seen.last_rev and not exists (
+      select from registration lane where lane.space = seen.space and ended_at_ms is null and paused_at_ms is null
+        and (case when look_at_ms is null then delivered_rev < seen.last_rev else taken_until_ms > 0 end)
+      limit 1)`.execute(db)
 }
 
 /** A lane that is this process's until its lease is over. */
@@ -44,6 +51,7 @@ export interface Lane {
   readonly expiresAtMs: number
   readonly provedAtMs: number | null
   readonly endedAtMs: number | null
+  /** The newest of its space, when the lane was taken. */
   readonly wantedRev: number
   readonly deliveredRev: number
   readonly deliveredAtMs: number | null
@@ -66,6 +74,8 @@ export interface Claiming {
   readonly nowMs: number
   readonly untilMs: number
   readonly most: number
+  /** Whose lanes are taken besides those that are looked for by themselves. */
+  readonly spaces: readonly SpaceUri[]
   /** What one community may have under way in this pool, and what each has. */
   readonly share: number
   readonly used: ReadonlyMap<Did, number>
@@ -75,6 +85,8 @@ export interface Claiming {
   /** Hosts that one lane at a time may call, and those that none may call now. */
   readonly openHosts: readonly string[]
   readonly closedHosts: readonly string[]
+  /** Communities that are served elsewhere: their lanes rest. */
+  readonly left: readonly Did[]
   /** Lanes that this process delivers already, whatever became of their lease. */
   readonly underWay: readonly number[]
 }
@@ -84,55 +96,97 @@ const countsOf = (counts: ReadonlyMap<string, number>): string => JSON.stringify
 
 /** Lanes looked at for a claim: those who are due longest. */
 const SEEN_MAX = 2_048
+/** A lease that ends later than this was noted while our clock was ahead, and has been set back. */
+const LEASE_MAX_MS = 60_000
 
 /**
  * Takes lanes that are due, of one pool. What their number depends on is decided on a look beforehand; a lane that somebody took
- * since that look is left out by the second one, which holds the row. The second goes lane by lane, and says `due` in other words than
- * the index of those who are: a plan that is kept from when nobody was due would look for each of them among all.
+ * since that look is left out by the second one, which holds the row. Both go space by space and lane by lane: a plan that is kept from when
+ * nobody was due would look for each of them among all. The answer is one text, since drivers take longer for each value than for its bytes.
  */
 export async function claimLanes(db: Db, claiming: Claiming): Promise<readonly Lane[]> {
-  const { pool, nowMs, untilMs, most, share, used, ofHost, usedHosts, openHosts, underWay } = claiming
-  const full = [...used].filter(([, count]) => count >= share).map(([community]) => community)
+  const { pool, nowMs, untilMs, most, spaces, share, used, ofHost, usedHosts, openHosts, underWay } = claiming
+  const full = [...claiming.left, ...[...used].filter(([, count]) => count >= share).map(([community]) => community)]
   const fullHosts = [...usedHosts].filter(([, count]) => count >= ofHost).map(([host]) => host)
   const closedHosts = [...claiming.closedHosts, ...fullHosts]
   const isAlone = sql`(proved_at_ms is null or host = any(${openHosts}::text[]))`
-  const isDoubtful = sql`(${isAlone} or failures > 0)`
-  const { rows } = await sql<Lane>`with
+  const isFree = sql`(taken_until_ms <= ${nowMs} or taken_until_ms > ${nowMs + LEASE_MAX_MS})`
+  const mayBeTaken = sql`${isFree} and ((${isAlone} or failures > 0) = ${pool === 'doubtful'})
+    and (expires_at_ms > ${nowMs} or ended_at_ms is not null)
+    and community <> all(${full}::text[]) and host <> all(${closedHosts}::text[]) and id <> all(${underWay}::bigint[])`
+  const { rows } = await sql<{ lanes: readonly LaneRow[]; revisions: Readonly<Record<Did, number>> }>`with
     seen as materialized (
-      select id, community, host, look_at_ms, ${isAlone} as is_alone from registration
-      where paused_at_ms is null and (wanted_rev > delivered_rev or ended_at_ms is not null)
-        and look_at_ms <= ${nowMs} and (expires_at_ms > ${nowMs} or ended_at_ms is not null)
-        and ${isDoubtful} = ${pool === 'doubtful'}
-        and community <> all(${full}::text[]) and host <> all(${closedHosts}::text[]) and id <> all(${underWay}::bigint[])
-      order by look_at_ms limit ${sql.lit(SEEN_MAX)}
+      select * from (
+        select lane.*, last_rev from unnest(${spaces}::text[]) as open (space)
+        cross join lateral (select last_rev from writer_set where writer_set.space = open.space limit 1) newest
+        cross join lateral (
+          select id, community, host, delivered_at_ms as due_at_ms, ${isAlone} as is_alone from registration
+          where registration.space = open.space and look_at_ms is null and paused_at_ms is null and ended_at_ms is null
+            and delivered_rev < last_rev and ${mayBeTaken}
+          limit ${sql.lit(SEEN_MAX)}
+        ) lane
+        union all (
+          select id, community, host, look_at_ms, ${isAlone}, (
+            select last_rev from writer_set where writer_set.space = registration.space
+          ) from registration
+          where look_at_ms is not null and look_at_ms <= ${nowMs} and paused_at_ms is null and ${mayBeTaken}
+          order by look_at_ms limit ${sql.lit(SEEN_MAX)}
+        )
+      ) as due order by due_at_ms nulls first, id limit ${sql.lit(SEEN_MAX)}
     ),
     placed as materialized (
-      select seen.*, row_number() over (partition by community order by look_at_ms, id) as of_community,
-        row_number() over (partition by host, is_alone order by look_at_ms, id) as of_host
+      select seen.*, row_number() over (partition by community order by due_at_ms nulls first, id) as of_community,
+        row_number() over (partition by host, is_alone order by due_at_ms nulls first, id) as of_host
       from seen
     ),
     chosen as materialized (
-      select id, is_alone from placed
+      select id, is_alone, last_rev from placed
       where of_community + coalesce((${countsOf(used)}::jsonb ->> community)::int, 0) <= ${share}::int
         and of_host + coalesce((${countsOf(usedHosts)}::jsonb ->> host)::int, 0) <= ${ofHost}::int
         and (not is_alone or of_host = 1)
-      order by look_at_ms, id
+      order by due_at_ms nulls first, id
     ),
-    taken as materialized (
-      select chosen.id, chosen.is_alone from chosen cross join lateral (
-        select from registration lane where lane.id = chosen.id and look_at_ms <= ${nowMs} and paused_at_ms is null
-          and (wanted_rev - delivered_rev > 0 or ended_at_ms is not null)
+    held as materialized (
+      select chosen.* from chosen cross join lateral (
+        select from registration lane where lane.id = chosen.id and paused_at_ms is null and ${isFree}
+          and (case when look_at_ms is null then delivered_rev < chosen.last_rev else look_at_ms <= ${nowMs} end)
         for update skip locked
-      ) as held limit ${most}
+      ) as free limit ${most}
+    ),
+    taken as (
+      update registration lane set taken_until_ms = ${untilMs}, turn = turn + 1 from held where lane.id = held.id
+      returning lane.*, last_rev, is_alone
     )
-    update registration lane set look_at_ms = ${untilMs}, turn = turn + 1 from taken where lane.id = taken.id
-    returning lane.id, turn, space, community, service, host, expires_at_ms as "expiresAtMs", proved_at_ms as "provedAtMs",
-      ended_at_ms as "endedAtMs", wanted_rev as "wantedRev", delivered_rev as "deliveredRev", delivered_at_ms as "deliveredAtMs",
-      checked_revision as "checkedRevision", checked_at_ms as "checkedAtMs", gaps, failures,
-      failing_since_ms as "failingSinceMs", last_error as "lastError",
-      (select revision from community_revision where community_revision.community = lane.community) as revision,
-      taken.is_alone as "isAlone", (select count(*) from seen) = ${sql.lit(SEEN_MAX)} as "isCrowded"`.execute(db)
-  return rows
+    select coalesce(json_agg(json_build_array(id, turn, space, community, service, host, expires_at_ms, proved_at_ms, ended_at_ms,
+        coalesce(last_rev, 0), delivered_rev, delivered_at_ms, checked_revision, checked_at_ms, gaps, failures, failing_since_ms,
+        last_error, is_alone, (select count(*) from seen) = ${sql.lit(SEEN_MAX)})), '[]') as lanes,
+      coalesce((
+        select json_object_agg(community, revision) from community_revision where community = any(array(select community from taken))
+      ), '{}') as revisions
+    from taken`.execute(db)
+  const [{ lanes, revisions } = { lanes: [], revisions: {} }] = rows
+  return lanes.map((row) => laneOf(row, revisions))
+}
+
+/** A lane as the statement writes it, value by value. */
+type LaneRow = readonly [
+  ...[id: number, turn: number, space: SpaceUri, community: Did, service: string, host: string],
+  ...[expiresAtMs: number, provedAtMs: number | null, endedAtMs: number | null, wantedRev: number],
+  ...[deliveredRev: number, deliveredAtMs: number | null, checkedRevision: number, checkedAtMs: number],
+  ...[gaps: number, failures: number, failingSinceMs: number | null, lastError: string | null],
+  ...[isAlone: boolean, isCrowded: boolean],
+]
+
+function laneOf(row: LaneRow, revisions: Readonly<Record<Did, number>>): Lane {
+  const [id, turn, space, community, service, host, expiresAtMs, provedAtMs, endedAtMs, wantedRev, ...more] = row
+  const [deliveredRev, deliveredAtMs, checkedRevision, checkedAtMs, ...state] = more
+  const [gaps, failures, failingSinceMs, lastError, isAlone, isCrowded] = state
+  const revision = revisions[community] ?? -1
+  return {
+    ...{ id, turn, space, community, service, host, expiresAtMs, provedAtMs, endedAtMs, wantedRev },
+    ...{ deliveredRev, deliveredAtMs, checkedRevision, checkedAtMs, gaps, failures, failingSinceMs, lastError },
+    ...{ revision, isAlone, isCrowded },
+  }
 }
 
 /** No lane that went well rests for longer, and none at all for longer than the other. */
@@ -145,7 +199,7 @@ const FAILED_RESTS_MAX_MS = 20 * 60_000
  */
 export async function wakeLanes(db: Db, nowMs: number): Promise<number> {
   const { numAffectedRows } = await sql`update registration set look_at_ms = ${nowMs} where id = any(array(
-    select id from registration where paused_at_ms is null and (wanted_rev > delivered_rev or ended_at_ms is not null)
+    select id from registration where look_at_ms is not null and paused_at_ms is null
       and look_at_ms > ${nowMs + RESTS_MAX_MS} and (failures = 0 or look_at_ms > ${nowMs + FAILED_RESTS_MAX_MS})
     order by id for update))`.execute(db)
   return Number(numAffectedRows ?? 0)
@@ -212,7 +266,7 @@ export async function loadSponsors(db: Db, ids: readonly number[]): Promise<Read
   return new Map([...groups].map(([lane, some]) => [lane, some.map(sponsorOf)]))
 }
 
-/** A lane as its turn left it, and when somebody is to look at it again. */
+/** A lane as its turn left it, and when somebody is to look at it again; null: when its space is looked at. */
 export type Finished = Pick<
   Lane,
   | 'id'
@@ -227,12 +281,15 @@ export type Finished = Pick<
   | 'failures'
   | 'failingSinceMs'
   | 'lastError'
-> & { readonly lookAtMs: number }
+> & { readonly lookAtMs: number | null }
 
 /** `lost`: the lane was somebody else's by then, and nothing was written; `behind`: it has more to hear, or its end; `done`: it hasn't. */
 export type FinishedAs = 'lost' | 'behind' | 'done'
 
-/** Writes down what came of some turns, and answers for each what came of that. */
+/**
+ * Writes down what came of some turns, and answers for each what came of that. A lane that was looked for by itself goes with its space again
+ * only when it isn't behind: as long as it was, the space may have been closed. Nor does one that is to hear of its space's end.
+ */
 export async function finishLanes(db: Db, some: readonly Finished[]): Promise<readonly FinishedAs[]> {
   const of = <T>(value: (one: Finished) => T) => some.map(value)
   const { rows } = await sql<{ id: number; isBehind: boolean }>`with
@@ -248,16 +305,21 @@ export async function finishLanes(db: Db, some: readonly Finished[]): Promise<re
         failing_since_ms, last_error, look_at_ms)
     ),
     held as materialized (
-      select lane.id from registration lane join result on result.id = lane.id and result.turn = lane.turn
+      select lane.id, (select last_rev from writer_set where writer_set.space = lane.space) as last_rev
+      from registration lane join result on result.id = lane.id and result.turn = lane.turn
       order by lane.id for update of lane
     )
     update registration lane set host = result.host, proved_at_ms = result.proved_at_ms, delivered_rev = result.delivered_rev,
       delivered_at_ms = result.delivered_at_ms, checked_revision = result.checked_revision,
       checked_at_ms = result.checked_at_ms, gaps = result.gaps, failures = result.failures,
-      failing_since_ms = result.failing_since_ms, last_error = result.last_error, look_at_ms = result.look_at_ms
+      failing_since_ms = result.failing_since_ms, last_error = result.last_error, taken_until_ms = 0,
+      look_at_ms = case when lane.look_at_ms is not null and (held.last_rev > result.delivered_rev or ended_at_ms is not null)
+        then coalesce(result.look_at_ms, 0) else result.look_at_ms end
     from result join held on held.id = result.id
     where lane.id = result.id and lane.turn = result.turn
-    returning lane.id, (wanted_rev > lane.delivered_rev or ended_at_ms is not null) as "isBehind"`.execute(db)
+    returning lane.id, (coalesce(held.last_rev > lane.delivered_rev, false) or ended_at_ms is not null) as "isBehind"`.execute(
+    db,
+  )
   const written = new Map(rows.map(({ id, isBehind }) => [id, isBehind ? 'behind' : 'done'] as const))
   return some.map(({ id }) => written.get(id) ?? 'lost')
 }

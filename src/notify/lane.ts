@@ -64,13 +64,13 @@ const GONE_MS = 24 * 60 * 60 * 1000
 /** After trouble of our own. */
 const TROUBLE_MS = 5_000
 
-/** The lane as it was taken, to be looked at again at `lookAtMs`. */
-export const letGo = (lane: Lane, lookAtMs: number): Finished => ({ ...lane, lookAtMs })
+/** The lane as it was taken, to be looked at again at `lookAtMs`, or with its space. */
+export const letGo = (lane: Lane, lookAtMs: number | null): Finished => ({ ...lane, lookAtMs })
 
 /** Takes a turn. Never throws: trouble of our own is told, counts as nobody's failure, and the lane is looked at a little later. */
 export async function takeTurn(ctx: LaneCtx, turn: Turn): Promise<TurnEnd> {
   const { lane, checked } = turn
-  const at: Place = { left: { ...letGo(lane, ctx.clock.nowMs()), ...checked } }
+  const at: Place = { left: { ...letGo(lane, null), ...checked } }
   try {
     return await walk(ctx, turn, at)
   } catch (error) {
@@ -96,7 +96,7 @@ async function walk(ctx: LaneCtx, turn: Turn, at: Place): Promise<TurnEnd> {
   if (origin !== lane.host) {
     // Whoever moved there may have named somebody who knows nothing of it: it is called as one calls somebody for the first time.
     const moved = { host: origin, provedAtMs: null, failures: 0, failingSinceMs: null }
-    return goesOn({ ...at.left, ...moved, lookAtMs: ctx.clock.nowMs() })
+    return goesOn({ ...at.left, ...moved })
   }
   return lane.endedAtMs === null ? sendRows(ctx, turn, at) : sendEnd(ctx, turn, at)
 }
@@ -126,7 +126,7 @@ async function sendRows(ctx: LaneCtx, turn: Turn, at: Place): Promise<TurnEnd> {
   for (const row of waiting) {
     const nowMs = ctx.clock.nowMs()
     const isLate = ctx.clock.monotonicMs() - beganMs >= TURN_MS
-    if (closing.aborted || isLate || lane.expiresAtMs <= nowMs) return goesOn({ ...at.left, lookAtMs: nowMs })
+    if (closing.aborted || isLate || lane.expiresAtMs <= nowMs) return goesOn(at.left)
     const pauseMs = ctx.repoPace.leftMs(lane.id, row.repo, ctx.clock.monotonicMs())
     if (pauseMs > 0) return goesOn({ ...at.left, lookAtMs: nowMs + Math.ceil(pauseMs) })
     const heard = await send(
@@ -146,7 +146,7 @@ async function sendRows(ctx: LaneCtx, turn: Turn, at: Place): Promise<TurnEnd> {
     }
     at.left = wasHeard(at.left, ctx.clock.nowMs())
   }
-  return goesOn({ ...at.left, lookAtMs: ctx.clock.nowMs() })
+  return goesOn(at.left)
 }
 
 async function sendEnd(ctx: LaneCtx, turn: Turn, at: Place): Promise<TurnEnd> {

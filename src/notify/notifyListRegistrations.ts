@@ -51,7 +51,7 @@ function placeOf(cursor: string): Place {
 
 function shown(one: Listed, sponsors: readonly Sponsor[] | null, nowMs: number): lexicon.Registration {
   const { service, waiting, gaps, failures, deliveredRev, oldestRev, lookAtMs, pausedBy } = one
-  const isTriedLater = failures > 0 && lookAtMs > nowMs && one.pausedAtMs === null
+  const nextTryMs = failures > 0 && one.pausedAtMs === null ? (lookAtMs ?? 0) : 0
   return {
     service,
     state: stateOf(one),
@@ -65,7 +65,7 @@ function shown(one: Listed, sponsors: readonly Sponsor[] | null, nowMs: number):
     gaps,
     failures,
     ...(one.failingSinceMs === null ? {} : { failingSince: isoOf(one.failingSinceMs) }),
-    ...(isTriedLater ? { nextTryAt: isoOf(lookAtMs) } : {}),
+    ...(nextTryMs > nowMs ? { nextTryAt: isoOf(nextTryMs) } : {}),
     ...(one.lastError === null ? {} : { lastError: one.lastError }),
     ...(one.pausedAtMs === null ? {} : { pausedAt: isoOf(one.pausedAtMs) }),
     ...(pausedBy === null ? {} : { pausedBy }),

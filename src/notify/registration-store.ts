@@ -18,9 +18,9 @@ declare module '../platform/database.ts' {
       paused_at_ms: number | null
       paused_by: string | null
       ended_at_ms: number | null
-      wanted_rev: number
       delivered_rev: number
-      look_at_ms: Generated<number>
+      look_at_ms: number | null
+      taken_until_ms: Generated<number>
       turn: Generated<number>
       checked_revision: number
       checked_at_ms: number
@@ -212,7 +212,6 @@ export async function insertRegistration(tx: Tx, made: NewRegistration, nowMs: n
       registered_at_ms: nowMs,
       expires_at_ms: made.expiresAtMs,
       proved_at_ms: made.provedAtMs,
-      wanted_rev: made.fromRev,
       delivered_rev: made.fromRev,
       checked_revision: made.checkedRevision,
       checked_at_ms: made.checkedAtMs,
@@ -298,7 +297,7 @@ export interface Listed {
   readonly pausedBy: Did | null
   readonly endedAtMs: number | null
   readonly deliveredRev: number
-  readonly lookAtMs: number
+  readonly lookAtMs: number | null
   readonly deliveredAtMs: number | null
   readonly gaps: number
   readonly failures: number
@@ -366,7 +365,7 @@ export async function pauseRegistration(
 }
 
 /** As if it had never failed: due at once, and whoever delivers to it in this moment has lost it. */
-const AFRESH = { failures: 0, failing_since_ms: null, look_at_ms: 0 } as const
+const AFRESH = { failures: 0, failing_since_ms: null, look_at_ms: 0, taken_until_ms: 0 } as const
 
 /** Takes it up again. False: it was neither paused nor failing. */
 export async function resumeRegistration(tx: Tx, _permit: Permit<'space.configure'>, id: number): Promise<boolean> {
@@ -390,7 +389,6 @@ export async function replayRegistration(
   fromRev: number,
 ): Promise<void> {
   await sql`update registration set delivered_rev = least(delivered_rev, ${fromRev}::bigint),
-      wanted_rev = greatest(wanted_rev, (select last_rev from writer_set where writer_set.space = registration.space)),
-      look_at_ms = 0, turn = turn + 1, failures = 0, failing_since_ms = null
+      look_at_ms = 0, taken_until_ms = 0, turn = turn + 1, failures = 0, failing_since_ms = null
     where id = ${id}`.execute(tx)
 }

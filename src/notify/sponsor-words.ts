@@ -2,9 +2,11 @@
  * What managing apps said lately of those by whose access registrations live. They are asked about each at most once a minute, however often
  * something is written, and when they said nothing a few times a minute. Of one process: another asks for itself.
  */
+
 import { LRUCache } from 'lru-cache'
 import { type ManagingApps, nameOf, type Question } from '../access/managing-apps.ts'
 import type { Clock } from '../platform/clock.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import type { Word } from '../policy/decide.ts'
 import { Unavailable } from '../refusals.ts'
 
@@ -35,8 +37,9 @@ interface Memory {
 }
 
 /** Opens the memory, empty. */
-export function openSponsorWords(managingApps: ManagingApps, clock: Pick<Clock, 'nowMs'>): SponsorWords {
+export function openSponsorWords(managingApps: ManagingApps, clock: Pick<Clock, 'nowMs'>, sizes?: Sizes): SponsorWords {
   const remembered = new LRUCache<string, Memory>({ max: REMEMBERED_MAX })
+  sizes?.kept('words about sponsors', REMEMBERED_MAX, () => remembered.size)
 
   async function ask(question: Question): Promise<Word | null> {
     try {

@@ -4,6 +4,7 @@
  * What waits to be told to those who asked is read from here, so a write that was answered with 200 is lost by no crash. Its place in the
  * order is given under a lock that is held to the commit: whoever reads up to one place never finds another before it later.
  */
+
 import { type CompiledQuery, sql } from 'kysely'
 import type { AuditFact } from '../audit/chain.ts'
 import { appendUnsealed, unsealedInsert } from '../audit/store.ts'
@@ -13,6 +14,7 @@ import { whileBusy } from '../platform/busy.ts'
 import type { Db } from '../platform/database.ts'
 import { type Gather, openGather } from '../platform/gather.ts'
 import { type Claim, claimInsertFrom } from '../platform/once.ts'
+import type { Counted } from '../platform/sizes.ts'
 import type { Admission } from '../policy/decide.ts'
 
 declare module '../platform/database.ts' {
@@ -59,8 +61,8 @@ export interface Intake {
   ask(one: AdmittedWrite): Promise<WriteOutcome>
 }
 
-export function openIntake(db: Db): Intake {
-  const gather = gatherOn(db)
+export function openIntake(db: Db, counted?: Counted): Intake {
+  const gather = gatherOn(db, counted)
   return { ask: (one) => whileBusy('community', () => gather.ask(one)) }
 }
 
@@ -68,13 +70,17 @@ export function openIntake(db: Db): Intake {
  * Writes of several repos in one space go together: there gathering pays most, since each statement by itself would wait for the one
  * before it to be kept. Two of one repo, or by one token, go one after the other: a statement changes a row only once.
  */
-const gatherOn = (db: Db): Gather<AdmittedWrite, WriteAnswer> =>
-  openGather({
-    keysOf: (one: AdmittedWrite) => [hex(one.claim.id), placeOf(one)],
-    alone: (one) => acceptWrite(db, one),
-    together: (some) => acceptWrites(db, some),
-    again: (one) => acceptAgain(db, one),
-  })
+const gatherOn = (db: Db, counted?: Counted): Gather<AdmittedWrite, WriteAnswer> =>
+  openGather(
+    {
+      keysOf: (one: AdmittedWrite) => [hex(one.claim.id), placeOf(one)],
+      alone: (one) => acceptWrite(db, one),
+      together: (some) => acceptWrites(db, some),
+      again: (one) => acceptAgain(db, one),
+    },
+    {},
+    counted,
+  )
 
 /** A blank is in no space's URI and in no DID. */
 const placeOf = ({ admission }: AdmittedWrite): string => `${admission.space.uri} ${admission.did}`

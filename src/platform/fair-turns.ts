@@ -2,6 +2,7 @@
  * A bounded number of things at once, shared by many so that none of them takes more than it leaves: whoever comes next finds a place, however
  * many others hold theirs for as long as they may. And a bounded line of those who wait. Whoever gives up leaves it.
  */
+import type { Counted } from './sizes.ts'
 
 export interface FairTurns {
   /**
@@ -24,12 +25,13 @@ interface Waiting {
   readonly start: () => void
 }
 
-export function openFairTurns({ atOnce, ofOne, waitingOfOne, waitingMax }: FairLimits): FairTurns {
+export function openFairTurns({ atOnce, ofOne, waitingOfOne, waitingMax }: FairLimits, counted?: Counted): FairTurns {
   let running = 0
   const runningOf = new Map<string, number>()
   const waitingOf = new Map<string, number>()
   /** In order of arrival. A set, so that leaving the middle of a long line is cheap. */
   const line = new Set<Waiting>()
+  counted?.(atOnce + waitingMax, () => running + line.size)
 
   const may = (who: string): boolean => {
     const own = runningOf.get(who) ?? 0

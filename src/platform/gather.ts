@@ -5,6 +5,7 @@
  * together is asked again one by one, so that each gets an answer or an error of its own.
  */
 import { Unavailable } from '../refusals.ts'
+import type { Counted } from './sizes.ts'
 
 /** How the work is done. Each function may reject; what it rejects with is handed on as it is. */
 export interface Work<Item, Outcome> {
@@ -39,10 +40,12 @@ const TOGETHER_MAX = 64
 export function openGather<Item, Outcome>(
   work: Work<Item, Outcome>,
   { few = FEW, togetherMax = TOGETHER_MAX, waitingMax = WAITING_MAX } = {},
+  counted?: Counted,
 ): Gather<Item, Outcome> {
   let waiting: Waiting<Item, Outcome>[] = []
   let alone = 0
   let isTogether = false
+  counted?.(waitingMax, () => waiting.length)
 
   /** Sends on whoever may go now. Called when somebody comes and when something has ended. */
   function move(): void {

@@ -6,10 +6,12 @@
  * address, because a caller who learns what we could reach has a map of the operator's network.
  */
 import { isIP, type LookupFunction } from 'node:net'
+import { LRUCache } from 'lru-cache'
 import { Agent, type Dispatcher } from 'undici'
 import { isPublicAddress, type Target, type TargetRules, targetOf } from './addresses.ts'
-import { type Clock, sleep, unlessAborted } from './clock.ts'
+import { type Clock, sleep } from './clock.ts'
 import { type HostLookup, LOOKUP_TIMEOUT_MS, openHostLookup } from './host-lookup.ts'
+import type { Counted } from './sizes.ts'
 import { openTurns } from './turns.ts'
 
 export type { HostLookup } from './host-lookup.ts'
@@ -80,11 +82,14 @@ export interface OutboundOptions extends TargetRules {
   readonly clock: Clock
   /** Requests to strangers at once, where they aren't as many as usual. */
   readonly atOnce?: number
+  /** Of which kind of target the line is. */
+  readonly counted?: (kind: string) => Counted
 }
 
 /** Requests at once. The operator's own directory has turns of its own, so that slow strangers can't keep us from it. */
 const TURNS: Record<Target['kind'], number> = { stranger: 256, loopback: 256, trusted: 64 }
 const WAITING_MAX = 1_024
+const TARGETS_MAX = 4_096
 const CONNECTIONS_PER_ORIGIN = 16
 const CONNECT_TIMEOUT_MS = 3_000
 /** They wait on sockets of their own, not on the pool of threads: many slow names must not keep other names waiting. */
@@ -105,10 +110,12 @@ export function openOutbound(options: OutboundOptions): Outbound {
     // The operator's names are looked up as the system does it: they may stand in a hosts file.
     trusted: openAgent(undefined),
   }
+  const turnsOf = (kind: Target['kind'], atOnce = TURNS[kind]) =>
+    openTurns({ atOnce, waitingMax: WAITING_MAX }, options.counted?.(kind))
   const turns = {
-    stranger: openTurns({ atOnce: options.atOnce ?? TURNS.stranger, waitingMax: WAITING_MAX }),
-    loopback: openTurns({ atOnce: options.atOnce ?? TURNS.loopback, waitingMax: WAITING_MAX }),
-    trusted: openTurns({ atOnce: TURNS.trusted, waitingMax: WAITING_MAX }),
+    stranger: turnsOf('stranger', options.atOnce),
+    loopback: turnsOf('loopback', options.atOnce),
+    trusted: turnsOf('trusted'),
   }
 
   const endings = new Set<AbortController>()
@@ -119,10 +126,11 @@ export function openOutbound(options: OutboundOptions): Outbound {
     endings.add(ending)
     try {
       const endTurn = await turns[target.kind].take(ending.signal)
-      const exchanged = exchange(agents[target.kind], target.url, ask, ending.signal)
-      // The client looks at its signal only once it is connected, so whoever accepts a connection and says nothing would hold us beyond
-      // the time limit; what it connects to afterwards is sent nothing.
-      return await unlessAborted(exchanged, ending.signal).finally(endTurn)
+      try {
+        return await exchange(agents[target.kind], target.url, ask, ending.signal)
+      } finally {
+        endTurn()
+      }
     } catch (error) {
       const failure = failureOf(error, ending.signal)
       const leftMs = FAILURE_FLOOR_MS - (options.clock.monotonicMs() - startMs)
@@ -132,6 +140,17 @@ export function openOutbound(options: OutboundOptions): Outbound {
       clearTimeout(limit)
       endings.delete(ending)
     }
+  }
+
+  /** What was asked for lately, read: the same few addresses are called again and again. */
+  const targets = new LRUCache<string, Target>({ max: TARGETS_MAX })
+  const strangers = { ...rules, trustedOrigins: [] }
+  function targetOfStranger(url: string): Target | null {
+    const known = targets.get(url)
+    if (known) return known
+    const target = targetOf(url, strangers)
+    if (target) targets.set(url, target)
+    return target
   }
 
   const underWay = new Set<Promise<unknown>>()
@@ -147,13 +166,13 @@ export function openOutbound(options: OutboundOptions): Outbound {
   return {
     async request(ask) {
       if (closing) throw new OutboundFailure('failed', 'closed')
-      const target = targetOf(ask.url, ask.isOperators ? rules : { ...rules, trustedOrigins: [] })
+      const target = ask.isOperators ? targetOf(ask.url, rules) : targetOfStranger(ask.url)
       if (!target) throw new OutboundFailure('refused', 'url')
       const sent = send(target, ask)
       underWay.add(sent)
       return sent.finally(() => underWay.delete(sent))
     },
-    mayCall: (url) => targetOf(url, { ...rules, trustedOrigins: [] }) !== null,
+    mayCall: (url) => targetOfStranger(url) !== null,
     async close() {
       closing ??= end()
       await closing
@@ -172,59 +191,115 @@ function openAgent(lookup: LookupFunction | undefined): Agent {
   })
 }
 
-/** One request and its answer, judged in the order in which it arrives: status, encoding, type, announced length, bytes. */
-async function exchange(agent: Agent, url: URL, ask: OutboundAsk, signal: AbortSignal): Promise<OutboundAnswer> {
-  const { statusCode, headers, body } = await agent.request({
-    origin: url.origin,
-    path: `${url.pathname}${url.search}`,
-    method: ask.method,
-    headers: { 'user-agent': 'reeve', ...ask.headers, 'accept-encoding': 'identity' },
-    body: ask.body ?? null,
-    signal,
+/**
+ * One request and its answer, or a rejection as soon as the signal aborts: whoever accepts a connection and says nothing can't hold us beyond
+ * that.
+ */
+function exchange(agent: Agent, url: URL, ask: OutboundAsk, signal: AbortSignal): Promise<OutboundAnswer> {
+  return new Promise((resolve, reject) => {
+    const reading = new AnswerReading(ask, resolve, reject)
+    if (signal.aborted) reading.giveUp(signal.reason)
+    else signal.addEventListener('abort', () => reading.giveUp(signal.reason), { once: true })
+    const { origin, pathname, search } = url
+    agent.dispatch(
+      {
+        origin,
+        path: `${pathname}${search}`,
+        method: ask.method,
+        headers: { 'user-agent': 'reeve', ...ask.headers, 'accept-encoding': 'identity' },
+        body: ask.body ?? null,
+      },
+      reading,
+    )
   })
-  try {
-    if (statusCode >= 300 && statusCode < 400) throw new OutboundFailure('failed', 'redirect')
-    if (statusCode > 599) throw new OutboundFailure('failed', 'status')
+}
+
+type Headers = Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseStart']>>[2]
+
+/**
+ * One answer as it comes in: judged in the order in which it arrives (status, encoding, type, announced length, bytes), and read no further
+ * than was asked. It takes the client's events as they are: a stream and its promises for each answer would cost as much as sending it.
+ */
+class AnswerReading implements Dispatcher.DispatchHandler {
+  readonly #ask: OutboundAsk
+  readonly #resolve: (answer: OutboundAnswer) => void
+  readonly #reject: (error: unknown) => void
+  #controller: Dispatcher.DispatchController | null = null
+  #told: Omit<OutboundAnswer, 'body'> = { status: 0, contentType: '' }
+  readonly #chunks: Uint8Array[] = []
+  #size = 0
+  /** Why it was given up; null while it goes on. */
+  #ended: Error | null = null
+
+  constructor(ask: OutboundAsk, resolve: (answer: OutboundAnswer) => void, reject: (error: unknown) => void) {
+    this.#ask = ask
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  /** Reads no further. What is connected for it only later is sent nothing. */
+  giveUp(reason: Error): void {
+    this.#reject(reason)
+    this.#end(reason)
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#ended) controller.abort(this.#ended)
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Headers): void {
+    if (status < 200 || this.#ended) return
+    if (status < 400 && status >= 300) this.giveUp(new OutboundFailure('failed', 'redirect'))
+    else if (status > 599) this.giveUp(new OutboundFailure('failed', 'status'))
+    else this.#begin(status, headers)
+  }
+
+  #begin(status: number, headers: Headers): void {
+    const { answerHeaders } = this.#ask
     const contentType = mediaTypeOf(headers['content-type'])
-    const told = {
-      status: statusCode,
-      contentType,
-      ...(ask.answerHeaders && { headers: chosenOf(headers, ask.answerHeaders) }),
-    }
-    try {
-      return { ...told, body: await contentOf(body, headers, contentType, ask) }
-    } catch (error) {
-      const saysEnough = statusCode >= 400 && error instanceof OutboundFailure
-      if (!saysEnough) throw error
-      return { ...told, body: new Uint8Array() }
-    }
-  } finally {
-    // An unread rest is thrown away with its connection. The listener takes the error which that causes.
-    body.on('error', () => {}).destroy()
+    this.#told = { status, contentType, ...(answerHeaders && { headers: chosenOf(headers, answerHeaders) }) }
+    const fault = faultOf(headers, contentType, this.#ask)
+    if (fault) this.#readNot(fault)
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Uint8Array): void {
+    if (this.#ended) return
+    this.#size += chunk.length
+    if (this.#size > this.#ask.maxBytes) this.#readNot(new OutboundFailure('too-large', 'bytes'))
+    else this.#chunks.push(chunk)
+  }
+
+  onResponseEnd(): void {
+    if (!this.#ended) this.#resolve({ ...this.#told, body: new Uint8Array(Buffer.concat(this.#chunks)) })
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#reject(error)
+  }
+
+  /** Of a refusal the status says enough. An unread rest is thrown away with its connection. */
+  #readNot(fault: OutboundFailure): void {
+    if (this.#told.status < 400) this.#reject(fault)
+    else this.#resolve({ ...this.#told, body: new Uint8Array() })
+    this.#end(fault)
+  }
+
+  #end(reason: Error): void {
+    this.#ended ??= reason
+    this.#controller?.abort(reason)
   }
 }
 
-async function contentOf(
-  body: Dispatcher.ResponseData['body'],
-  headers: Dispatcher.ResponseData['headers'],
-  contentType: string,
-  ask: OutboundAsk,
-): Promise<Uint8Array> {
+function faultOf(headers: Headers, contentType: string, ask: OutboundAsk): OutboundFailure | null {
   // We asked for plain bytes. Whoever packs them all the same may have packed ten gigabytes into ten kilobytes.
-  if ((headers['content-encoding'] ?? 'identity') !== 'identity') throw new OutboundFailure('wrong-type', 'encoded')
-  if (ask.contentTypes && !ask.contentTypes.includes(contentType)) throw new OutboundFailure('wrong-type', 'type')
-  if (Number(headers['content-length'] ?? 0) > ask.maxBytes) throw new OutboundFailure('too-large', 'length')
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of body as AsyncIterable<Uint8Array>) {
-    size += chunk.length
-    if (size > ask.maxBytes) throw new OutboundFailure('too-large', 'bytes')
-    chunks.push(chunk)
-  }
-  return new Uint8Array(Buffer.concat(chunks))
+  if ((headers['content-encoding'] ?? 'identity') !== 'identity') return new OutboundFailure('wrong-type', 'encoded')
+  if (ask.contentTypes && !ask.contentTypes.includes(contentType)) return new OutboundFailure('wrong-type', 'type')
+  if (Number(headers['content-length'] ?? 0) > ask.maxBytes) return new OutboundFailure('too-large', 'length')
+  return null
 }
 
-const chosenOf = (headers: Dispatcher.ResponseData['headers'], names: readonly string[]): Record<string, string> =>
+const chosenOf = (headers: Headers, names: readonly string[]): Record<string, string> =>
   Object.fromEntries(names.flatMap((name) => (typeof headers[name] === 'string' ? [[name, headers[name]]] : [])))
 
 /** The media type of a header sent once; a header sent twice says two things, which is nothing. */

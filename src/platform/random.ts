@@ -40,3 +40,15 @@ export function freshTid(nowMs: number, random: Random): string {
   const [high = 0, low = 0, extra = 0, more = 0] = random.bytes(4)
   return tidOf(nowMs * 1000 + (((high << 8) | low) % 1000), ((extra << 8) | more) & 0x3ff)
 }
+
+const WORD = 0x1_0000_0000
+
+/** Draws whole numbers from 0 up to below another one, each as likely as the next: what would make some likelier is drawn again. */
+export const belowBy =
+  (random: Random) =>
+  (below: number): number => {
+    for (;;) {
+      const drawn = new DataView(random.bytes(4).buffer).getUint32(0)
+      if (drawn < WORD - (WORD % below)) return drawn % below
+    }
+  }

@@ -1,4 +1,5 @@
 /** A bounded number of things at once, and a bounded line of those who wait. Whoever gives up leaves the line. */
+import type { Counted } from './sizes.ts'
 
 export interface Turns {
   /**
@@ -8,10 +9,11 @@ export interface Turns {
   take(signal: AbortSignal): Promise<() => void>
 }
 
-export function openTurns(limits: { atOnce: number; waitingMax: number }): Turns {
+export function openTurns(limits: { atOnce: number; waitingMax: number }, counted?: Counted): Turns {
   let running = 0
   /** In order of arrival. A set, so that leaving the middle of a long line is cheap. */
   const waiting = new Set<() => void>()
+  counted?.(limits.atOnce + limits.waitingMax, () => running + waiting.size)
 
   const begin = () => {
     running++

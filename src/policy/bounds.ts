@@ -6,7 +6,7 @@
  */
 import { type Did, isSpaceUri, type SpaceUri } from '../names.ts'
 import { type Action, isManaging, OWNER, type Roles } from './roles.ts'
-import type { Edge } from './roster-graph.ts'
+import type { Edge, RosterGraph } from './roster-graph.ts'
 import {
   asIfOpen,
   asLastingUntil,
@@ -57,12 +57,32 @@ export function firstGivenBeyond(
   after: Edge | null,
   before: Edge | null,
 ): Power | null {
+  if (after === null || leadsToNoPower(person, after)) return null
   for (const power of givenBeyond(person, actor.nowMs, after, before)) {
     if (!isManaging(power.action)) continue
-    if (!holds(standingUntil(actor, after?.untilMs ?? null), power.space, power.action)) return power
+    if (!holds(standingUntil(actor, after.untilMs), power.space, power.action)) return power
   }
   return null
 }
+
+/**
+ * Whether an entry gives no managing action anywhere, which is so for most: its role has none, and nor has any nested space a role
+ * with one that is not asked for another. Whoever begins without one then never comes to have one, however far the entry leads.
+ */
+function leadsToNoPower({ graph, roles }: PersonIn, entry: Edge): boolean {
+  const hasPower = (role: string): boolean => [...(roles.get(role) ?? [])].some(isManaging)
+  if (roles !== graph.roles || hasPower(entry.role)) return false
+  const known = powerless.get(graph)
+  if (known !== undefined) return known
+  const powerful = new Set([...roles.keys()].filter(hasPower))
+  const isPowerless = graph.edges.every(
+    ({ role, holding }) => !powerful.has(role) || (holding !== null && isManaging(holding)),
+  )
+  powerless.set(graph, isPowerless)
+  return isPowerless
+}
+
+const powerless = new WeakMap<RosterGraph, boolean>()
 
 /** Facts never change, and of one actor's many changes each asks for what they go on holding. */
 const lasting = new WeakMap<StandingFacts, Map<number | null, Standing>>()

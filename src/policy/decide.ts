@@ -15,9 +15,10 @@ import {
 } from '../names.ts'
 import { judgeApp } from './apps.ts'
 import { firstAbove, firstBroughtBack, firstExcess, isOwnerIn, isOwnership, spacesBehind } from './bounds.ts'
+import { pathTo } from './paths.ts'
 import { type Action, isManaging, OWNER_MARK, type Roles } from './roles.ts'
 import { type Edge, sameEntry } from './roster-graph.ts'
-import { bansInForce, holds, type PersonIn, pathTo, type StandingFacts, standingIn, standingOf } from './standing.ts'
+import { bansInForce, holds, type PersonIn, type StandingFacts, standingIn, standingOf } from './standing.ts'
 import {
   beyond,
   type Decision,
@@ -57,6 +58,8 @@ export interface ReadFacts extends StandingFacts {
 
 export interface AccessFacts extends ReadFacts {
   readonly writePolicy: UserPolicy
+  /** Whether its records are at a PDS, which may name the app of a write. A write that is told of here is nobody's app's. */
+  readonly isAtPds: boolean
 }
 
 export interface Asker {
@@ -138,12 +141,22 @@ export function decideWrite(facts: AccessFacts, did: Did, word: Word | null = nu
   return { ok, value: { space: facts.space, did, because } as unknown as Admission, because }
 }
 
+/** May this person write, and with this app where one is named? Without a name nobody knows which app it is, and none is asked about. */
+function decideWriteWith(facts: AccessFacts, asker: Asker): Decision<true> {
+  if (asker.clientId === null) return decidePerson(facts, asker.did, 'write')
+  const app = decideApp(facts, asker)
+  if (!app.ok) return app
+  const person = decidePerson(facts, asker.did, 'write')
+  return { ...person, because: [...app.because, ...person.because] }
+}
+
 /**
- * The verdict as it is told to whoever asks beforehand: on reading, of app and person together as at the mint. No managing app is asked
- * for it: what would be asked counts as a no.
+ * The verdict as it is told to whoever asks beforehand: on reading, of app and person together as at the mint; on writing of both where a
+ * PDS would ask about both. No managing app is asked for it: what would be asked counts as a no.
  */
 export function decideFor(facts: AccessFacts, asker: Asker, action: Action | null): Decision<Grant | true> {
-  return action === 'read' ? decideRead(facts, asker) : decidePerson(facts, asker.did, action)
+  if (action === 'read') return decideRead(facts, asker)
+  return action === 'write' && facts.isAtPds ? decideWriteWith(facts, asker) : decidePerson(facts, asker.did, action)
 }
 
 /** What a space is set to for what is asked, and the managing app's word on it. */
@@ -205,9 +218,37 @@ export function decideAct<A extends Action>(
   return judgeAct(standingIn(facts, space), actor, action, space)
 }
 
-/** The one permit without a standing behind it: a community that is being founded has nobody yet who could give one. */
+/** A permit without a standing behind it: a community that is being founded has nobody yet who could give one. */
 export const decideFounding = (founder: Did): Permit<'space.create'> =>
   permitFor('space.create', founder, [{ rule: 'founding' }])
+
+/** What somebody was permitted when they began it goes on, whatever became of them: a key half replaced is worse than either. */
+export const decideBegun = (begunBy: Did): Permit<'keys.ceremony'> =>
+  permitFor('keys.ceremony', begunBy, [{ rule: 'begun' }])
+
+/** May a person enrol keys of their own? Whoever is in the roster, by whatever way: it is about themselves. */
+export function decideEnrolment(facts: StandingFacts, did: Did): Decision<readonly Reason[]> {
+  const { uri } = rosterOf(facts.graph.community)
+  const standing = standingOf(facts)
+  if (!standing.has(uri)) return { ok: false, code: 'Forbidden', because: [{ rule: 'noPath', into: uri }] }
+  const because: readonly Reason[] = [{ rule: 'self', into: uri, from: did }]
+  return { ok: true, value: because, because }
+}
+
+/** What the operator may do to every community at once: replace keys that somebody may have seen. It is in the name of the service. */
+export const decideOperatorsRotation = (service: Did): Permit<'keys.ceremony'> =>
+  permitFor('keys.ceremony', service, [{ rule: 'operator' }])
+
+/** What a keeper of the community's key does in a ceremony, by a signature of their own: it is their share, wherever else they stand. */
+export const decideKeeper = (keeper: Did): Permit<'keys.ceremony'> =>
+  permitFor('keys.ceremony', keeper, [{ rule: 'keeper' }])
+
+/**
+ * What a key that stands above this service's in the identity says about who owns the community, once it was waited for: it could take the
+ * whole community away, so the owners of now have no veto. It is in the name of the community, since a key is nobody.
+ */
+export const decideOwnKey = (community: Did): Permit<'community.transfer'> =>
+  permitFor('community.transfer', community, [{ rule: 'ownKey' }])
 
 /** A change to one person's entry in one roster: the edge as it is and as it shall be. Null means none. */
 export interface RosterChange {

@@ -3,8 +3,7 @@
  * of a space of ours: only which of them a question means.
  */
 import type { ClientId, Did } from '../names.ts'
-import { judgeApp } from './apps.ts'
-import { type AccessFacts, decidePerson, decideRead } from './decide.ts'
+import { type AccessFacts, decideFor, decidePerson, decideRead } from './decide.ts'
 import type { Action } from './roles.ts'
 import { type Decision, type Permit, permitFor, type Reason } from './verdict.ts'
 
@@ -24,13 +23,7 @@ export interface HookQuestion {
  */
 export function judgeHook(facts: AccessFacts, { did, access, clientId }: HookQuestion): Decision<unknown> {
   if (access === 'read' || (access === null && clientId !== null)) return decideRead(facts, { did, clientId })
-  if (access === null) return decidePerson(facts, did, 'read')
-  if (clientId === null) return decidePerson(facts, did, 'write')
-  const { graph, space } = facts
-  const app = judgeApp(graph.apps, space.authority, space.uri, clientId)
-  if (!app.ok) return { ok: false, code: 'AppNotAuthorized', because: app.because }
-  const person = decidePerson(facts, did, 'write')
-  return { ...person, because: [...app.because, ...person.because] }
+  return access === null ? decidePerson(facts, did, 'read') : decideFor(facts, { did, clientId }, 'write')
 }
 
 /**

@@ -7,7 +7,7 @@
 import { isSpaceUri, type SpaceUri } from '../names.ts'
 import type { Action } from './roles.ts'
 import { type Edge, isForeign } from './roster-graph.ts'
-import { FOR_FOREIGNERS, type Passed, type Stand, type StandingFacts, standingInto } from './standing.ts'
+import { FOR_FOREIGNERS, type Passed, type Stand, type Standing, type StandingFacts, standingInto } from './standing.ts'
 
 /** An edge that was passed, what it gave, and where in the list the edges are on any one of which it rests. */
 export interface ListedEdge {
@@ -221,4 +221,26 @@ function pushTo<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
   const list = lists.get(key)
   if (list) list.push(value)
   else lists.set(key, [value])
+}
+
+/**
+ * Edges that together show why a person has `action` in `space`, nearest first: one edge that gives it, and for a nested
+ * one the edges by which the person stands where it comes from, in another community too. Empty when they don't have it.
+ *
+ * Always the first edge that gave what is needed: it was let through by edges before it, so the path comes to its end at the
+ * person, even where it passes a space twice. `standing` must be as the resolver made it.
+ */
+export function pathTo(standing: Standing, space: SpaceUri, action: Action | null): readonly Edge[] {
+  const path = new Set<Edge>()
+  let at: Stand | null = standing.get(space) ?? null
+  let needed = action
+  while (at !== null) {
+    const wanted: Action | null = needed
+    const passed: Passed | undefined = at.through.find(({ gives }) => wanted === null || gives.has(wanted))
+    if (!passed || path.has(passed.edge)) break
+    path.add(passed.edge)
+    at = passed.premise
+    needed = passed.edge.holding
+  }
+  return [...path]
 }

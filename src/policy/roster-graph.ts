@@ -7,6 +7,7 @@
 import { authorityOf, type Did, isSpaceUri, type SpaceUri } from '../names.ts'
 import type { AppRules } from './apps.ts'
 import { type Action, type Roles, SHIPPED_ROLES } from './roles.ts'
+import { NumberedEdges, noteForeign, type Ways } from './ways.ts'
 
 /** One entry in the roster of `into`: a person, or a space whose people come through when they have `holding` there. */
 export interface Edge {
@@ -33,17 +34,6 @@ export interface Offer {
   readonly to: Did
 }
 
-/** Every space from which one can come into a space: those of its own community, and those of others by whom they are there. */
-export interface Ways {
-  readonly local: ReadonlySet<SpaceUri>
-  readonly foreign: ReadonlyMap<Did, ReadonlySet<SpaceUri>>
-  /**
-   * The edges between the local ones, by the space they come from and then by what they ask for there, so that somebody who has
-   * not that passes them by at once: from the roster an edge for owners goes to every space. Nearest to the end of the way first.
-   */
-  readonly edges: ReadonlyMap<SpaceUri, ReadonlyMap<Action | null, readonly Edge[]>>
-}
-
 /** What a community says of its spaces besides the edges between them. */
 export interface SpaceStates {
   /** Those that nobody stands in any more. */
@@ -60,7 +50,7 @@ export interface SpaceStates {
   readonly isSilent?: boolean
 }
 
-/** Spaces and edges kept in the memory of ways, over all answers of one graph; at some hundred bytes each. */
+/** Spaces and edges kept in the memory of ways, over all answers of one graph; some bytes each, and a hundred where people come by. */
 const WAYS_KEPT_MAX = 400_000
 
 export class RosterGraph {
@@ -84,8 +74,10 @@ export class RosterGraph {
   readonly offered: readonly Offer[]
   /** What the URIs of the community's own spaces begin with. */
   readonly #prefix: string
-  readonly #from: ReadonlyMap<Did | SpaceUri, readonly Edge[]>
-  readonly #into: ReadonlyMap<SpaceUri, readonly Edge[]>
+  readonly #numbered: NumberedEdges
+  /** By name, arranged when they are first asked for so: whoever asks about one space walks its ways. */
+  #from: ReadonlyMap<Did | SpaceUri, readonly Edge[]> | null = null
+  #into: ReadonlyMap<SpaceUri, readonly Edge[]> | null = null
   readonly #offers: ReadonlySet<string>
   readonly #ended: ReadonlySet<SpaceUri>
   readonly #frozen: ReadonlySet<SpaceUri>
@@ -116,25 +108,26 @@ export class RosterGraph {
     this.#prefix = `at://${community}/`
     this.edges = edges
     this.size = edges.length
-    this.#from = Map.groupBy(edges, (edge) => edge.from)
-    this.#into = Map.groupBy(edges, (edge) => edge.into)
+    this.#numbered = new NumberedEdges(edges, this.#prefix)
     this.#offers = new Set(offers.map(({ space, to }) => offerKey(space, to)))
     this.offered = offers
     this.#ended = new Set(ended)
     this.#frozen = new Set(frozen)
     this.#isAllFrozen = isAllFrozen
-    const foreign = edges.filter(({ from }) => isSpaceUri(from) && !from.startsWith(this.#prefix))
+    const foreign = this.#numbered.fromOutside.filter(({ from }) => isSpaceUri(from))
     this.foreign = Map.groupBy(foreign, (edge) => authorityOf(edge.from as SpaceUri))
     this.feeders = [...this.foreign.keys()].sort()
   }
 
   /** The edges by which the people of a space go on, to spaces of this community. */
   edgesFrom(space: SpaceUri): readonly Edge[] {
+    this.#from ??= Map.groupBy(this.edges, (edge) => edge.from)
     return this.#from.get(space) ?? []
   }
 
   /** The spaces on a roster of this community. */
   edgesInto(space: SpaceUri): readonly Edge[] {
+    this.#into ??= Map.groupBy(this.edges, (edge) => edge.into)
     return this.#into.get(space) ?? []
   }
 
@@ -162,54 +155,27 @@ export class RosterGraph {
   waysInto(space: SpaceUri): Ways {
     const kept = this.#ways.get(space)
     if (kept) return kept
-    const local = new Set<SpaceUri>([space])
-    const foreign = new Map<Did, Set<SpaceUri>>()
-    const edges = new Map<SpaceUri, Map<Action | null, Edge[]>>()
-    // A set gives what is added while it is walked through.
-    for (const at of local) {
-      for (const edge of this.edgesInto(at)) {
-        const { from } = edge
-        if (!isSpaceUri(from)) continue
-        if (!from.startsWith(this.#prefix)) {
-          const authority = authorityOf(from)
-          foreign.set(authority, (foreign.get(authority) ?? new Set()).add(from))
-          continue
-        }
-        local.add(from)
-        const onward = edges.get(from) ?? new Map<Action | null, Edge[]>()
-        edges.set(from, onward)
-        const others = onward.get(edge.holding)
-        if (others) others.push(edge)
-        else onward.set(edge.holding, [edge])
-      }
-    }
-    return this.#keep(space, { local, foreign, edges })
-  }
-
-  /** The same of several spaces together, by one walk, and without the edges: nothing of it is kept. */
-  sourcesOf(spaces: Iterable<SpaceUri>): Pick<Ways, 'local' | 'foreign'> {
-    const local = new Set<SpaceUri>(spaces)
-    const foreign = new Map<Did, Set<SpaceUri>>()
-    for (const at of local) {
-      for (const { from } of this.edgesInto(at)) {
-        if (!isSpaceUri(from)) continue
-        if (from.startsWith(this.#prefix)) local.add(from)
-        else foreign.set(authorityOf(from), (foreign.get(authorityOf(from)) ?? new Set()).add(from))
-      }
-    }
-    return { local, foreign }
-  }
-
-  #keep(space: SpaceUri, ways: Ways): Ways {
-    let kept = ways.local.size
-    for (const onward of ways.edges.values()) for (const edges of onward.values()) kept += edges.length
-    this.#waysKept += kept
+    const ways = this.#numbered.waysInto(space)
+    this.#waysKept += ways.size + ways.edgeCount
     if (this.#waysKept > WAYS_KEPT_MAX) {
       this.#ways.clear()
-      this.#waysKept = kept
+      this.#waysKept = ways.size + ways.edgeCount
     }
     this.#ways.set(space, ways)
     return ways
+  }
+
+  /** The same of several spaces together, by one walk, and without the edges: nothing of it is kept. */
+  sourcesOf(spaces: Iterable<SpaceUri>): { readonly local: ReadonlySet<SpaceUri>; readonly foreign: Ways['foreign'] } {
+    const local = new Set<SpaceUri>(spaces)
+    const foreign = new Map<Did, Set<SpaceUri>>()
+    for (const at of local) {
+      for (const edge of this.edgesInto(at)) {
+        if (edge.from.startsWith(this.#prefix)) local.add(edge.from as SpaceUri)
+        else noteForeign(foreign, edge)
+      }
+    }
+    return { local, foreign }
   }
 }
 

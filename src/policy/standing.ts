@@ -14,7 +14,8 @@
  */
 import { type Did, isSpaceUri, type SpaceUri } from '../names.ts'
 import { ACTIONS, type Action, OWNER, type Roles } from './roles.ts'
-import type { Edge, RosterGraph, Ways } from './roster-graph.ts'
+import type { Edge, RosterGraph } from './roster-graph.ts'
+import type { Ways } from './ways.ts'
 
 /** A person kept out of a space, or of a whole community, until `untilMs` (null: until it is lifted). */
 export interface Ban {
@@ -54,7 +55,8 @@ export interface Stand {
 }
 
 /** Space → what a person has there. A space without standing is absent. */
-export type Standing = ReadonlyMap<SpaceUri, Stand>
+export type Standing = Pick<ReadonlyMap<SpaceUri, Stand>, 'get' | 'has' | 'size' | 'keys'> &
+  Iterable<readonly [SpaceUri, Stand]>
 
 /** How the facts are looked at: now, or as they may become. */
 export interface Look {
@@ -110,9 +112,63 @@ const standings = new WeakMap<StandingFacts, Standing>()
 export function standingOf(facts: StandingFacts): Standing {
   const known = standings.get(facts)
   if (known) return known
-  const standing = standingWithin(facts, null)
+  const standing = new StandingEverywhere(facts)
   standings.set(facts, standing)
   return standing
+}
+
+/** Whether somebody stands anywhere at all: for most that is said by the first of their entries that is open. */
+export function standsSomewhere(facts: StandingFacts): boolean {
+  const walk = new Walk(facts, asNow(facts.nowMs), null)
+  return facts.own.some((edge) => walk.pass(edge, null)) || standingOf(facts).size > 0
+}
+
+/** So many spaces are looked up one by one before it costs less to walk everywhere. */
+const ASKED_MAX = 8
+
+/**
+ * Walks everywhere when somebody wants to see all of it. A change asks about the space that it is made in and seldom another, and what
+ * a person has there comes by the ways that lead there alone, in the same order.
+ */
+class StandingEverywhere implements Standing {
+  readonly #facts: StandingFacts
+  readonly #asked = new Map<SpaceUri, Stand | undefined>()
+  #whole: Standing | null = null
+
+  constructor(facts: StandingFacts) {
+    this.#facts = facts
+  }
+
+  get(space: SpaceUri): Stand | undefined {
+    if (this.#whole) return this.#whole.get(space)
+    if (this.#asked.has(space)) return this.#asked.get(space)
+    if (this.#asked.size === ASKED_MAX) return this.#everywhere().get(space)
+    const ways = this.#facts.graph.waysInto(space)
+    const stand = standingWithin(this.#facts, { ways, goal: null, isInOrder: true }).get(space)
+    this.#asked.set(space, stand)
+    return stand
+  }
+
+  has(space: SpaceUri): boolean {
+    return this.get(space) !== undefined
+  }
+
+  get size(): number {
+    return this.#everywhere().size
+  }
+
+  keys(): MapIterator<SpaceUri> {
+    return this.#everywhere().keys()
+  }
+
+  [Symbol.iterator](): Iterator<readonly [SpaceUri, Stand]> {
+    return this.#everywhere()[Symbol.iterator]()
+  }
+
+  #everywhere(): Standing {
+    this.#whole ??= standingWithin(this.#facts, null)
+    return this.#whole
+  }
 }
 
 /**
@@ -120,18 +176,19 @@ export function standingOf(facts: StandingFacts): Standing {
  * met on the ways to it: it ends as soon as nothing can be added to what they have in `space`.
  */
 export const standingIn = (facts: StandingFacts, space: SpaceUri): Standing =>
-  standingWithin(facts, { ways: facts.graph.waysInto(space), goal: space })
+  standingWithin(facts, { ways: facts.graph.waysInto(space), goal: space, isInOrder: false })
 
 /** The same, walked to its end: with every edge that is open to the person on any way into the space. */
 export const standingInto = (facts: StandingFacts, space: SpaceUri): Standing =>
-  standingWithin(facts, { ways: facts.graph.waysInto(space), goal: null })
+  standingWithin(facts, { ways: facts.graph.waysInto(space), goal: null, isInOrder: false })
 
 function standingWithin(facts: StandingFacts, towards: Towards | null): Standing {
   const look = asNow(facts.nowMs)
   const ways = towards?.ways ?? null
   const walk = new Walk(facts, look, null, towards)
-  for (const edge of facts.own) if (ways === null || ways.local.has(edge.into)) walk.pass(edge, null)
+  for (const edge of facts.own) if (ways === null || ways.has(edge.into)) walk.pass(edge, null)
   walk.goOn()
+  if (walk.hasArrived) return walk.standing
   walk.admitForeigners(FOR_FOREIGNERS)
   for (const there of facts.feeding) {
     const sources = ways ? ways.foreign.get(there.graph.community) : null
@@ -142,7 +199,7 @@ function standingWithin(facts: StandingFacts, towards: Towards | null): Standing
       const premise = grounded.get(source)
       if (!premise || !there.graph.isOffered(source, facts.graph.community)) continue
       if (there.graph.isClosedToPassage(source)) continue
-      if (ways === null || ways.local.has(edge.into)) walk.passFrom(premise, edge)
+      if (ways === null || ways.has(edge.into)) walk.passFrom(premise, edge)
     }
   }
   walk.goOn()
@@ -162,19 +219,36 @@ export function groundedStanding(
 }
 
 function within(graph: RosterGraph, sources: ReadonlySet<SpaceUri>): (space: SpaceUri) => boolean {
-  const ways = [...sources].map((source) => graph.waysInto(source).local)
-  return (space) => ways.some((local) => local.has(space))
+  const ways = [...sources].map((source) => graph.waysInto(source))
+  return (space) => ways.some((one) => one.has(space))
 }
 
 /** The only edges that a walk needs, and where it may end as soon as nothing can be added; null: nowhere. */
 interface Towards {
   readonly ways: Ways
   readonly goal: SpaceUri | null
+  /** Whether edges are followed in the order of the graph, as by a walk everywhere, instead of the nearest to the end first. */
+  readonly isInOrder: boolean
 }
+
+/** A stand on a walk. */
+interface Gained extends Stand {
+  readonly space: SpaceUri
+  /** Never added to in place: at first it is the set of a role itself. */
+  actions: ReadonlySet<Action>
+  readonly through: Passed[]
+  /** What the person had there when the edges that lead on were last followed; null: they were not yet. */
+  followedWith: ReadonlySet<Action> | null
+  /** Whether they are to be followed, since something was gained. */
+  isWaiting: boolean
+}
+
+/** Entries of a person, and spaces next to the goal, beyond which it costs less to walk on than to find out whether one may stop. */
+const FEW = 8
 
 /** One person's walk over the edges of one community, from where they stand to where that leads. */
 class Walk {
-  readonly standing = new Map<SpaceUri, { actions: ReadonlySet<Action>; through: Passed[] }>()
+  readonly #gained = new Map<SpaceUri, Gained>()
   readonly #facts: PersonIn
   readonly #look: Look
   readonly #isWithin: ((space: SpaceUri) => boolean) | null
@@ -182,11 +256,8 @@ class Walk {
   readonly #isOut: boolean
   readonly #banned: ReadonlySet<SpaceUri | Did>
   readonly #left: ReadonlySet<SpaceUri>
-  readonly #passed = new Set<Edge>()
-  /** Spaces in which something was gained since their edges were last followed, each once. */
-  readonly #moved = new Set<SpaceUri>()
+  #waiting: Gained[] = []
   #most: ReadonlySet<Action> | null = null
-  /** Nothing can be added any more to what is asked for. */
   #hasArrived = false
 
   constructor(
@@ -200,9 +271,19 @@ class Walk {
     this.#look = look
     this.#isWithin = isWithin
     this.#towards = towards
-    this.#banned = new Set(isPastClosings ? [] : bansInForce(facts.bans, nowMs).map(({ scope }) => scope))
-    this.#left = new Set(isPastClosings ? [] : facts.left)
+    const bans = isPastClosings ? [] : bansInForce(facts.bans, nowMs)
+    this.#banned = bans.length === 0 ? NOWHERE : new Set(bans.map(({ scope }) => scope))
+    this.#left = isPastClosings || facts.left.length === 0 ? NOWHERE : new Set(facts.left)
     this.#isOut = this.#banned.has(facts.graph.community)
+  }
+
+  get standing(): Standing {
+    return this.#gained
+  }
+
+  /** Nothing can be added any more to what is asked for. */
+  get hasArrived(): boolean {
+    return this.#hasArrived
   }
 
   /** From now on, no edge gives more than this. */
@@ -210,26 +291,31 @@ class Walk {
     this.#most = most
   }
 
-  /** Passes an edge, if it is open to the person. */
-  pass(edge: Edge, premise: Stand | null): void {
+  /** Passes an edge, if it is open to the person, and says whether it was. No edge is passed twice. */
+  pass(edge: Edge, premise: Stand | null): boolean {
     const role = this.#facts.roles.get(edge.role)
-    if (!role || this.#passed.has(edge) || !this.#look.opens(edge) || this.#isClosed(edge)) return
-    this.#passed.add(edge)
+    if (!role || !this.#look.opens(edge) || this.#isClosed(edge)) return false
     const gives = this.#most === null ? role : role.intersection(this.#most)
-    const here = this.standing.get(edge.into)
     const passed = { edge, gives, premise }
-    if (here && gives.isSubsetOf(here.actions)) {
-      here.through.push(passed)
-      return
+    const here = this.#gained.get(edge.into)
+    if (!here) {
+      const stand = { space: edge.into, actions: gives, through: [passed], followedWith: null, isWaiting: false }
+      this.#gained.set(edge.into, stand)
+      this.#gain(stand)
+      return true
     }
-    // Never added to in place: at first it is the set of the role itself.
-    const actions = here ? here.actions.union(gives) : gives
-    if (here) {
-      here.through.push(passed)
-      here.actions = actions
-    } else this.standing.set(edge.into, { actions, through: [passed] })
-    this.#moved.add(edge.into)
-    if (actions.size === ACTIONS.length && edge.into === this.#towards?.goal) this.#hasArrived = true
+    here.through.push(passed)
+    if (gives === here.actions || gives.isSubsetOf(here.actions)) return true
+    here.actions = here.actions.union(gives)
+    this.#gain(here)
+    return true
+  }
+
+  #gain(stand: Gained): void {
+    if (stand.space === this.#towards?.goal && this.#isAll(stand.actions, this.#towards.ways)) this.#hasArrived = true
+    if (stand.isWaiting) return
+    stand.isWaiting = true
+    this.#waiting.push(stand)
   }
 
   /** Passes an edge from a space, if the person has there what it asks for. */
@@ -239,22 +325,33 @@ class Walk {
 
   /** Follows the edges on until nothing changes any more. */
   goOn(): void {
-    for (const space of this.#moved) {
-      this.#moved.delete(space)
+    // What is added while it is walked through is walked through as well.
+    for (const stand of this.#waiting) {
       if (this.#hasArrived) return
-      const premise = this.standing.get(space)
-      if (!premise) continue
-      if (!this.#look.isPastClosings && this.#facts.graph.isClosedToPassage(space)) continue
-      if (this.#towards) this.#goOnTowards(premise, this.#towards.ways.edges.get(space))
-      else for (const edge of this.#facts.graph.edgesFrom(space)) this.passFrom(premise, edge)
+      stand.isWaiting = false
+      if (!this.#look.isPastClosings && this.#facts.graph.isClosedToPassage(stand.space)) continue
+      this.#follow(stand)
     }
+    this.#waiting = []
   }
 
-  #goOnTowards(premise: Stand, onward: ReadonlyMap<Action | null, readonly Edge[]> | undefined): void {
-    for (const [holding, edges] of onward ?? []) {
-      if (holding !== null && !premise.actions.has(holding)) continue
-      for (const edge of edges) {
-        this.pass(edge, premise)
+  /** Those that ask for what the person had before were passed before. */
+  #follow(stand: Gained): void {
+    const { actions, followedWith: before, space } = stand
+    stand.followedWith = actions
+    const isNew = (holding: Action | null): boolean =>
+      holding === null ? before === null : actions.has(holding) && !before?.has(holding)
+    const { ways = null, isInOrder = true } = this.#towards ?? {}
+    if (ways === null || isInOrder) {
+      for (const edge of this.#facts.graph.edgesFrom(space)) {
+        if (isNew(edge.holding) && (ways === null || ways.has(edge.into))) this.pass(edge, stand)
+      }
+      return
+    }
+    for (let onward = ways.onwardFrom(space); onward !== null; onward = onward.next) {
+      if (!isNew(onward.holding)) continue
+      for (const edge of onward.edges) {
+        this.pass(edge, stand)
         if (this.#hasArrived) return
       }
     }
@@ -266,7 +363,27 @@ class Walk {
     if (this.#isWithin && !this.#isWithin(into)) return true
     return this.#left.has(into) && closesByLeaving(into, edge)
   }
+
+  /**
+   * Whether these are all the actions that any way can give in the goal: the edges into it that give others come from where none of
+   * the person's entries leads to. False as well where finding that out would cost more than the rest of the way.
+   */
+  #isAll(actions: ReadonlySet<Action>, { foreign, entrances }: Ways): boolean {
+    if (actions.size === ACTIONS.length) return true
+    const mayMoreCome = foreign.size > 0 && !FOR_FOREIGNERS.isSubsetOf(actions)
+    if (mayMoreCome || this.#most !== null) return !mayMoreCome
+    const { own, graph, roles } = this.#facts
+    if (own.length > FEW) return false
+    for (const [role, sources] of entrances) {
+      if (roles.get(role)?.isSubsetOf(actions) ?? true) continue
+      if (sources.length > FEW) return false
+      if (sources.some((source) => own.some(({ into }) => graph.waysInto(source).has(into)))) return false
+    }
+    return true
+  }
 }
+
+const NOWHERE: ReadonlySet<never> = new Set<never>()
 
 /** Those of the bans that hold at an instant. */
 export const bansInForce = (bans: readonly Ban[], nowMs: number): readonly Ban[] =>
@@ -275,25 +392,3 @@ export const bansInForce = (bans: readonly Ban[], nowMs: number): readonly Ban[]
 /** Whether a person has an action in a space. */
 export const holds = (standing: Standing, space: SpaceUri, action: Action): boolean =>
   standing.get(space)?.actions.has(action) ?? false
-
-/**
- * Edges that together show why a person has `action` in `space`, nearest first: one edge that gives it, and for a nested
- * one the edges by which the person stands where it comes from, in another community too. Empty when they don't have it.
- *
- * Always the first edge that gave what is needed: it was let through by edges before it, so the path comes to its end at the
- * person, even where it passes a space twice. `standing` must be as this file made it.
- */
-export function pathTo(standing: Standing, space: SpaceUri, action: Action | null): readonly Edge[] {
-  const path = new Set<Edge>()
-  let at: Stand | null = standing.get(space) ?? null
-  let needed = action
-  while (at !== null) {
-    const wanted: Action | null = needed
-    const passed: Passed | undefined = at.through.find(({ gives }) => wanted === null || gives.has(wanted))
-    if (!passed || path.has(passed.edge)) break
-    path.add(passed.edge)
-    at = passed.premise
-    needed = passed.edge.holding
-  }
-  return [...path]
-}

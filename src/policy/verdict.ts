@@ -6,9 +6,10 @@
 import { authorityOf, type Did, type SpaceUri } from '../names.ts'
 import type { RefusalCode } from '../refusals.ts'
 import type { Power } from './bounds.ts'
+import { pathTo } from './paths.ts'
 import type { Action } from './roles.ts'
 import type { Edge } from './roster-graph.ts'
-import { holds, pathTo, type Standing } from './standing.ts'
+import { holds, type Standing } from './standing.ts'
 
 /**
  * What a verdict is sealed with. It exists for the compiler only, and being private to a class it is left behind by object
@@ -42,6 +43,10 @@ export interface Reason {
     | 'openJoining'
     | 'released'
     | 'invite'
+    | 'begun'
+    | 'keeper'
+    | 'ownKey'
+    | 'operator'
   readonly into?: SpaceUri
   readonly from?: Did | SpaceUri
   readonly role?: string

@@ -2,6 +2,7 @@
 import { sql } from 'kysely'
 import type { SpaceUri } from '../names.ts'
 import type { Db, Tx } from '../platform/database.ts'
+import type { KeptAs } from './not-enforced.ts'
 
 declare module '../platform/database.ts' {
   interface Tables {
@@ -26,7 +27,9 @@ export interface BoundAt {
   readonly saysAccess: boolean
   readonly strangersAtMs: number | null
   /** How it is kept there from here; null: it isn't. */
-  readonly keptAs: 'hook' | 'projection' | null
+  readonly keptAs: KeptAs
+  /** The generation that it was read in by whoever keeps it; null: by nobody yet. */
+  readonly keptSpeaks: 'august' | 'october' | null
 }
 
 /** Where a living space is that isn't here; null: it is here, or isn't. */
@@ -39,22 +42,22 @@ export async function loadBoundAt(db: Db | Tx, space: SpaceUri): Promise<BoundAt
       join.onRef('steered_space.space', '=', 'space.uri').onRef('steered_space.bound_at_ms', '=', 'space.bound_at_ms'),
     )
     .select(['space.bound_at_ms', 'community_revision.released_at_ms'])
-    .select(['steered_space.mode', 'steered_space.state'])
+    .select(['steered_space.mode', 'steered_space.state', 'steered_space.speaks'])
     .select(['space_host.asked_at_ms', 'space_host.says_access', 'space_host.strangers_at_ms'])
     .where('space.uri', '=', space)
     .where('space.state', '=', 'live')
     .executeTakeFirst()
   if (!row || row.bound_at_ms === null) return null
   const { bound_at_ms: boundAtMs, released_at_ms: releasedAtMs } = row
-  const keptAs = row.state === 'kept' ? row.mode : null
+  const kept = row.state === 'kept' ? { keptAs: row.mode, keptSpeaks: row.speaks } : { keptAs: null, keptSpeaks: null }
   // What was heard before is about an earlier space of that name.
   const isHeard = row.asked_at_ms !== null && row.asked_at_ms >= boundAtMs
   if (!isHeard) {
-    return { boundAtMs, releasedAtMs, keptAs, askedAtMs: null, saysAccess: false, strangersAtMs: null }
+    return { boundAtMs, releasedAtMs, ...kept, askedAtMs: null, saysAccess: false, strangersAtMs: null }
   }
   const since = row.strangers_at_ms !== null && row.strangers_at_ms >= boundAtMs ? row.strangers_at_ms : null
   return {
-    ...{ boundAtMs, releasedAtMs, keptAs, askedAtMs: row.asked_at_ms },
+    ...{ boundAtMs, releasedAtMs, ...kept, askedAtMs: row.asked_at_ms },
     ...{ saysAccess: row.says_access === true, strangersAtMs: since },
   }
 }

@@ -7,10 +7,11 @@ import { loadKind } from '../membership/account-store.ts'
 import { type Did, managingAppOf, type SpaceName } from '../names.ts'
 import { isoOf } from '../platform/clock.ts'
 import type { Db, Tx } from '../platform/database.ts'
-import { judgeApp } from '../policy/apps.ts'
-import type { RosterGraph } from '../policy/roster-graph.ts'
+import type { AppRules } from '../policy/apps.ts'
+import type { UserPolicy } from '../policy/decide.ts'
 import { Refusal } from '../refusals.ts'
 import { type BoundAt, loadBoundAt } from './host-store.ts'
+import { notEnforced } from './not-enforced.ts'
 import { isRecordless } from './settings.ts'
 
 export type HostWord = 'here' | 'pds'
@@ -47,9 +48,13 @@ export async function requireHost(tx: Tx, space: SpaceName, host: HostWord): Pro
   )
 }
 
+/** What is declared of the space, and when it is asked. */
 interface About {
   readonly serviceDid: Did
-  readonly graph: RosterGraph
+  readonly readPolicy: UserPolicy
+  readonly writePolicy: UserPolicy
+  readonly apps: AppRules
+  readonly nowMs: number
 }
 
 /** What to know of a space that is at a PDS; null: it is here. */
@@ -58,47 +63,41 @@ export async function hostOf(db: Db | Tx, space: SpaceName, about: About): Promi
   return at && render(at, space, about)
 }
 
-function render(at: BoundAt, space: SpaceName, { serviceDid, graph }: About): defs.Host {
-  const speaks = at.askedAtMs === null ? 'unknown' : at.saysAccess ? 'october' : 'august'
-  const turnsAwayUnproven = !judgeApp(graph.apps, space.authority, space.uri, null).ok
+function render(at: BoundAt, space: SpaceName, { serviceDid, nowMs, ...declared }: About): defs.Host {
+  const speaks = generationOf(at)
   return {
     at: 'pds',
     managingApp: managingAppOf(serviceDid),
     boundAt: isoOf(at.boundAtMs),
     settlesAt: isoOf(at.boundAtMs + SETTLING_MS),
     ...(at.askedAtMs === null ? {} : { askedAt: isoOf(at.askedAtMs) }),
-    speaks,
+    speaks: speaks ?? 'unknown',
     ...(at.keptAs === null ? {} : { keptAs: at.keptAs }),
     ...(at.strangersAtMs === null ? {} : { strangersAt: isoOf(at.strangersAtMs) }),
     ...(at.releasedAtMs === null ? {} : { isReleased: true }),
-    notEnforced: [
-      TAKING_BACK,
-      ...(speaks === 'october' ? [] : [WRITING]),
-      ...(speaks === 'october' || !turnsAwayUnproven ? [] : [UNPROVEN_APPS]),
-    ],
-    warnings: warningsOf(at),
+    notEnforced: [...notEnforced({ space, ...declared }, at.keptAs, speaks)],
+    warnings: warningsOf(at, nowMs),
   }
 }
 
+/** A PDS that goes by a list asks nobody: of it we know what whoever keeps the list read there. */
+function generationOf({ saysAccess, keptSpeaks, askedAtMs }: BoundAt): 'august' | 'october' | null {
+  if (saysAccess) return 'october'
+  return keptSpeaks ?? (askedAtMs === null ? null : 'august')
+}
+
 /** A PDS that goes by a list of its own asks nobody, and is the worse for nothing that happens to us. */
-function warningsOf({ keptAs, askedAtMs }: BoundAt): defs.Caveat[] {
+function warningsOf({ keptAs, askedAtMs, boundAtMs }: BoundAt, nowMs: number): defs.Caveat[] {
   if (keptAs === 'projection') return WARNINGS.filter((one) => one.name === 'ownWord')
-  return [...WARNINGS, ...(askedAtMs === null ? [NEVER_ASKED] : [])]
+  const isSettling = nowMs < boundAtMs + SETTLING_MS
+  return [...WARNINGS, ...(isSettling ? [SETTLING] : []), ...(askedAtMs === null ? [NEVER_ASKED] : [])]
 }
 
 const caveat = (name: string, says: string): defs.Caveat => ({ name, says })
 
-const TAKING_BACK = caveat(
-  'takingBack',
-  'Whoever was let in reads on until the credential that the PDS gave them ends: ten minutes, or two hours on a PDS of August 2026.',
-)
-const WRITING = caveat(
-  'writing',
-  'A PDS of August 2026 asks about reading and writing in the same words: there, whoever may read is taken for a writer.',
-)
-const UNPROVEN_APPS = caveat(
-  'unprovenApps',
-  'A PDS of August 2026 does not say when an app proved nothing: there, only its own list of apps keeps such an app out.',
+const SETTLING = caveat(
+  'settling',
+  'This space was bound less than 24 hours ago: until settlesAt its PDS may go by what it remembers of before. That is advice, and nothing waits for it.',
 )
 const NEVER_ASKED = caveat(
   'neverAsked',

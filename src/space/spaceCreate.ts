@@ -13,6 +13,7 @@ import { type ClientId, type Did, isSkey, parseNsid, ROLE_SPACE_TYPE, type Space
 import type { Tx } from '../platform/database.ts'
 import type { ProcedureCall } from '../platform/idempotency.ts'
 import { freshTid, type Random } from '../platform/random.ts'
+import type { AppRules } from '../policy/apps.ts'
 import { decideAct } from '../policy/decide.ts'
 import { ownersEdge } from '../policy/decide-spaces.ts'
 import { OWNER_MARK } from '../policy/roles.ts'
@@ -88,7 +89,11 @@ export async function spaceCreate(
       ...(allowed ? { appMode: 'allowList', appsAllowed: allowed.join(' ') } : {}),
     }
     const touches = { spaces: [space.uri] }
-    const bound = await hostOf(tx, space, { serviceDid: ctx.serviceDid, graph: actorFacts.graph })
+    // The facts are of before the change.
+    const list = (allowed ?? []).map((name) => [name, 'allow'] as const)
+    const own = allowed ? [[space.uri, { mode: 'allowList', unattested: null, rules: new Map(list) }] as const] : []
+    const apps: AppRules = new Map([...actorFacts.graph.apps, ...own])
+    const bound = await hostOf(tx, space, { serviceDid: ctx.serviceDid, readPolicy, writePolicy, apps, nowMs })
     const answer = { uri: space.uri, ...(bound ? { host: bound } : {}) }
     return { answer, changed: 'graph', because: decision.because, touches, details }
   })

@@ -1,5 +1,6 @@
 /** `community.reeve.space.delete`: a space comes to its end. Its name is free again once everything of it is cleared away. */
 import type * as lexicon from '../lexicons/community/reeve/space/delete.ts'
+import { $nsid } from '../lexicons/community/reeve/space/delete.ts'
 import { changeCommunity } from '../membership/governance.ts'
 import { requireSpace } from '../membership/input.ts'
 import { type ActCtx, carryOutOrPropose } from '../membership/proposals.ts'
@@ -11,7 +12,7 @@ import { ENDING } from './irreversible.ts'
  * From the next decision on nobody stands there, and nobody comes through it anywhere else. Credentials that were issued before
  * are taken back; whoever asked to hear of its writes is told. Where the community has another owner, it waits until somebody else approves it.
  * Order of checks: the space is there and the caller stands in it (NotFound); it isn't the roster (InvalidRequest); the verdict
- * (Forbidden, EscalationDenied).
+ * (Forbidden, EscalationDenied); then as `carryOutOrPropose` has it.
  */
 export async function spaceDelete(
   ctx: ActCtx,
@@ -34,6 +35,7 @@ export async function spaceDelete(
     carryOutOrPropose(ctx, tx, ENDING, {
       ...{ actor: actorFacts, target: space.uri, nowMs, isDryRun: input.dryRun },
       input: { space: space.uri },
+      confirmable: { act: $nsid, input },
     }),
   )
 }

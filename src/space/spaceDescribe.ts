@@ -1,6 +1,7 @@
 /** `community.reeve.space.describe`: what an app has to know before it asks for a credential, or to join. Anybody may ask. */
 import type * as lexicon from '../lexicons/community/reeve/space/describe.ts'
 import type { GovernanceCtx } from '../membership/governance.ts'
+import type { Hosted } from '../membership/hosted.ts'
 import { requireSpace } from '../membership/input.ts'
 import { loadStandingFacts } from '../membership/standing-facts.ts'
 import { loadSpaceState } from '../membership/store.ts'
@@ -9,13 +10,18 @@ import { Refusal } from '../refusals.ts'
 import { isRecordless, renderAppAccess, renderPolicy } from './settings.ts'
 import { loadSpace } from './store.ts'
 
+interface DescribeCtx extends GovernanceCtx {
+  readonly hosted: Pick<Hosted, 'hasLeft'>
+}
+
 /**
  * Says what the exchange would say anyway, how the space is joined, and nothing about people, nor which apps are on a list. Rosters
- * and role spaces hold no records, and are not described, nor are spaces that are at a PDS. @throws Refusal('SpaceNotFound'), Refusal('SpaceDeleted')
+ * and role spaces hold no records, and are not described, nor are spaces that are at a PDS, or of a community that has left. @throws Refusal('SpaceNotFound'), Refusal('SpaceDeleted')
  */
-export async function spaceDescribe(ctx: GovernanceCtx, params: lexicon.$Params): Promise<lexicon.$OutputBody> {
+export async function spaceDescribe(ctx: DescribeCtx, params: lexicon.$Params): Promise<lexicon.$OutputBody> {
   const name = requireSpace(params.space)
-  const state = isRecordless(name) ? null : await loadSpaceState(ctx.db, name.uri)
+  const isElsewhere = isRecordless(name) || ctx.hosted.hasLeft(name.authority)
+  const state = isElsewhere ? null : await loadSpaceState(ctx.db, name.uri)
   if (state === 'deleted') throw new Refusal('SpaceDeleted', 'the space was deleted')
   const space = state ? await loadSpace(ctx.db, name.uri) : null
   // Of one that is elsewhere its host tells, which alone gives credentials for it.

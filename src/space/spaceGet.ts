@@ -20,7 +20,9 @@ export async function spaceGet(
   const space = facts && standingIn(facts, name.uri).has(name.uri) ? await loadSpace(ctx.db, name.uri) : null
   if (!facts || !space) throw notFound()
   const { graph } = facts
-  const host = space.isBound ? await hostOf(ctx.db, name, { serviceDid: ctx.serviceDid, graph }) : null
+  const { readPolicy, writePolicy } = space
+  const about = { serviceDid: ctx.serviceDid, readPolicy, writePolicy, apps: graph.apps, nowMs: ctx.clock.nowMs() }
+  const host = space.isBound ? await hostOf(ctx.db, name, about) : null
   return {
     uri: space.uri,
     community: space.authority,
@@ -28,8 +30,8 @@ export async function spaceGet(
     skey: space.skey,
     ...(space.name === null ? {} : { name: space.name }),
     ...(space.description === null ? {} : { description: space.description }),
-    readPolicy: renderPolicy(space.readPolicy),
-    writePolicy: renderPolicy(space.writePolicy),
+    readPolicy: renderPolicy(readPolicy),
+    writePolicy: renderPolicy(writePolicy),
     appAccess: renderAppAccess(graph.apps, name, true),
     ...(host ? { host } : {}),
     ...(graph.isFrozen(space.uri) ? { isFrozen: true } : {}),

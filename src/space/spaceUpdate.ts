@@ -1,5 +1,6 @@
 /** `community.reeve.space.update`: a space's name, description, policies and way of joining. What is left out stays as it is. */
 import type * as lexicon from '../lexicons/community/reeve/space/update.ts'
+import { $nsid } from '../lexicons/community/reeve/space/update.ts'
 import { changeCommunity } from '../membership/governance.ts'
 import { requireReason, requireShownName, requireSpace } from '../membership/input.ts'
 import { type ActCtx, carryOutOrPropose } from '../membership/proposals.ts'
@@ -16,10 +17,11 @@ import { changeSettings, type Given, letsStrangersIn } from './settings-change.t
  * Order of checks: the input (InvalidRequest, UnsupportedPolicy); the space is there and the caller stands in it (NotFound); may
  * configure it (Forbidden), and is an owner where the public or a managing app's people are let in or put out; a space at a PDS names no
  * managing app (UnsupportedPolicy); where everybody may join, the role that they
- * get is said (InvalidRequest), exists (UnknownRole), and gives nobody any power (OpenToAnybody).
+ * get is said (InvalidRequest), exists (UnknownRole), and gives nobody any power (OpenToAnybody); then, where strangers are let in, as
+ * `carryOutOrPropose` has it.
  */
 export async function spaceUpdate(
-  ctx: ActCtx & { readonly serviceDid: Did },
+  ctx: ActCtx,
   actor: Did,
   input: lexicon.$InputBody,
   { idempotency }: ProcedureCall,
@@ -41,6 +43,7 @@ export async function spaceUpdate(
     return carryOutOrPropose(ctx, tx, OPENING, {
       ...{ actor: actorFacts, target: space.uri, nowMs, isDryRun: input.dryRun },
       input: { space: space.uri, given },
+      confirmable: { act: $nsid, input },
     })
   })
 }

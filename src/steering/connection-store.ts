@@ -324,3 +324,45 @@ export async function forgetGivenBack(
 ): Promise<void> {
   await db.deleteFrom('pds_connection').where('community', '=', community).where('version', '=', version).execute()
 }
+
+/** What is sealed in a row, and whose it is. */
+interface SealedRow {
+  readonly community: Did
+  readonly blob: SealedBlob
+}
+
+/** Tokens of all connections that have some, in the order of their communities, those after `after`; `max` at most. */
+export async function listSealedConnections(db: Db, after: string, max: number): Promise<readonly SealedRow[]> {
+  const rows = await db
+    .selectFrom('pds_connection')
+    .select(['community', 'sealed', 'dek_version'])
+    .where('community', '>', after as Did)
+    .where('sealed', 'is not', null)
+    .orderBy('community')
+    .limit(max)
+    .execute()
+  return rows.flatMap(({ community, sealed, dek_version }) => {
+    const blob = blobOf(sealed, dek_version)
+    return blob ? [{ community, blob }] : []
+  })
+}
+
+/** The same of attempts that wait for a browser to come back, in the order of their ids. */
+export async function listSealedAttempts(
+  db: Db,
+  after: string,
+  max: number,
+): Promise<readonly (SealedRow & { readonly id: string })[]> {
+  const rows = await db
+    .selectFrom('connect_attempt')
+    .select(['id', 'community', 'sealed', 'dek_version'])
+    .where('id', '>', after)
+    .where('sealed', 'is not', null)
+    .orderBy('id')
+    .limit(max)
+    .execute()
+  return rows.flatMap(({ id, community, sealed, dek_version }) => {
+    const blob = blobOf(sealed, dek_version)
+    return blob ? [{ id, community, blob }] : []
+  })
+}

@@ -1,11 +1,11 @@
 /**
- * What a space should be at its PDS, by what is declared here. Pure: settings, people's flags, and what a PDS has no word for.
+ * What a space should be at its PDS, by what is declared here. Pure: settings, and people's flags.
  *
- * Where a PDS can't say exactly what is declared, it is told something that lets fewer in, and what is lost by it stands among the caveats.
+ * Where a PDS can't say exactly what is declared, it is told something that lets fewer in, and what is lost by it stands among the caveats
+ * (`space/not-enforced.ts`).
  */
-import type * as defs from '../lexicons/community/reeve/defs.ts'
-import { type Did, managingAppOf, parseClientId, type ServiceId, type SpaceName } from '../names.ts'
-import { type AppRules, accessOf, unattestedIn } from '../policy/apps.ts'
+import { type Did, managingAppOf, type ServiceId, type SpaceName } from '../names.ts'
+import type { AppRules } from '../policy/apps.ts'
 import { type AccessFacts, decidePerson, type UserPolicy } from '../policy/decide.ts'
 import { renderAppAccess } from '../space/settings.ts'
 import { isService, type Settings, type Side } from './settings-there.ts'
@@ -87,60 +87,3 @@ export function flagsOf(facts: AccessFacts, did: Did, speaks: Generation): Flags
   const writes = decidePerson(listed, did, 'write').ok
   return ((reads ? 1 : 0) | (writes ? 2 : 0)) as Flags
 }
-
-/** What is declared and can't be enforced at the PDS, or only by letting fewer in. */
-export function notEnforced(about: Declaring, speaks: Generation | null): readonly defs.Caveat[] {
-  const { mode, apps, space, readPolicy, writePolicy } = about
-  const scopes = [space.authority, space.uri].map((scope) => accessOf(apps, scope))
-  const rules = scopes.flatMap(({ rules: said }) => [...said])
-  const isOpen = scopes.every(({ mode: how }) => how === 'open')
-  const ofHosts = rules.filter(([name]) => parseClientId(name) === null)
-  const isAugust = speaks !== 'october'
-  const isList = mode === 'projection'
-  return [
-    ...(isOpen && rules.some(([name, verdict]) => verdict === 'deny' && parseClientId(name) !== null) && isList
-      ? [DENIED_APPS]
-      : []),
-    ...(ofHosts.some(([, verdict]) => verdict === (isOpen ? 'deny' : 'allow')) && (isList || !isOpen)
-      ? [APP_HOSTS]
-      : []),
-    ...(isOpen && scopes.some((access) => unattestedIn(access) === 'refuse') && (isList || isAugust)
-      ? [UNPROVEN_APPS]
-      : []),
-    ...(isList && isAugust ? [WRITING, WRITERS_ONLY] : []),
-    ...(isList && isAugust && (readPolicy === 'public') !== (writePolicy === 'public') ? [ONE_POLICY] : []),
-    ...(isList ? [TAKING_BACK, LAG] : []),
-  ]
-}
-
-const caveat = (name: string, says: string): defs.Caveat => ({ name, says })
-
-const DENIED_APPS = caveat(
-  'deniedApps',
-  'A PDS that is open to all apps has no word for one that is denied: there it is let in.',
-)
-const APP_HOSTS = caveat(
-  'appHosts',
-  'A PDS has no word for all apps of a host: what is said of hosts is not kept there, and an app that is allowed by its host alone is turned away.',
-)
-const UNPROVEN_APPS = caveat('unprovenApps', 'A PDS that is open to all apps lets those in that prove nothing.')
-const WRITING = caveat(
-  'writing',
-  'A PDS of August 2026 has one list for reading and writing: there, whoever may read is taken for a writer.',
-)
-const WRITERS_ONLY = caveat(
-  'writersOnly',
-  'A PDS of August 2026 has one list for reading and writing: whoever may only write is not on it.',
-)
-const ONE_POLICY = caveat(
-  'onePolicy',
-  'A PDS of August 2026 has one policy for reading and writing: there, the space is for those on its list alone, though one of both is open to everybody.',
-)
-const TAKING_BACK = caveat(
-  'takingBack',
-  'Whoever was let in reads on until the credential that the PDS gave them ends: ten minutes, or two hours on a PDS of August 2026.',
-)
-const LAG = caveat(
-  'lag',
-  'The list at the PDS follows the roster by calls: what changes here holds there when its call was made, and not while the PDS is away.',
-)

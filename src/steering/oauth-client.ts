@@ -5,6 +5,7 @@
  * Where tokens are kept, who may renew them and when a grant counts as lost is none of the library's: its stores hold nothing beyond one
  * call. It would take every TypeError for a reason to forget a session.
  */
+
 import {
   JoseKey,
   type Jwk,
@@ -26,6 +27,7 @@ import { parseDidKey } from '../platform/multikey.ts'
 import type { Outbound } from '../platform/outbound.ts'
 import { fetchBy } from '../platform/outbound-fetch.ts'
 import type { Random } from '../platform/random.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import { Unavailable } from '../refusals.ts'
 import { type ClientJwk, type ClientSite, clientIdOf, metadataOf } from './client-metadata.ts'
 import { ClientChanged, type Fault, faultOf, refusedBy } from './oauth-faults.ts'
@@ -45,6 +47,7 @@ export interface OAuthDeps {
   readonly outbound: Pick<Outbound, 'request'>
   readonly random: Random
   readonly clock: Clock
+  readonly sizes?: Sizes
 }
 
 /** Answers to calls. */
@@ -135,7 +138,8 @@ export class OAuthGrants {
 
   constructor(deps: OAuthDeps) {
     this.#deps = deps
-    this.#documents = documentCaches(deps.clock)
+    this.#documents = documentCaches(deps.clock, deps.sizes)
+    deps.sizes?.kept('OAuth clients', CLIENTS_MAX, () => this.#clients.size)
     const limits = { maxBytes: KEPT_MAX_BYTES, getTimeoutMs: GET_TIMEOUT_MS, postTimeoutMs: POST_TIMEOUT_MS }
     this.#fetch = fetchBy(deps.outbound, limits)
     const ofCalls = { maxBytes: ANSWER_MAX_BYTES, getTimeoutMs: CALL_TIMEOUT_MS, postTimeoutMs: CALL_TIMEOUT_MS }
@@ -314,8 +318,8 @@ type Cached<Name extends keyof Options> = Required<Options>[Name] extends { set(
   ? T
   : never
 
-function documentCaches(clock: Clock) {
-  const cacheOf = <T>() => {
+function documentCaches(clock: Clock, sizes?: Sizes) {
+  const cacheOf = <T>(name: string) => {
     const perf = { now: () => clock.monotonicMs() + 1 }
     const kept = new LRUCache<string, { readonly value: T }>({
       max: DOCUMENTS_MAX,
@@ -323,6 +327,7 @@ function documentCaches(clock: Clock) {
       ttlResolution: 0,
       perf,
     })
+    sizes?.kept(`OAuth: ${name}`, DOCUMENTS_MAX, () => kept.size)
     return {
       get: (key: string) => kept.get(key)?.value,
       set: (key: string, value: T) => void kept.set(key, { value }),
@@ -330,9 +335,9 @@ function documentCaches(clock: Clock) {
     }
   }
   return {
-    dpopNonceCache: cacheOf<string>(),
-    authorizationServerMetadataCache: cacheOf<Cached<'authorizationServerMetadataCache'>>(),
-    protectedResourceMetadataCache: cacheOf<Cached<'protectedResourceMetadataCache'>>(),
+    dpopNonceCache: cacheOf<string>('nonces'),
+    authorizationServerMetadataCache: cacheOf<Cached<'authorizationServerMetadataCache'>>('authorization servers'),
+    protectedResourceMetadataCache: cacheOf<Cached<'protectedResourceMetadataCache'>>('protected resources'),
   }
 }
 

@@ -137,6 +137,7 @@ const atSpace = (facts: Facts, space: SpaceName): AccessFacts => ({
   space,
   readPolicy: 'memberList',
   writePolicy: 'memberList',
+  isAtPds: true,
 })
 
 /** The next instant at which an entry or a ban begins or ends for anybody who was met. */
@@ -160,7 +161,7 @@ class Soonest {
       for (const { untilMs } of person.bans) this.#note(untilMs)
       if (this.#graphs.has(person.graph)) continue
       this.#graphs.add(person.graph)
-      const ways = person === facts ? person.graph.waysInto(space).local : null
+      const ways = person === facts ? person.graph.waysInto(space) : null
       for (const { into, sinceMs, untilMs } of person.graph.edges) {
         if (ways === null || ways.has(into)) this.#note(sinceMs, untilMs)
       }

@@ -5,6 +5,7 @@
  * Whoever dies between the answer of the PDS and the keeping of it takes the new tokens along: the old ones are spent, and the next to
  * renew finds the grant ended. That is told as any lost grant; it can't be prevented from here, only kept short.
  */
+
 import { LRUCache } from 'lru-cache'
 import { appendUnsealed } from '../audit/store.ts'
 import { LIVE_KEY_MS, LIVE_KEYS_MAX } from '../keys/vault.ts'
@@ -13,6 +14,7 @@ import { type Clock, msOf, sleep } from '../platform/clock.ts'
 import { type Db, isTransient, withTransaction } from '../platform/database.ts'
 import { errorName, type Log } from '../platform/log.ts'
 import { type Random, randomHex } from '../platform/random.ts'
+import type { Sizes } from '../platform/sizes.ts'
 import { type Connection, loadConnection, loadUsableConnection, saveLost, saveRenewed } from './connection-store.ts'
 import type { Grants } from './grants.ts'
 import type { Session } from './oauth-client.ts'
@@ -28,6 +30,7 @@ export interface RenewalCtx extends SealingCtx {
   readonly grants: Grants
   /** By whose word it is said that a grant is lost or covers less. */
   readonly serviceDid: Did
+  readonly sizes?: Sizes
 }
 
 /** A grant that can be used: its row and its tokens, opened. */
@@ -65,6 +68,7 @@ export class Renewals {
     this.#ctx = ctx
     const perf = { now: () => ctx.clock.monotonicMs() + 1 }
     this.#open = new LRUCache({ max: LIVE_KEYS_MAX, ttl: LIVE_KEY_MS, ttlResolution: 0, perf })
+    ctx.sizes?.kept('open grants', LIVE_KEYS_MAX, () => this.#open.size)
   }
 
   /** The grant of a community with tokens that are still good, renewed where that is due. @throws Unavailable */

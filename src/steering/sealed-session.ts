@@ -2,10 +2,12 @@
  * Tokens as they lie at rest, and what has to be known again when a browser comes back: sealed, each for its own row. Whoever reads the
  * database finds nothing in it by which they could act as a community's account.
  */
-import type { SealedBlob, Vault } from '../keys/vault.ts'
+import type { BlobPlace, SealedBlob, Vault } from '../keys/vault.ts'
 import type { Did } from '../names.ts'
 import { utf8 } from '../platform/bytes.ts'
 import type { Clock } from '../platform/clock.ts'
+import type { Db } from '../platform/database.ts'
+import { listSealedAttempts, listSealedConnections } from './connection-store.ts'
 import type { Begun, Session } from './oauth-client.ts'
 
 export interface SealingCtx {
@@ -31,6 +33,20 @@ export const sealBegun = (ctx: SealingCtx, community: Did, id: string, begun: Be
 /** @throws Unavailable */
 export const openBegun = async (ctx: SealingCtx, community: Did, id: string, blob: SealedBlob): Promise<Begun> =>
   (await openJson(ctx, placeOfAttempt(community, id), blob)) as Begun
+
+const PAGE = 100
+
+/** Everything of this room that lies sealed, with its place, still closed: for whoever has to know that all of it opens. */
+export async function* sealedThings(db: Db): AsyncGenerator<{ readonly place: BlobPlace; readonly blob: SealedBlob }> {
+  for (let page = await listSealedConnections(db, '', PAGE); page.length > 0; ) {
+    for (const { community, blob } of page) yield { place: placeOfConnection(community), blob }
+    page = await listSealedConnections(db, page.at(-1)?.community ?? '', PAGE)
+  }
+  for (let page = await listSealedAttempts(db, '', PAGE); page.length > 0; ) {
+    for (const { id, community, blob } of page) yield { place: placeOfAttempt(community, id), blob }
+    page = await listSealedAttempts(db, page.at(-1)?.id ?? '', PAGE)
+  }
+}
 
 type Place = ReturnType<typeof placeOfConnection> | ReturnType<typeof placeOfAttempt>
 

@@ -5,8 +5,8 @@ import { type Did, parseSpaceUri } from '../names.ts'
 import { isoOf } from '../platform/clock.ts'
 import type { Db, Tx } from '../platform/database.ts'
 import type { RosterGraph } from '../policy/roster-graph.ts'
+import { notEnforced } from '../space/not-enforced.ts'
 import { listSpaces } from '../space/store.ts'
-import { notEnforced } from './declared.ts'
 import type { Look } from './look-store.ts'
 import { loadProgress, NO_PROGRESS, type Progress } from './outbox-store.ts'
 import { listSteeredOf, listTroubled, type Steered } from './steered-store.ts'
@@ -15,7 +15,6 @@ import type { Flags } from './tables.ts'
 /** What is known of a community besides its rows here. */
 export interface Knowing {
   readonly graph: RosterGraph
-  readonly serviceDid: Did
 }
 
 /** What owners have to see to, of all spaces of a community: each with the name of its space. */
@@ -48,11 +47,7 @@ export async function renderSteered(db: Db | Tx, steered: Steered, knowing: Know
   return one
 }
 
-async function renderAll(
-  db: Db | Tx,
-  all: readonly Steered[],
-  { graph, serviceDid }: Knowing,
-): Promise<defs.Steered[]> {
+async function renderAll(db: Db | Tx, all: readonly Steered[], { graph }: Knowing): Promise<defs.Steered[]> {
   const uris = all.map(({ space }) => space)
   const progress = await loadProgress(db, uris)
   const rows = new Map((await listSpaces(db, uris, '', uris.length)).map((row) => [row.uri, row]))
@@ -61,18 +56,8 @@ async function renderAll(
     const space = parseSpaceUri(steered.space)
     if (!space) throw new TypeError('a space without a name')
     const { readPolicy, writePolicy } = row ?? { readPolicy: 'memberList', writePolicy: 'memberList' }
-    const { mode } = steered
-    const declaring = {
-      mode,
-      space,
-      readPolicy,
-      writePolicy,
-      apps: graph.apps,
-      isFrozen: false,
-      hasBan: false,
-      serviceDid,
-    }
-    return shown(steered, progress.get(steered.space) ?? NO_PROGRESS, notEnforced(declaring, steered.speaks))
+    const caveats = notEnforced({ space, readPolicy, writePolicy, apps: graph.apps }, steered.mode, steered.speaks)
+    return shown(steered, progress.get(steered.space) ?? NO_PROGRESS, caveats)
   })
 }
 

@@ -16,7 +16,7 @@ import { listSteered } from './steered-view.ts'
  * community that was founded here there is nothing to show. @throws Refusal
  */
 export async function steeringGet(
-  ctx: GovernanceCtx & { readonly serviceDid: Did },
+  ctx: GovernanceCtx,
   caller: Did,
   params: lexicon.$Params,
 ): Promise<lexicon.$OutputBody> {
@@ -27,7 +27,7 @@ export async function steeringGet(
   required(decideAct(facts, caller, 'community.configure', rosterUri(community)))
   const limit = params.limit ?? 50
   const connection = await loadConnection(ctx.db, community)
-  const spaces = await listSteered(ctx.db, community, { limit, after, graph: facts.graph, serviceDid: ctx.serviceDid })
+  const spaces = await listSteered(ctx.db, community, { limit, after, graph: facts.graph })
   const last = spaces.at(-1)
   return {
     ...(connection ? { connection: renderConnection(connection) } : {}),

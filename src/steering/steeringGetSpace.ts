@@ -12,7 +12,7 @@ import { renderLook, renderSteered } from './steered-view.ts'
  * kept (NotSteered). @throws Refusal
  */
 export async function steeringGetSpace(
-  ctx: GovernanceCtx & { readonly serviceDid: Did },
+  ctx: GovernanceCtx,
   caller: Did,
   params: lexicon.$Params,
 ): Promise<lexicon.$OutputBody> {
@@ -20,6 +20,6 @@ export async function steeringGetSpace(
   const { graph, revision } = await requireConfigurer(ctx, caller, space)
   const steered = await requireSteered(ctx.db, space.uri)
   const look = await loadNewestLook(ctx.db, space.uri)
-  const shown = await renderSteered(ctx.db, steered, { graph, serviceDid: ctx.serviceDid })
+  const shown = await renderSteered(ctx.db, steered, { graph })
   return { steered: shown, ...(look ? { look: renderLook(look) } : {}), revision }
 }

@@ -59,7 +59,7 @@ export async function steeringPut(
     if (mode === 'hook') await forgetList(tx, uri)
     const after = await loadSteered(tx, uri)
     if (!after) throw new TypeError('a space that is kept from now on has no row')
-    const steered = await renderSteered(tx, after, { graph: facts.graph, serviceDid: ctx.serviceDid })
+    const steered = await renderSteered(tx, after, { graph: facts.graph })
     const details = { mode, modeBefore: before?.mode ?? null }
     return { answer: { steered }, changed: 'roster', because: decision.because, touches: { people: [] }, details }
   })

@@ -180,7 +180,8 @@ describe('at the exchange', () => {
     const answer = await refused(await spoil(good, Object.fromEntries(good.headers ?? [])), expected)
     expect(JSON.stringify(answer)).not.toContain(token.slice(0, 24))
     expect(JSON.stringify(answer)).not.toContain('evil.example')
-    expect(plc.asked, 'nobody else was asked').toEqual([])
+    // Workers may be reading the documents of services meanwhile; of this person nobody knows anything before a token is believed.
+    expect(plc.count('document', person.did), 'nobody else was asked').toBe(0)
     expect(await countIssued(world.database.db)).toBe(issued)
 
     expect(verdictOf(await world.send(request()))).toBe('in')
@@ -200,7 +201,10 @@ const queries = DOORS.filter(
   ({ method, knock }) => method.type === 'query' && !['credential', 'authority'].includes(knock),
 )
 
-let doomed: Doomed = { spaces: [], proposals: [], accounts: [], kept: [], looked: [] }
+let doomed: Doomed = {
+  ...{ spaces: [], proposals: [], accounts: [], kept: [], looked: [], keys: null, keepers: [], files: [] },
+  ceremonies: {},
+}
 let lobby: Lobby
 const GOOD = goodInputs(
   () => stage,
@@ -247,7 +251,9 @@ describe.each(procedures.map((door) => [door.method.nsid, door.bodyMaxBytes, doo
       const lines = (raw.headers ?? []).map(([name, value]) => `${name}: ${value}\r\n`).join('')
       wire.write(`POST ${path} HTTP/1.1\r\nhost: localhost\r\n${lines}transfer-encoding: chunked\r\n\r\n`)
       const chunk = `1000\r\n${'{'.padEnd(0x1000)}\r\n`
-      for (let sent = 0; sent <= 8 * maxBytes; sent += 0x1000) wire.write(chunk)
+      // More than may be, but of megabytes not eight times as many: what is too much is let go by for a moment only.
+      const toSend = Math.min(8 * maxBytes, maxBytes + 0x40000)
+      for (let sent = 0; sent <= toSend; sent += 0x1000) wire.write(chunk)
       const text = await wire.until(/PayloadTooLarge/)
       expect(statusOf(text)).toBe(413)
       wire.write('0\r\n\r\nGET /xrpc/_health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n')
@@ -415,6 +421,10 @@ describe('paths and verbs', () => {
 /** A good query for a door that is one, as name and value. */
 const paramsOf = (nsid: string) => bodyOf(nsid) as Record<string, string>
 
+/** The keys of a community are a handful, and told all at once. */
+const KEY_LIST = 'community.reeve.key.list'
+const isPaged = (nsid: string): boolean => nsid.endsWith('.list') && nsid !== KEY_LIST
+
 describe.each(queries.map((door) => door.method.nsid))('the query of %s', (nsid) => {
   const path = (params: Record<string, string> | string): string =>
     `/xrpc/${nsid}?${typeof params === 'string' ? params : new URLSearchParams(params)}`
@@ -446,7 +456,7 @@ describe.each(queries.map((door) => door.method.nsid))('the query of %s', (nsid)
   })
 
   it('24: asks for a number of things that there can be', async () => {
-    if (!nsid.endsWith('.list')) return expect(nsid).not.toMatch(/list$/)
+    if (!isPaged(nsid)) return expect(nsid === KEY_LIST || !/list$/.test(nsid)).toBe(true)
     for (const limit of ['0', '-1', '1e9', '1000000000', '1001', 'abc', '1.5', 'NaN', ' 5', '9007199254740993']) {
       await refused(get(path(`${good()}&${new URLSearchParams({ limit })}`)), '400 InvalidRequest')
     }
@@ -455,7 +465,7 @@ describe.each(queries.map((door) => door.method.nsid))('the query of %s', (nsid)
   })
 
   it('25: goes on from where a page ended, and from nowhere else', async () => {
-    if (!nsid.endsWith('.list')) return expect(nsid).not.toMatch(/list$/)
+    if (!isPaged(nsid)) return expect(nsid === KEY_LIST || !/list$/.test(nsid)).toBe(true)
     await refused(get(path({ ...paramsOf(nsid), cursor: 'x'.repeat(10_240) })), '400 InvalidRequest')
     const foreign = /(?:audit|credential)\.list$/.test(nsid) ? '400 InvalidRequest' : 'in'
     for (const cursor of [`did:plc:${'7'.repeat(24)}`, "' or 1=1 --"]) {

@@ -1,6 +1,11 @@
 /** What each door takes from alice, who may: so that only what a test does to it can be refused. */
 import { sql } from 'kysely'
 import { type Did, rosterOf } from '../../src/names.ts'
+import { enrolmentOf, type KeeperKeys, makeKeeperKeys, stepUpOf } from '../kit/keepers.ts'
+import { claimOf } from '../kit/ownership.ts'
+import { makeKey, type TestKey } from '../kit/tokens.ts'
+import { memberHeld, recoveryProven } from '../kit/world.ts'
+import { type GoodCeremonies, makeCeremonies } from './good-ceremonies.ts'
 import type { Stage } from './stage.ts'
 
 /** How many calls of one file can use something up. */
@@ -17,6 +22,19 @@ export interface Doomed {
   /** Spaces that are kept at a PDS, to be kept no longer; and others, each with a look to be applied. */
   readonly kept: readonly string[]
   readonly looked: readonly Looked[]
+  /** Keys that alice enrolled long ago, people whose enrolment may end, and files that she may take. */
+  readonly keys: KeeperKeys | null
+  readonly keepers: Did[]
+  readonly files: { readonly community: Did; readonly export: string }[]
+  readonly claims?: Claims
+  readonly ceremonies: GoodCeremonies
+}
+
+/** A community whose owners its own key may name, and one in which an owner has objected to that. */
+interface Claims {
+  readonly claimed: Did
+  readonly key: TestKey
+  readonly objected: Did
 }
 
 interface Looked {
@@ -34,7 +52,67 @@ export async function makeDoomed(stage: Stage): Promise<Doomed> {
   const proposals = await makeProposals(stage, PROPOSED)
   const kept = await makeKept(stage, keeper, 'kept')
   const looked = await makeLooked(stage, await makeKept(stage, keeper, 'looked'))
-  return { spaces, proposals, accounts, kept, looked }
+  const keys = await makeKeeperKeys()
+  const keepers = await putKeepers(stage, keys)
+  const files = await makeFiles(stage)
+  const ceremonies = await makeCeremonies(stage, DOOMED)
+  const claims = await makeClaims(stage)
+  return { spaces, proposals, accounts, kept, looked, keys, keepers, files, claims, ceremonies }
+}
+
+async function makeClaims({ world, alice }: Stage): Promise<Claims> {
+  const key = makeKey('k256')
+  const custody = memberHeld(world, alice, key)
+  const [claimed, objected] = [await world.found(alice, { custody }), await world.found(alice, { custody })]
+  const said = { community: objected, owners: [alice.did], signed_by: key.didKey, said_at: '2026-01-01T00:00:00.000Z' }
+  const nowMs = world.clock.nowMs()
+  const objection = { state: 'objected' as const, objected_by: alice.did, objected_at_ms: nowMs }
+  const times = { made_at_ms: nowMs, due_at_ms: nowMs + 86_400_000 }
+  await world.database.db
+    .insertInto('ownership_claim')
+    .values({ id: 'claim', ...said, ...objection, ...times })
+    .execute()
+  return { claimed, key, objected }
+}
+
+/** The same owners again, and so the same claim. */
+function goodClaim({ world, alice }: Stage, { claims }: Doomed): Input {
+  return claims ? claimOf(world, { community: claims.claimed, owners: [alice.did], key: claims.key }) : {}
+}
+
+/** Enrolments as of long ago: alice's, and those of people whose enrolment may end. */
+async function putKeepers({ world, alice, community }: Stage, keys: KeeperKeys): Promise<Did[]> {
+  const others = Array.from({ length: DOOMED }, (_, nth) => `did:web:keeper${nth}.example.com` as Did)
+  const enrolled = {
+    community,
+    seal_key: keys.sealKey,
+    sign_key: keys.signKey.didKey,
+    counts_from_ms: 0,
+    enrolled_at_ms: 0,
+  }
+  const rows = [alice.did, ...others].map((did) => ({ id: `keeper of ${did}`, did, ...enrolled }))
+  await world.database.db.insertInto('keeper').values(rows).execute()
+  return others
+}
+
+/** Exports of another community of alice's, with files to be taken. */
+async function makeFiles({ world, alice }: Stage): Promise<{ community: Did; export: string }[]> {
+  const community = await world.found(alice)
+  const nowMs = world.clock.nowMs()
+  const ids = Array.from({ length: DOOMED }, (_, nth) => `file${nth}`)
+  const { db } = world.database
+  const proposed = { act: 'key.export', input: '{}', state: 'done' as const, proposed_by: alice.did }
+  const times = { proposed_at_ms: nowMs, expires_at_ms: nowMs, ended_by: alice.did, ended_at_ms: nowMs }
+  await db
+    .insertInto('proposal')
+    .values(ids.map((id) => ({ id, community, target: `nothing ${id}`, ...proposed, ...times })))
+    .execute()
+  await sql`insert into key_export (id, community, key_id, asked_by, recipients, state, sealed, due_at_ms, expires_at_ms)
+    select file.id, key.community, key.id, ${alice.did}, '[]', 'ready', '\\x00', 0, ${nowMs + 86_400_000}::bigint
+    from unnest(${ids}::text[]) as file (id), key where key.community = ${community} and key.purpose = 'rotation'`.execute(
+    db,
+  )
+  return ids.map((id) => ({ community, export: id }))
 }
 
 /** Spaces that are kept at the PDS of an account, as far as rows say. */
@@ -139,6 +217,17 @@ const ofLooked =
   (next: () => Looked | undefined): (() => Input) =>
   () => ({ ...next() })
 
+let confirmed = 0
+
+/** The input as alice confirms it, where she has enrolled. Each step up is good once, so each is of another millisecond. */
+function confirmedBy({ world, alice, community }: Stage, { keys }: Doomed, method: string, input: Input): Input {
+  if (!keys) return input
+  confirmed += 1
+  const about = { person: alice, key: keys.signKey, act: `community.reeve.${method}`, input }
+  const atMs = world.clock.nowMs() - (confirmed % 60_000)
+  return { ...input, stepUp: stepUpOf(world, about, { atMs, community }) }
+}
+
 /** By method. A new door without a row here fails the tests. */
 export const goodInputs = (
   stage: () => Stage,
@@ -164,6 +253,8 @@ export const goodInputs = (
     name: 'Beekeepers',
     custody: { $type: 'community.reeve.community.mint#custodial' },
   }),
+  // Where bob's DID would have to lead. It never does, and she is told the same again.
+  'community.reeve.community.takeIn': () => ({ did: stage().bob.did, name: 'Beekeepers' }),
   // Her own account is a community already, which she may say again, and take back as often.
   'community.reeve.community.adopt': () => ({ name: 'Meadow', owner: stage().bob.did }),
   'community.reeve.community.release': () => ({}),
@@ -175,13 +266,47 @@ export const goodInputs = (
   'community.reeve.community.freeze': () => ({ space: stage().forum, isFrozen: false }),
   // Looked at, and not done: the others need the community.
   'community.reeve.community.delete': () => ({ community: stage().community, dryRun: true }),
-  'community.reeve.proposal.approve': () => ({ proposal: doomed().proposals.shift() ?? '' }),
+  'community.reeve.key.list': () => ({ community: stage().community }),
+  // New keys would be an operation at the directory each time.
+  'community.reeve.key.rotate': () => ({ community: stage().community, purposes: ['atproto'], dryRun: true }),
+  'community.reeve.key.replaceRecovery': () => ({
+    community: stage().community,
+    ...recoveryProven(stage().world, stage().alice, makeKey('k256')),
+    dryRun: true,
+  }),
+  // Somewhere else than where she exports: keys that are enrolled anew don't count.
+  'community.reeve.key.enrolKeeper': () => {
+    const { accounts, keys } = doomed()
+    const [community = ''] = accounts
+    return keys ? enrolmentOf(stage().world, { community, caller: stage().alice.did, keys }) : {}
+  },
+  'community.reeve.key.endKeeper': () =>
+    confirmedBy(stage(), doomed(), 'key.endKeeper', {
+      ...{ community: stage().community, did: doomed().keepers.shift() ?? '' },
+    }),
+  'community.reeve.key.export': () => confirmedBy(stage(), doomed(), 'key.export', { community: stage().community }),
+  'community.reeve.key.takeExport': () => ({ ...doomed().files.shift() }),
+  'community.reeve.key.claimOwnership': () => goodClaim(stage(), doomed()),
+  // One who objected may do so again.
+  'community.reeve.key.objectOwnership': () => ({ community: doomed().claims?.objected }),
+  'community.reeve.key.propose': () => doomed().ceremonies['propose']?.() ?? {},
+  'community.reeve.key.approve': () => doomed().ceremonies['approve']?.() ?? {},
+  'community.reeve.key.deal': () => doomed().ceremonies['deal']?.() ?? {},
+  'community.reeve.key.acknowledge': () => doomed().ceremonies['acknowledge']?.() ?? {},
+  'community.reeve.key.submitShare': () => doomed().ceremonies['submitShare']?.() ?? {},
+  'community.reeve.key.conclude': () => doomed().ceremonies['conclude']?.() ?? {},
+  'community.reeve.key.cancel': () => doomed().ceremonies['cancel']?.() ?? {},
+  'community.reeve.key.get': () => doomed().ceremonies['get']?.() ?? {},
+  'community.reeve.key.liftSuspension': () => doomed().ceremonies['liftSuspension']?.() ?? {},
+  'community.reeve.proposal.approve': () =>
+    confirmedBy(stage(), doomed(), 'proposal.approve', { proposal: doomed().proposals.shift() ?? '' }),
   'community.reeve.proposal.cancel': () => ({ proposal: doomed().proposals.shift() ?? '' }),
   'community.reeve.proposal.list': () => ({ community: stage().community }),
   'community.reeve.community.exportRoll': () => ({ community: stage().community }),
   'community.reeve.space.create': () => ({ community: stage().community, spaceType: 'com.atmoboards.forum' }),
   'community.reeve.space.update': () => ({ space: stage().forum, name: 'Forum' }),
-  'community.reeve.space.delete': () => ({ space: doomed().spaces.shift() ?? '' }),
+  'community.reeve.space.delete': () =>
+    confirmedBy(stage(), doomed(), 'space.delete', { space: doomed().spaces.shift() ?? '' }),
   'community.reeve.space.describe': () => ({ space: stage().forum }),
   'community.reeve.space.get': () => ({ space: stage().forum }),
   'community.reeve.space.list': () => ({ community: stage().community }),
@@ -206,7 +331,10 @@ export const goodInputs = (
   'community.reeve.member.requestJoin': () => ({ space: lobby().space }),
   'community.reeve.member.listRequests': () => ({ space: lobby().space }),
   'community.reeve.member.decideRequest': () => ({ space: lobby().space, did: stage().eve.did, verdict: 'decline' }),
-  'community.reeve.member.transferOwnership': () => ({ community: stage().community, to: stage().bob.did }),
+  'community.reeve.member.transferOwnership': () =>
+    confirmedBy(stage(), doomed(), 'member.transferOwnership', {
+      ...{ community: stage().community, to: stage().bob.did },
+    }),
   // An owner has it already.
   'community.reeve.member.acceptOwnership': () => ({ community: stage().community }),
   'community.reeve.member.import': () => ({

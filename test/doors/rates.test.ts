@@ -155,7 +155,9 @@ it('has a bucket at every door, and the rare acts have the smallest', () => {
   for (const door of DOORS) expect(RATES[door.bucket].burst).toBeGreaterThan(0)
   expect(DOORS.filter((door) => door.bucket === 'founding').map((door) => door.method.nsid)).toEqual([
     'community.reeve.community.mint',
+    'community.reeve.community.takeIn',
     'community.reeve.community.adopt',
+    'community.reeve.key.claimOwnership',
   ])
   expect(Math.min(...Object.values(RATES).map((rate) => rate.burst))).toBe(RATES.founding.burst)
 })

@@ -62,12 +62,14 @@ const MAY_MOVE = [
   'migration',
   'standing_moved',
   'held_turn',
+  'plc_watch',
   'steered_basis',
   'steered_member',
   'steered_actual',
 ]
-/** Of what a worker writes all the time about spaces that are kept at a PDS: what callers decide. */
+/** Of what a worker writes all the time: what callers decide. */
 const DECIDED: Readonly<Record<string, string>> = {
+  arrival: 'id, did, caller, name, statement, state',
   steered_space: 'space, mode, begun_by',
   steered_look: `id, space, asked_by, state = 'applied' as is_applied`,
 }

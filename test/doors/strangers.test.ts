@@ -3,7 +3,10 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DOORS } from '../../src/doors/xrpc.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
-import type { Answer } from '../kit/world.ts'
+import { enrolmentOf, type KeeperKeys, makeKeeperKeys } from '../kit/keepers.ts'
+import { makeKey } from '../kit/tokens.ts'
+import { type Answer, recoveryProven } from '../kit/world.ts'
+import { anyDeal } from './good-ceremonies.ts'
 import { makeProposals } from './good-inputs.ts'
 import { holdings, openStage, type Stage } from './stage.ts'
 
@@ -13,13 +16,22 @@ const R = 'community.reeve'
 describe('the admin of one community', () => {
   let stage: Stage
   let waiting: string
+  let keys: KeeperKeys
   beforeAll(async () => {
     stage = await openStage()
+    keys = await makeKeeperKeys()
     waiting = (await makeProposals(stage, 1))[0] ?? ''
   })
   afterAll(() => stage.close())
 
   const importIn = (community: string) => ({ import: community === stage.community ? stage.openImport : 'none' })
+
+  const acted =
+    (given: object) =>
+    ({ community }: { community: string }) => ({
+      ...{ community, ceremony: 'any', statementHash: '0'.repeat(64), act: { at: 'now', sig: 'none' } },
+      ...given,
+    })
 
   /** What of another community, or of one that doesn't exist, each door is asked for. */
   const ASKS: Readonly<Record<string, (of: { community: string; space: string }) => object>> = {
@@ -27,10 +39,30 @@ describe('the admin of one community', () => {
     [`${R}.community.update`]: ({ community }) => ({ community, name: 'Mine' }),
     [`${R}.community.freeze`]: ({ space }) => ({ space, isFrozen: true }),
     [`${R}.community.delete`]: ({ community }) => ({ community }),
+    [`${R}.key.list`]: ({ community }) => ({ community }),
+    [`${R}.key.rotate`]: ({ community }) => ({ community, purposes: ['atproto'] }),
+    [`${R}.key.replaceRecovery`]: ({ community }) => ({
+      community,
+      ...recoveryProven(stage.world, stage.eve, makeKey('k256')),
+    }),
     [`${R}.proposal.approve`]: ({ community }) => ({ proposal: community === unknownDid ? 'none' : waiting }),
     [`${R}.proposal.cancel`]: ({ community }) => ({ proposal: community === unknownDid ? 'none' : waiting }),
     [`${R}.proposal.list`]: ({ community }) => ({ community }),
     [`${R}.community.setHandle`]: ({ community }) => ({ community, remove: true }),
+    [`${R}.key.enrolKeeper`]: ({ community }) => enrolmentOf(stage.world, { community, caller: stage.eve.did, keys }),
+    [`${R}.key.endKeeper`]: ({ community }) => ({ community, did: stage.alice.did }),
+    [`${R}.key.export`]: ({ community }) => ({ community }),
+    [`${R}.key.takeExport`]: ({ community }) => ({ community, export: 'any' }),
+    [`${R}.key.objectOwnership`]: ({ community }) => ({ community }),
+    [`${R}.key.propose`]: ({ community }) => ({ community, kind: 'drill', combineHere: true }),
+    [`${R}.key.get`]: ({ community }) => ({ community, ceremony: 'any' }),
+    [`${R}.key.approve`]: acted({}),
+    [`${R}.key.deal`]: acted(anyDeal()),
+    [`${R}.key.acknowledge`]: acted({}),
+    [`${R}.key.submitShare`]: acted({ sealed: 'any' }),
+    [`${R}.key.conclude`]: acted({ signature: 'any' }),
+    [`${R}.key.cancel`]: acted({}),
+    [`${R}.key.liftSuspension`]: ({ community }) => ({ community, did: stage.alice.did }),
     [`${R}.space.create`]: ({ community }) => ({ community, spaceType: 'com.atmoboards.forum' }),
     [`${R}.space.update`]: ({ space }) => ({ space, name: 'Mine' }),
     [`${R}.space.delete`]: ({ space }) => ({ space }),
@@ -98,9 +130,12 @@ describe('the admin of one community', () => {
     'com.atproto.space.notifyWrite',
     'com.atproto.space.listRepos',
     `${R}.community.mint`,
+    `${R}.community.takeIn`,
     `${R}.community.adopt`,
     `${R}.community.release`,
     `${R}.community.list`,
+    // A key that stands in the public log of a community says so; without one, that it is here is no secret.
+    `${R}.key.claimOwnership`,
     `${R}.space.describe`,
     `${R}.member.acceptInvite`,
     `${R}.service.describe`,

@@ -36,6 +36,20 @@ table app_seen
   constraint app_seen_times_check CHECK ((times > 0))
   CREATE INDEX app_seen_by_age ON public.app_seen USING btree (community, last_at_ms)
 
+table arrival
+  id text collate "C" not null
+  did text collate "C" not null
+  caller text collate "C" not null
+  name text not null
+  statement jsonb not null
+  state text not null
+  created_at_ms bigint not null
+  due_at_ms bigint not null
+  constraint arrival_pkey PRIMARY KEY (id)
+  constraint arrival_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'late'::text, 'opened'::text, 'lapsed'::text])))
+  CREATE INDEX arrival_by_due ON public.arrival USING btree (due_at_ms) WHERE (state = ANY (ARRAY['waiting'::text, 'late'::text]))
+  CREATE UNIQUE INDEX arrival_one_waiting ON public.arrival USING btree (did, caller) WHERE (state = 'waiting'::text)
+
 table audit_entry
   id bigint not null generated always as identity
   community text collate "C" not null
@@ -78,6 +92,57 @@ table ban
   constraint ban_pkey PRIMARY KEY (scope, did)
   CREATE INDEX ban_by_person ON public.ban USING btree (community, did, scope)
 
+table ceremony
+  id text collate "C" not null
+  community text collate "C" not null
+  slot text collate "C" not null
+  kind text not null
+  quorum_key text collate "C"
+  state text not null
+  fault text
+  statement bytea not null
+  statement_hash text collate "C" not null
+  sig text not null
+  wish jsonb
+  transcript jsonb
+  sealing bytea
+  sealing_dek integer
+  signed text
+  created_by text collate "C" not null
+  created_at_ms bigint not null
+  expires_at_ms bigint not null
+  ended_at_ms bigint
+  constraint ceremony_check CHECK (((sealing IS NULL) = (sealing_dek IS NULL)))
+  constraint ceremony_check1 CHECK (((state <> ALL (ARRAY['done'::text, 'cancelled'::text, 'expired'::text, 'failed'::text])) OR (sealing IS NULL)))
+  constraint ceremony_community_fkey FOREIGN KEY (community) REFERENCES community(did)
+  constraint ceremony_kind_check CHECK ((kind = ANY (ARRAY['split'::text, 'drill'::text, 'combine'::text, 'ownership'::text])))
+  constraint ceremony_pkey PRIMARY KEY (id)
+  constraint ceremony_quorum_key_fkey FOREIGN KEY (quorum_key) REFERENCES quorum_key(id)
+  constraint ceremony_state_check CHECK ((state = ANY (ARRAY['proposed'::text, 'approved'::text, 'collecting'::text, 'ready'::text, 'done'::text, 'cancelled'::text, 'expired'::text, 'failed'::text])))
+  constraint ceremony_statement_hash_key UNIQUE (statement_hash)
+  CREATE INDEX ceremony_of_community ON public.ceremony USING btree (community, created_at_ms)
+  CREATE UNIQUE INDEX ceremony_one_open ON public.ceremony USING btree (community, slot) WHERE (state = ANY (ARRAY['proposed'::text, 'approved'::text, 'collecting'::text, 'ready'::text]))
+  CREATE INDEX ceremony_open ON public.ceremony USING btree (expires_at_ms) WHERE (state = ANY (ARRAY['proposed'::text, 'approved'::text, 'collecting'::text, 'ready'::text]))
+
+table ceremony_act
+  ceremony text collate "C" not null
+  did text collate "C" not null
+  act text not null
+  subject text collate "C"
+  at text collate "C" not null
+  sig text not null
+  given text
+  made_at_ms bigint not null
+  constraint ceremony_act_act_check CHECK ((act = ANY (ARRAY['approve'::text, 'reject'::text, 'deal'::text, 'acknowledge'::text, 'submit'::text, 'conclude'::text, 'cancel'::text])))
+  constraint ceremony_act_ceremony_fkey FOREIGN KEY (ceremony) REFERENCES ceremony(id)
+  constraint ceremony_act_pkey PRIMARY KEY (ceremony, did, act)
+
+table combine_attempt
+  quorum_key text collate "C" not null
+  at_ms bigint not null
+  constraint combine_attempt_quorum_key_fkey FOREIGN KEY (quorum_key) REFERENCES quorum_key(id)
+  CREATE INDEX combine_attempt_by_key ON public.combine_attempt USING btree (quorum_key, at_ms)
+
 table community
   did text collate "C" not null
   name text not null
@@ -92,12 +157,16 @@ table community
   idempotency_key text collate "C"
   request_hash bytea not null
   created_at_ms bigint not null
+  recovery_holder text collate "C"
+  former_recovery_keys text[] not null default '{}'::text[]
+  wanted_custody text
   constraint community_check CHECK (((custody = 'memberHeld'::text) = (recovery_key IS NOT NULL)))
   constraint community_custody_check CHECK ((custody = ANY (ARRAY['memberHeld'::text, 'custodial'::text, 'external'::text])))
   constraint community_founder_idempotency_key_key UNIQUE (founder, idempotency_key)
   constraint community_genesis CHECK ((((custody = 'external'::text) = (operation IS NULL)) AND ((operation IS NULL) = (operation_cid IS NULL))))
   constraint community_pkey PRIMARY KEY (did)
   constraint community_step_check CHECK ((step = ANY (ARRAY['prepared'::text, 'submitted'::text, 'confirmed'::text, 'opened'::text, 'refused'::text, 'deleted'::text])))
+  constraint community_wanted_custody_check CHECK ((wanted_custody = ANY (ARRAY['quorum'::text, 'quorumStrict'::text])))
   CREATE INDEX community_by_handle ON public.community USING btree (handle) WHERE (handle IS NOT NULL)
   CREATE INDEX community_unfinished ON public.community USING btree (created_at_ms) WHERE (step = ANY (ARRAY['prepared'::text, 'submitted'::text, 'confirmed'::text]))
 
@@ -170,6 +239,14 @@ table idempotency
   constraint idempotency_pkey PRIMARY KEY (actor, method, key)
   constraint idempotency_request_hash_check CHECK ((octet_length(request_hash) = 32))
   CREATE INDEX idempotency_by_age ON public.idempotency USING btree (keep_until_ms)
+
+table identity_alarm
+  community text collate "C" not null
+  name text collate "C" not null
+  since_ms bigint not null
+  about jsonb not null
+  constraint identity_alarm_community_fkey FOREIGN KEY (community) REFERENCES community(did)
+  constraint identity_alarm_pkey PRIMARY KEY (community, name)
 
 table import
   id text collate "C" not null
@@ -286,6 +363,22 @@ table join_request
   CREATE INDEX join_request_by_person ON public.join_request USING btree (did) WHERE (state = 'open'::text)
   CREATE INDEX join_request_open ON public.join_request USING btree (space, asked_at_ms, did) WHERE (state = 'open'::text)
 
+table keeper
+  id text collate "C" not null
+  community text collate "C" not null
+  did text collate "C" not null
+  seal_key text collate "C" not null
+  sign_key text collate "C" not null
+  enrolled_at_ms bigint not null
+  counts_from_ms bigint not null
+  ended_at_ms bigint
+  bad_shares integer not null default 0
+  bad_given text[] not null default '{}'::text[]
+  suspended_at_ms bigint
+  constraint keeper_community_fkey FOREIGN KEY (community) REFERENCES community(did)
+  constraint keeper_pkey PRIMARY KEY (id)
+  CREATE UNIQUE INDEX keeper_one_of_a_person ON public.keeper USING btree (community, did) WHERE (ended_at_ms IS NULL)
+
 table key
   id text collate "C" not null
   community text collate "C" not null
@@ -296,14 +389,55 @@ table key
   sealed bytea
   created_at_ms bigint not null
   state_since_ms bigint not null
+  flags text[] not null default '{}'::text[]
+  stands_aside boolean not null default false
+  arrival text collate "C"
   constraint key_check CHECK (((state = 'destroyed'::text) = (sealed IS NULL)))
   constraint key_check1 CHECK (((sealed IS NULL) = (dek_version IS NULL)))
   constraint key_community_dek_version_fkey FOREIGN KEY (community, dek_version) REFERENCES dek(community, version)
+  constraint key_flags_check CHECK ((flags <@ ARRAY['exported'::text, 'combinedOnServer'::text, 'suspect'::text]))
   constraint key_pkey PRIMARY KEY (id)
   constraint key_purpose_check CHECK ((purpose = ANY (ARRAY['rotation'::text, 'space'::text, 'atproto'::text, 'client'::text])))
   constraint key_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'retiring'::text, 'retired'::text, 'destroyed'::text])))
   CREATE INDEX key_by_community ON public.key USING btree (community)
+  CREATE INDEX key_by_state_since ON public.key USING btree (state_since_ms)
   CREATE UNIQUE INDEX key_one_active ON public.key USING btree (community, purpose) WHERE (state = 'active'::text)
+  CREATE UNIQUE INDEX key_one_pending ON public.key USING btree (community, purpose) WHERE ((state = 'pending'::text) AND (arrival IS NULL))
+  CREATE INDEX key_over ON public.key USING btree (state_since_ms) WHERE (state = ANY (ARRAY['retiring'::text, 'retired'::text]))
+
+table key_export
+  id text collate "C" not null
+  community text collate "C" not null
+  key_id text collate "C" not null
+  asked_by text collate "C" not null
+  recipients jsonb not null
+  state text not null
+  sealed bytea
+  due_at_ms bigint not null
+  expires_at_ms bigint
+  constraint key_export_check CHECK (((state = 'ready'::text) = (sealed IS NOT NULL)))
+  constraint key_export_community_fkey FOREIGN KEY (community) REFERENCES community(did)
+  constraint key_export_key_id_fkey FOREIGN KEY (key_id) REFERENCES key(id)
+  constraint key_export_pkey PRIMARY KEY (id)
+  constraint key_export_state_check CHECK ((state = ANY (ARRAY['due'::text, 'ready'::text, 'taken'::text, 'lapsed'::text])))
+  CREATE INDEX key_export_unfinished ON public.key_export USING btree (due_at_ms) WHERE (state = ANY (ARRAY['due'::text, 'ready'::text]))
+
+table key_rotation
+  community text collate "C" not null
+  purposes text[] not null
+  recovery jsonb
+  reason text not null
+  is_urgent boolean not null
+  step text not null
+  fault text
+  step_due_at_ms bigint not null
+  asked_by text collate "C" not null
+  began_at_ms bigint not null
+  quorum jsonb
+  constraint key_rotation_community_fkey FOREIGN KEY (community) REFERENCES community(did)
+  constraint key_rotation_pkey PRIMARY KEY (community)
+  constraint key_rotation_step_check CHECK ((step = ANY (ARRAY['aside'::text, 'swap'::text, 'after'::text, 'settle'::text, 'done'::text, 'refused'::text])))
+  CREATE INDEX key_rotation_unfinished ON public.key_rotation USING btree (step_due_at_ms) WHERE (step <> ALL (ARRAY['done'::text, 'refused'::text]))
 
 table migration
   number integer not null
@@ -332,6 +466,25 @@ table owner_gone
   gone_at_ms bigint not null
   constraint owner_gone_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint owner_gone_pkey PRIMARY KEY (community, did)
+
+table ownership_claim
+  id text collate "C" not null
+  community text collate "C" not null
+  owners text[] not null
+  signed_by text collate "C" not null
+  said_at text collate "C" not null
+  state text not null
+  fault text
+  objected_by text collate "C"
+  objected_at_ms bigint
+  made_at_ms bigint not null
+  due_at_ms bigint not null
+  ended_at_ms bigint
+  constraint ownership_claim_community_fkey FOREIGN KEY (community) REFERENCES community(did)
+  constraint ownership_claim_pkey PRIMARY KEY (id)
+  constraint ownership_claim_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'objected'::text, 'done'::text, 'refused'::text])))
+  CREATE INDEX ownership_claim_due ON public.ownership_claim USING btree (due_at_ms) WHERE (state = 'waiting'::text)
+  CREATE UNIQUE INDEX ownership_claim_one_open ON public.ownership_claim USING btree (community) WHERE (state = ANY (ARRAY['waiting'::text, 'objected'::text]))
 
 table ownership_offer
   community text collate "C" not null
@@ -378,6 +531,32 @@ table person_edge
   CREATE INDEX person_edge_by_maker ON public.person_edge USING btree (community, added_by) WHERE (role <> ALL (ARRAY['member'::text, 'writer'::text, 'reader'::text]))
   CREATE INDEX person_edge_by_person ON public.person_edge USING btree (community, did, into_space) INCLUDE (role, since_ms, until_ms)
 
+table plc_signed
+  community text collate "C" not null
+  cid text collate "C" not null
+  prev text collate "C" not null
+  names text[] not null
+  constraint plc_signed_community_fkey FOREIGN KEY (community) REFERENCES community(did)
+  constraint plc_signed_pkey PRIMARY KEY (community, cid)
+
+table plc_watch
+  community text collate "C" not null
+  head_cid text collate "C" not null
+  operations integer not null
+  judged integer not null default 1
+  read_at_ms bigint not null
+  due_at_ms bigint not null
+  document_at_ms bigint
+  document_due_at_ms bigint not null
+  quiet_until_ms bigint
+  left_at_ms bigint
+  constraint plc_watch_community_fkey FOREIGN KEY (community) REFERENCES community(did)
+  constraint plc_watch_operations_check CHECK ((operations > 0))
+  constraint plc_watch_pkey PRIMARY KEY (community)
+  CREATE INDEX plc_watch_by_document_due ON public.plc_watch USING btree (document_due_at_ms)
+  CREATE INDEX plc_watch_by_due ON public.plc_watch USING btree (due_at_ms)
+  CREATE INDEX plc_watch_left ON public.plc_watch USING btree (community) WHERE (left_at_ms IS NOT NULL)
+
 table plc_work
   community text collate "C" not null
   kind text not null
@@ -417,6 +596,33 @@ table proposal
   CREATE INDEX proposal_due ON public.proposal USING btree (due_at_ms) WHERE (state = 'approved'::text)
   CREATE UNIQUE INDEX proposal_one_open ON public.proposal USING btree (community, act, target) WHERE (state = ANY (ARRAY['open'::text, 'approved'::text]))
 
+table quorum_key
+  id text collate "C" not null
+  community text collate "C" not null
+  did_key text collate "C" not null
+  generation integer not null
+  n integer not null
+  k integer not null
+  seats jsonb not null
+  dealt_by text collate "C" not null
+  wants_strict boolean not null
+  strict boolean not null default false
+  combined_here boolean not null default false
+  state text not null
+  drilled_at_ms bigint
+  state_since_ms bigint not null
+  created_at_ms bigint not null
+  constraint quorum_key_check CHECK (((k >= 2) AND (k <= n)))
+  constraint quorum_key_community_fkey FOREIGN KEY (community) REFERENCES community(did)
+  constraint quorum_key_did_key_key UNIQUE (did_key)
+  constraint quorum_key_generation_check CHECK ((generation > 0))
+  constraint quorum_key_n_check CHECK (((n >= 2) AND (n <= 16)))
+  constraint quorum_key_pkey PRIMARY KEY (id)
+  constraint quorum_key_state_check CHECK ((state = ANY (ARRAY['dealt'::text, 'acknowledged'::text, 'drilled'::text, 'active'::text, 'retired'::text, 'dropped'::text])))
+  CREATE INDEX quorum_key_of_community ON public.quorum_key USING btree (community, created_at_ms)
+  CREATE UNIQUE INDEX quorum_key_one_active ON public.quorum_key USING btree (community) WHERE (state = 'active'::text)
+  CREATE UNIQUE INDEX quorum_key_one_coming ON public.quorum_key USING btree (community) WHERE (state = ANY (ARRAY['dealt'::text, 'acknowledged'::text, 'drilled'::text]))
+
 table registration
   id bigint not null generated always as identity
   space text collate "C" not null
@@ -429,9 +635,8 @@ table registration
   paused_at_ms bigint
   paused_by text collate "C"
   ended_at_ms bigint
-  wanted_rev bigint not null
   delivered_rev bigint not null
-  look_at_ms bigint not null default 0
+  look_at_ms bigint
   turn bigint not null default 0
   checked_revision bigint not null
   checked_at_ms bigint not null
@@ -440,11 +645,12 @@ table registration
   failures integer not null default 0
   failing_since_ms bigint
   last_error text
+  taken_until_ms bigint not null default 0
   constraint registration_community_fkey FOREIGN KEY (community) REFERENCES community_revision(community)
   constraint registration_pkey PRIMARY KEY (id)
   constraint registration_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
   CREATE UNIQUE INDEX registration_by_space ON public.registration USING btree (space, service)
-  CREATE INDEX registration_due ON public.registration USING btree (look_at_ms) WHERE ((paused_at_ms IS NULL) AND ((wanted_rev > delivered_rev) OR (ended_at_ms IS NOT NULL)))
+  CREATE INDEX registration_due ON public.registration USING btree (look_at_ms) WHERE ((look_at_ms IS NOT NULL) AND (paused_at_ms IS NULL))
   CREATE INDEX registration_proved ON public.registration USING btree (host) WHERE (proved_at_ms IS NOT NULL)
   CREATE INDEX registration_unproved ON public.registration USING btree (host) WHERE (proved_at_ms IS NULL)
 
@@ -507,6 +713,13 @@ table served_handle
   constraint served_handle_community_fkey FOREIGN KEY (community) REFERENCES community(did) DEFERRABLE INITIALLY DEFERRED
   constraint served_handle_pkey PRIMARY KEY (handle)
   CREATE INDEX served_handle_by_community ON public.served_handle USING btree (community)
+
+table share_packet
+  ceremony text collate "C" not null
+  did text collate "C" not null
+  sealed bytea not null
+  constraint share_packet_ceremony_fkey FOREIGN KEY (ceremony) REFERENCES ceremony(id)
+  constraint share_packet_pkey PRIMARY KEY (ceremony, did)
 
 table space
   uri text collate "C" not null

@@ -132,7 +132,26 @@ describe('refusals', () => {
     // So a change of handle ends that is called off with its community: noted, and told to nobody.
     'community.reeve.community.delete': ['PlcConflict'],
     // And a space is bound when it is made: what waits about it was judged by that.
-    'community.reeve.proposal.approve': ['PlcConflict', 'UnsupportedPolicy'],
+    // A community whose keys are here keeps them here: that was judged with the proposal as well.
+    'community.reeve.proposal.approve': ['PlcConflict', 'UnsupportedPolicy', 'UnsupportedCustody'],
+    // What is due at once is done in the name of the community, whom nobody refuses anything; and what ends with a proposal isn't refused either.
+    'community.reeve.key.claimOwnership': [
+      ...['Forbidden', 'UnsupportedCustody', 'CeremonyInProgress', 'PlcConflict', 'UnknownRole', 'OpenToAnybody'],
+      ...['UnsupportedPolicy', 'EscalationDenied', 'StaleRevision', 'IdempotencyConflict'],
+    ],
+    // It waits until the directory is open for it, and a change of handle that comes first is told to whoever asked for that.
+    'community.reeve.key.rotate': ['PlcQuiet', 'PlcBudget', 'PlcLimit', 'HandleNotAvailable'],
+    // What keepers have signed goes on by itself from there, and nothing of it is judged anew.
+    'community.reeve.key.submitShare': ['PlcRejected', 'HandleNotAvailable', 'PlcRank', 'CeremonyInProgress'],
+    'community.reeve.key.conclude': ['PlcRejected', 'HandleNotAvailable'],
+    // Nobody acts by a seat there; and whoever is suspended may still call off what they began.
+    'community.reeve.key.cancel': ['KeeperRevoked', 'KeeperSuspended'],
+    // Whoever may not see it hears that there is none.
+    'community.reeve.key.get': ['Forbidden'],
+    // It carries nothing out; what else ends with a proposal is never refused.
+    'community.reeve.proposal.cancel': [
+      ...['PlcConflict', 'UnknownRole', 'OpenToAnybody', 'UnsupportedPolicy', 'EscalationDenied', 'UnsupportedCustody'],
+    ],
   }
 
   it('every row of the table is read', () => {
@@ -202,5 +221,5 @@ describe('generated files that differ are seen', () => {
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }
-  })
+  }, 120_000)
 })

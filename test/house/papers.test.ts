@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest'
 const ROOT = new URL('../../', import.meta.url)
 const PAPERS = [
   ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
-  ...readdirSync(new URL('docs/', ROOT)).map((name) => `docs/${name}`),
+  ...readdirSync(new URL('docs/', ROOT))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
   'policies/README.md',
 ]
 
@@ -13,7 +15,9 @@ function placesIn(paper: string, text: string): string[] {
   const base = new URL(paper, ROOT)
   const links = [...text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)].map(([, target = '']) => target)
   const relative = links.filter((target) => !/^[a-z]+:/.test(target)).map((target) => new URL(target, base).href)
-  const paths = [...text.matchAll(/`((?:src|test|docs|demo|policies|migrations|lexicons|scripts|bench)\/[\w./-]*)`/g)]
+  const paths = [
+    ...text.matchAll(/`((?:src|test|docs|demo|policies|migrations|lexicons|scripts|bench|soak)\/[\w./-]*)`/g),
+  ]
   return [...relative, ...paths.map(([, path = '']) => new URL(path, ROOT).href)]
 }
 

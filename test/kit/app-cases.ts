@@ -143,7 +143,7 @@ function appScenes({ did, held, isBanned, policy, said }: Reader, facts: AppFact
       ...(here ? [[HERE, here] as const] : []),
     ])
     const actor = lists(rolesOf({}), own, { apps, bans: isBanned ? [ban(HERE)] : [] })
-    const policies = { readPolicy: policyOf(policy, 'read'), writePolicy: 'memberList' } as const
+    const policies = { readPolicy: policyOf(policy, 'read'), writePolicy: 'memberList', isAtPds: false } as const
     const read = { ...factsOfLists(actor), space: spaceNamed('here'), ...policies }
     return [
       ...wordsThat(said, 'read').map((word) => ({ actor, decide: () => decideRead(read, asker, word) })),

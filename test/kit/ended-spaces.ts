@@ -20,8 +20,8 @@ export async function register(roll: Roll, space: SpaceUri, more: Registered = {
   const { rows } = await sql<{
     id: number
   }>`insert into registration (space, community, service, host, registered_at_ms, expires_at_ms,
-      wanted_rev, delivered_rev, look_at_ms, turn, checked_revision, checked_at_ms, failures)
-    values (${space}, ${authorityOf(space)}, ${service}, 'syncer.example', ${nowMs}, ${expiresAtMs}, 7, 5, ${nowMs + 900_000}, 3, 1,
+      delivered_rev, look_at_ms, turn, checked_revision, checked_at_ms, failures)
+    values (${space}, ${authorityOf(space)}, ${service}, 'syncer.example', ${nowMs}, ${expiresAtMs}, 5, ${nowMs + 900_000}, 3, 1,
       ${nowMs}, ${failures}) returning id`.execute(roll.db)
   const id = rows[0]?.id ?? 0
   await sql`insert into registration_sponsor (registration, did, client_id, since_ms)
@@ -52,7 +52,7 @@ export const writersIn = async (db: Db, space: SpaceUri): Promise<number> =>
 export interface Lane {
   readonly id: number
   readonly ended_at_ms: number | null
-  readonly look_at_ms: number
+  readonly look_at_ms: number | null
   readonly turn: number
 }
 

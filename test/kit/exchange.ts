@@ -24,6 +24,7 @@ import {
   type RawRequest,
   spaceOf,
   type World,
+  type WorldOptions,
 } from './world.ts'
 
 export const BINDINGS = ['october', 'august'] as const satisfies readonly Binding[]
@@ -42,9 +43,10 @@ export interface Scene {
 export async function openScene(
   database: TestDatabase,
   environment: Readonly<Record<string, string>> = {},
+  more: Pick<WorldOptions, 'log'> = {},
 ): Promise<Scene> {
   const plc = await startFakePlc()
-  const world = await openWorld({ database, plcUrl: plc.url, environment })
+  const world = await openWorld({ database, plcUrl: plc.url, environment, ...more })
   const [alice, bob, carol] = await Promise.all([world.person(), world.person(), world.person()])
   const community = await world.found(alice)
   const forum = await world.makeSpace(alice, community, { skey: 'main' })

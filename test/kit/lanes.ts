@@ -54,9 +54,9 @@ export async function addRegistration({ db, nowMs }: At, asked: Registering): Pr
   const { rows } = await sql<{
     id: number
   }>`insert into registration (space, community, service, host, registered_at_ms,
-      expires_at_ms, proved_at_ms, wanted_rev, delivered_rev, checked_revision, checked_at_ms)
+      expires_at_ms, proved_at_ms, delivered_rev, checked_revision, checked_at_ms)
     select ${space}, ${spaceOf(space).authority}, ${service}, ${host}, ${nowMs}, ${nowMs + expiresInSec * 1000},
-      ${isProved ? nowMs : null}::bigint, at.rev, at.rev, 0, 0
+      ${isProved ? nowMs : null}::bigint, at.rev, 0, 0
     from (select coalesce(${after}::bigint, (select last_rev from writer_set where space = ${space}), 0) as rev) at
     returning id`.execute(db)
   const id = rows[0]?.id ?? 0
@@ -72,10 +72,12 @@ export interface RegistrationRow {
   readonly service: string
   readonly host: string
   readonly proved_at_ms: number | null
-  readonly wanted_rev: number
+  /** The newest of its space. */
+  readonly last_rev: number
   readonly delivered_rev: number
   readonly delivered_at_ms: number | null
-  readonly look_at_ms: number
+  readonly look_at_ms: number | null
+  readonly taken_until_ms: number
   readonly turn: number
   readonly checked_revision: number
   readonly gaps: number
@@ -86,6 +88,7 @@ export interface RegistrationRow {
 
 /** A row as it stands, or null when it ended. */
 export async function registrationRow(db: Db, id: number): Promise<RegistrationRow | null> {
-  const { rows } = await sql<RegistrationRow>`select * from registration where id = ${id}`.execute(db)
+  const { rows } = await sql<RegistrationRow>`select registration.*, coalesce(last_rev, 0) as last_rev
+    from registration left join writer_set using (space) where id = ${id}`.execute(db)
   return rows[0] ?? null
 }

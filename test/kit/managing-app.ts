@@ -215,6 +215,40 @@ export const NO_ANSWER: Readonly<Record<string, Answering>> = {
   },
 }
 
+/** By which word the operator is told of each of them. */
+export const BECAUSE: Readonly<Record<string, string>> = {
+  'a text for true': 'answer',
+  'a number for true': 'answer',
+  'an object for true': 'answer',
+  null: 'answer',
+  'nothing in it': 'answer',
+  'another word': 'answer',
+  'true alone': 'answer',
+  'a list': 'answer',
+  'the word twice': 'answer',
+  'both words': 'answer',
+  'half of it': 'answer',
+  'a mark before it': 'answer',
+  text: 'type',
+  'a page': 'type',
+  'no type': 'type',
+  'a packed yes': 'encoded',
+  'one byte too many': 'bytes',
+  'a byte too many in parts': 'bytes',
+  'created, and yes': 'status 201',
+  'no content': 'status 204',
+  'a 400 with a no': 'status 400',
+  'a 401': 'status 401',
+  'a 403 with a no': 'status 403',
+  'a 404': 'status 404',
+  'a 429': 'status 429',
+  'a 500 with a yes': 'status 500',
+  'a 503': 'status 503',
+  'a redirect to itself': 'redirect',
+  'a cut line': 'UND_ERR_SOCKET',
+  'a line that is cut in the middle': 'UND_ERR_SOCKET',
+}
+
 const raw = (outgoing: ServerResponse, text: string, more: Record<string, string> = {}): void =>
   void outgoing.writeHead(200, { 'content-type': 'application/json', ...more }).end(text)
 

@@ -1,6 +1,6 @@
 /**
- * Looks for secrets in this process's own memory (Linux). A needle comes masked and is never unmasked as a whole, so that the
- * search doesn't find itself.
+ * Looks for secrets in the memory of a process (Linux): in this one's own, or in that of one which this one started. A needle comes masked
+ * and is never unmasked as a whole, so that the search doesn't find itself.
  */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 
@@ -16,11 +16,19 @@ export type Needles = Readonly<Record<string, string>>
 
 export const masked = (bytes: Uint8Array): string => Buffer.from(bytes.map((byte) => byte ^ MASK)).toString('hex')
 
+export interface Counted {
+  readonly counts: Record<string, number>
+  readonly bytesRead: number
+}
+
 /**
  * How often each needle stands in the readable memory of this process. What it reads passes through a buffer that is part of
  * that memory: a number above zero may be one too high, and zero is zero.
  */
-export function countInOwnMemory(needles: Needles): { counts: Record<string, number>; bytesRead: number } {
+export const countInOwnMemory = (needles: Needles): Counted => countInMemoryOf('self', needles)
+
+/** How often each needle stands in the readable memory of a process that this one started. It should have nothing to do meanwhile. */
+export function countInMemoryOf(pid: number | 'self', needles: Needles): Counted {
   const wanted = Object.entries(needles).map(([name, hex]) => ({ name, bytes: Buffer.from(hex, 'hex') }))
   const byStart = new Map<number, typeof wanted>()
   for (const needle of wanted) {
@@ -57,9 +65,9 @@ export function countInOwnMemory(needles: Needles): { counts: Record<string, num
   }
 
   let bytesRead = 0
-  const memory = openSync('/proc/self/mem', 'r')
+  const memory = openSync(`/proc/${pid}/mem`, 'r')
   try {
-    for (const { from, to } of readableRegions()) {
+    for (const { from, to } of readableRegions(pid)) {
       for (let at = from; at < to; at += CHUNK_BYTES) {
         const filled = readUpTo(memory, chunk, at, Math.min(chunk.length, to - at))
         if (filled === 0) break
@@ -85,8 +93,8 @@ function readUpTo(memory: number, into: Uint8Array, at: number, length: number):
   }
 }
 
-function readableRegions(): { from: number; to: number }[] {
-  return readFileSync('/proc/self/maps', 'latin1')
+function readableRegions(pid: number | 'self'): { from: number; to: number }[] {
+  return readFileSync(`/proc/${pid}/maps`, 'latin1')
     .split('\n')
     .flatMap((line) => {
       const [, from = '', to = ''] = /^([0-9a-f]+)-([0-9a-f]+) r/.exec(line) ?? []

@@ -5,6 +5,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import * as rules from '@did-plc/lib'
 import { Database, PlcServer } from '@did-plc/server'
 import type { Curve } from '../../src/platform/ecdsa.ts'
 
@@ -13,7 +14,7 @@ import type { Curve } from '../../src/platform/ecdsa.ts'
  * The listening is done here and not by the server's own `start`, which would answer on every interface of the machine.
  */
 export async function startPlcServer(): Promise<{ url: string; close(): Promise<void> }> {
-  const plc = PlcServer.create({ db: Database.mock() })
+  const plc = PlcServer.create({ db: inMemory() })
   // Idle connections are for whoever asked to give up: a request into one that ends in the same moment would be lost.
   const server = createServer({ keepAliveTimeout: 0 }, plc.app)
   server.listen(0, '127.0.0.1')
@@ -29,6 +30,24 @@ export async function startPlcServer(): Promise<{ url: string; close(): Promise<
       await plc.destroy()
     },
   }
+}
+
+/**
+ * The server's in-memory database, which decides as its database on PostgreSQL does: by the operations in force. Left to itself it would
+ * count undone ones too, and take an operation on one of them, which no directory does.
+ */
+function inMemory(): ReturnType<typeof Database.mock> {
+  const db = Database.mock()
+  db.validateAndAddOp = async (did, proposed) => {
+    const before = db.contents[did] ?? []
+    const inForce = before.filter(({ nullified }) => !nullified)
+    const { nullified } = await rules.assureValidNextOp(did, inForce, proposed)
+    const { cid } = await rules.getLastOpWithCid([proposed])
+    for (const one of before) if (nullified.some((undone) => undone.equals(one.cid))) one.nullified = true
+    before.push({ did, operation: proposed, cid, nullified: false, createdAt: new Date() })
+    db.contents[did] = before
+  }
+  return db
 }
 
 const ORDER = {

@@ -30,9 +30,8 @@ export interface RegistrationRow {
   readonly proved_at_ms: number | null
   readonly paused_at_ms: number | null
   readonly ended_at_ms: number | null
-  readonly wanted_rev: number
   readonly delivered_rev: number
-  readonly look_at_ms: number
+  readonly look_at_ms: number | null
   readonly turn: number
   readonly checked_revision: number
   readonly failures: number
@@ -66,7 +65,7 @@ export async function putRegistrations(database: TestDatabase, some: readonly Gi
     ...{ space: one.space, community: authorityOf(one.space as SpaceUri), service: one.service },
     ...{ host: one.host ?? 'sync.example.com', registered_at_ms: 1, expires_at_ms: one.expiresAtMs },
     ...{ proved_at_ms: one.provedAtMs ?? null, ended_at_ms: one.endedAtMs ?? null },
-    ...{ wanted_rev: 0, delivered_rev: 0, checked_revision: 0, checked_at_ms: 0, ...one.more },
+    ...{ delivered_rev: 0, checked_revision: 0, checked_at_ms: 0, ...one.more },
   }))
   const made = await database.db.insertInto('registration').values(rows).returning('id').execute()
   const sponsors = some.flatMap(({ sponsors = [] }, at) =>

@@ -7,6 +7,7 @@
 import { type Kysely, sql } from 'kysely'
 import { appendChained } from '../../src/audit/store.ts'
 import { Graphs } from '../../src/membership/graph.ts'
+import { Hosted } from '../../src/membership/hosted.ts'
 import { memberPut } from '../../src/membership/memberPut.ts'
 import { memberRemove } from '../../src/membership/memberRemove.ts'
 import { openPaces, type Paces } from '../../src/membership/pace.ts'
@@ -40,6 +41,7 @@ export interface Roll {
   readonly words: SealedWords
   readonly random: Random
   readonly serviceDid: Did
+  readonly hosted: Hosted
 }
 
 /** All processes of an instance understand each other's words. */
@@ -57,6 +59,7 @@ export const rollOn = (db: Db, startMs = systemClock.nowMs()): Roll => ({
   words: WORDS,
   random: systemRandom,
   serviceDid: SERVICE,
+  hosted: new Hosted(),
 })
 
 function settableClock(startMs: number): Roll['clock'] {

@@ -10,6 +10,7 @@ import {
   type AccessFacts,
   decideAct,
   decideBan,
+  decideEnrolment,
   decideFor,
   decideLeave,
   decideListBans,
@@ -99,6 +100,7 @@ function personScenes(
       const policies = {
         readPolicy: policyOf(chosen.readPolicy, 'read'),
         writePolicy: policyOf(chosen.writePolicy, 'write'),
+        isAtPds: false,
       }
       return { actor, facts: { ...factsOfLists(actor), space: spaceNamed('here'), ...policies } }
     }),
@@ -381,6 +383,20 @@ function removeCases(): Case[] {
   })
 }
 
+function enrolmentCases(): Case[] {
+  return every({ stands: BOTH }).map(({ stands }) => {
+    const own = stands ? [edge(ACTOR, ROSTER, 'reading')] : []
+    const actor = lists(rolesOf({}), own, { bans: stands ? [] : [ban(COMMUNITY)] })
+    const held: readonly Action[] = stands ? ['read'] : []
+    return {
+      family: 'decideEnrolment',
+      ask: askOf('enrolKeys', { stands }, { isRoster: true }),
+      says: { stands, held, isOwner: null },
+      scenes: [{ actor, decide: () => decideEnrolment(factsOfLists(actor), ACTOR) }],
+    }
+  })
+}
+
 function leaveCases(): Case[] {
   return every({ stands: BOTH, isRoster: BOTH, owns: BOTH, otherOwners: [0, 1] }).map((chosen) => {
     const { stands, isRoster, owns, otherOwners } = chosen
@@ -607,6 +623,7 @@ export const everyCase = (): readonly Case[] => [
   ...putCases(),
   ...removeCases(),
   ...leaveCases(),
+  ...enrolmentCases(),
   ...banCases(),
   ...unbanCases(),
   ...nestCases(),

@@ -276,10 +276,15 @@ export function memberHeld(
   founder: Pick<Person, 'did'>,
   recovery: TestKey,
 ): object {
-  const claim = { recoveryKey: recovery.didKey, caller: founder.did, service: world.config.serviceDid }
-  return {
-    $type: 'community.reeve.community.mint#memberHeld',
-    recoveryKey: recovery.didKey,
-    proof: base64Url(signBytes(recovery, recoveryStatement(claim))),
-  }
+  return { $type: 'community.reeve.community.mint#memberHeld', ...recoveryProven(world, founder, recovery) }
+}
+
+/** A recovery key, and that whoever calls holds it. */
+export function recoveryProven(
+  world: { readonly config: Pick<Config, 'serviceDid'> },
+  caller: Pick<Person, 'did'>,
+  recovery: TestKey,
+): { readonly recoveryKey: string; readonly proof: string } {
+  const claim = { recoveryKey: recovery.didKey, caller: caller.did, service: world.config.serviceDid }
+  return { recoveryKey: recovery.didKey, proof: base64Url(signBytes(recovery, recoveryStatement(claim))) }
 }

@@ -32,6 +32,14 @@ import { write } from '../kit/writers.ts'
 const DAY_MS = 24 * 60 * 60 * 1000
 const WEEK_SEC = 7 * 86_400
 
+/** Of what everybody is warned who has spaces decided about here, each by what it is for. */
+const ALWAYS_WARNED = [
+  { name: 'remembers', says: expect.stringMatching(/documents for up to 24 hours.*lets nobody in/) },
+  { name: 'downIsNo', says: expect.stringMatching(/does not answer.*nobody in anew.*list of writers/) },
+  { name: 'ownWord', says: expect.stringMatching(/Whoever holds the account.*another managing app/) },
+]
+const namesOf = (list: readonly { readonly name: string }[]): readonly string[] => list.map(({ name }) => name)
+
 const said = ({ status, body }: Answer): string => (status === 200 ? 'taken' : `${status} ${body.error}`)
 
 interface LogRow {
@@ -86,8 +94,7 @@ describeOnEachEngine('an account', (open) => {
       ...{ did: account.did, status: 'active', revision: 1, managingApp: `${world.config.serviceDid}#reeve` },
       warnings: expect.any(Array),
     })
-    expect(answer.warnings.length).toBeGreaterThan(0)
-    for (const { name, says } of answer.warnings) expect([name, says]).toEqual([expect.any(String), expect.any(String)])
+    expect(answer.warnings).toEqual(ALWAYS_WARNED)
     expect(await alice.ask(`${R}.community.get`, { community: account.did })).toMatchObject({
       status: 200,
       body: {
@@ -384,10 +391,15 @@ describeOnEachEngine('a space at a PDS', (open) => {
     expect(boundAt).toBeGreaterThanOrEqual(before)
     expect(boundAt).toBeLessThanOrEqual(world.clock.nowMs())
     expect(Date.parse(answer.host.settlesAt)).toBe(boundAt + DAY_MS)
-    for (const list of [answer.host.notEnforced, answer.host.warnings]) {
-      expect(list.length).toBeGreaterThan(0)
-      for (const one of list) expect(one).toEqual({ name: expect.any(String), says: expect.any(String) })
-    }
+    expect(answer.host.notEnforced).toEqual([
+      { name: 'takingBack', says: expect.stringMatching(/reads on until the credential/) },
+      { name: 'writing', says: expect.stringMatching(/August 2026 asks about reading and writing in the same words/) },
+    ])
+    expect(answer.host.warnings).toEqual([
+      ...ALWAYS_WARNED,
+      { name: 'settling', says: expect.stringMatching(/until settlesAt.*advice/) },
+      { name: 'neverAsked', says: expect.stringMatching(/has not asked/) },
+    ])
     for (const absent of ['askedAt', 'strangersAt', 'isReleased']) expect(answer.host).not.toHaveProperty(absent)
     const got = accepted(await alice.ask(`${R}.space.get`, { space: uri }))
     expect(got).toMatchObject({ uri, name: 'Beds', host: answer.host })
@@ -467,7 +479,7 @@ describeOnEachEngine('a space at a PDS', (open) => {
     const { world, alice, bob, account, hosts } = scene
     const space = await bind(alice, account, 'heard', { readPolicy: PUBLIC })
     const hostNow = async () => accepted(await alice.ask(`${R}.space.get`, { space })).host
-    const names = (list: { name: string }[]) => list.map(({ name }) => name)
+    const names = namesOf
     expect(names((await hostNow()).notEnforced)).toEqual(['takingBack', 'writing'])
     expect(names((await hostNow()).warnings)).toContain('neverAsked')
 
@@ -482,17 +494,42 @@ describeOnEachEngine('a space at a PDS', (open) => {
 
     // Whoever names no app isn't asked about one in August, so a list of apps that turns the unproven away says so.
     accepted(await alice.call(`${R}.app.setAccess`, { space, mode: 'allowList', unattested: 'refuse' }))
-    expect(names((await hostNow()).notEnforced)).toEqual(['takingBack', 'writing', 'unprovenApps'])
+    const ofApps = ['unprovenApps', 'writingApps']
+    expect(names((await hostNow()).notEnforced)).toEqual(['takingBack', 'writing', ...ofApps])
 
     expect(await hosts.october.write(account, space, alice.did)).toBe(true)
     expect((await hostNow()).speaks).toBe('october')
-    expect(names((await hostNow()).notEnforced)).toEqual(['takingBack'])
+    expect(names((await hostNow()).notEnforced), 'no app is named on writes').toEqual(['takingBack', 'writingApps'])
     // Once heard, it stays so.
     world.clock.moveSec(90)
     expect(await hosts.august.mint(account, space, bob.did)).toBe(true)
     const later = await hostNow()
     expect(later.speaks).toBe('october')
     expect(Date.parse(later.askedAt)).toBeGreaterThan(Date.parse(heard.askedAt) + 60_000)
+  })
+
+  it('is said to settle for a day, which nothing waits for', async () => {
+    const { world, alice, bob, account, hosts } = scene
+    const space = await bind(alice, account, 'settles')
+    await putIn(alice, space, bob.did)
+    const warned = async () => namesOf(accepted(await alice.ask(`${R}.space.get`, { space })).host.warnings)
+    expect(await hosts.october.mint(account, space, bob.did)).toBe(true)
+    expect(await warned()).toEqual(['remembers', 'downIsNo', 'ownWord', 'settling'])
+    world.clock.moveSec(DAY_MS / 1_000 - 60)
+    expect(await warned()).toContain('settling')
+    world.clock.moveSec(61)
+    expect(await warned()).toEqual(['remembers', 'downIsNo', 'ownWord'])
+  })
+
+  it('made with a list of apps says at once what of it doesn’t hold there', async () => {
+    const { alice } = scene
+    const appAccess = {
+      $type: 'com.atproto.simplespace.defs#allowList',
+      allowed: ['https://app.example.com/client.json'],
+    }
+    const { host, uri } = accepted(await create(alice, { skey: 'listed', appAccess }))
+    expect(namesOf(host.notEnforced)).toEqual(['takingBack', 'writing', 'unprovenApps', 'writingApps'])
+    expect(accepted(await alice.ask(`${R}.space.get`, { space: uri })).host.notEnforced).toEqual(host.notEnforced)
   })
 
   it('ends by an owner’s hand, and one of its name begins anew', async () => {

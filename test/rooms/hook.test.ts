@@ -31,7 +31,7 @@ import {
 import { describeOnEachEngine, type TestDatabase } from '../kit/databases.ts'
 import { makeDelegation, makeDpopProof, makeKey } from '../kit/tokens.ts'
 import { eventually } from '../kit/waiting.ts'
-import { type Answer, type Person, spaceOf } from '../kit/world.ts'
+import { type Answer, type Person, type RawRequest, spaceOf } from '../kit/world.ts'
 
 const NOBODY = `did:plc:${'q'.repeat(24)}` as Did
 const APP = 'https://app.example.com/client.json'
@@ -294,24 +294,62 @@ describeOnEachEngine('what a PDS asks', (open) => {
     ])
   })
 
-  it('is answered as the reference asks it, to the byte', async () => {
-    const { world, account, bob, forum, hosts } = scene
-    const raw = await hosts.august.request({ by: account, space: forum, user: bob.did })
-    expect(raw.path).toBe(
-      `/xrpc/com.atproto.simplespace.checkUserAccess?space=${encodeURIComponent(forum)}&user=${encodeURIComponent(bob.did)}`,
-    )
-    expect(raw.headers?.map(([name]) => name)).toEqual([
-      ...['host', 'connection', 'authorization', 'accept', 'accept-language', 'sec-fetch-mode', 'user-agent'],
-      'accept-encoding',
-    ])
-    const [head = '', claims = ''] = raw.headers?.[2]?.[1]?.replace('Bearer ', '').split('.') ?? []
-    const text = (part: string) => Buffer.from(part, 'base64url').toString()
-    expect(text(head)).toBe('{"typ":"JWT","alg":"ES256K"}')
-    expect(Object.keys(JSON.parse(text(claims)))).toEqual(['iat', 'iss', 'aud', 'exp', 'lxm', 'jti'])
-    const answer = await world.send(raw)
-    expect([answer.status, answer.body]).toEqual([200, { authorized: true }])
-    expect(answer.headers['content-type']).toMatch(/^application\/json/)
-    expect(letsIn(answer)).toBe(true)
+  describe('is answered as the reference asks it, to the byte', () => {
+    /** As it was recorded: its headers in their order, with their values, and its token but for what is fresh in it. */
+    const requireRecorded = (raw: RawRequest) => {
+      const { world, account, hosts } = scene
+      const [head = '', claims = '', signature = ''] = raw.headers?.[2]?.[1]?.replace('Bearer ', '').split('.') ?? []
+      expect(raw.headers).toEqual([
+        ['host', new URL(world.url).host],
+        ['connection', 'keep-alive'],
+        ['authorization', `Bearer ${head}.${claims}.${signature}`],
+        ['accept', 'application/json'],
+        ['accept-language', '*'],
+        ['sec-fetch-mode', 'cors'],
+        ['user-agent', 'node'],
+        ['accept-encoding', 'gzip, deflate'],
+      ])
+      const text = (part: string) => Buffer.from(part, 'base64url').toString()
+      expect(text(head)).toBe('{"typ":"JWT","alg":"ES256K"}')
+      const { iat, jti } = JSON.parse(text(claims))
+      expect(Number.isSafeInteger(iat)).toBe(true)
+      expect(jti).toMatch(/^[0-9a-f]{32}$/)
+      const said = { iat, iss: account.did, aud: hosts.august.managingApp, exp: iat + 60 }
+      expect(text(claims)).toBe(JSON.stringify({ ...said, lxm: 'com.atproto.simplespace.checkUserAccess', jti }))
+    }
+    const requireAnswer = (answer: Answer, authorized: boolean) => {
+      expect([answer.status, answer.body]).toEqual([200, { authorized }])
+      expect(answer.headers['content-type']).toMatch(/^application\/json/)
+      expect(letsIn(answer)).toBe(authorized)
+    }
+    const pathOf = (space: string, user: string) =>
+      `/xrpc/com.atproto.simplespace.checkUserAccess?space=${encodeURIComponent(space)}&user=${encodeURIComponent(user)}`
+
+    it('with two parameters, when no app proved itself', async () => {
+      const { world, account, bob, forum, hosts } = scene
+      const raw = await hosts.august.request({ by: account, space: forum, user: bob.did })
+      expect(raw.path).toBe(pathOf(forum, bob.did))
+      requireRecorded(raw)
+      requireAnswer(await world.send(raw), true)
+    })
+
+    it('with a third, of an app on the machine of whoever writes it, when that proved itself', async () => {
+      const { world, alice, account, bob, hosts } = scene
+      const space = await bind(alice, account, 'bytes')
+      await putIn(alice, space, bob.did)
+      const clientId = 'http://localhost:4140/client-metadata.json'
+      const request = () => hosts.august.request({ by: account, space, user: bob.did, clientId })
+      const raw = await request()
+      expect(raw.path).toBe(`${pathOf(space, bob.did)}&clientId=http%3A%2F%2Flocalhost%3A4140%2Fclient-metadata.json`)
+      requireRecorded(raw)
+      requireAnswer(await world.send(raw), true)
+      accepted(await alice.call(`${R}.app.putRule`, { space, clientId, verdict: 'deny' }))
+      requireAnswer(await world.send(await request()), false)
+      expect(await keptIn(database, space)).toMatchObject([
+        { action: 'access.allow', subject: bob.did, because: { clientId, access: null } },
+        { action: 'access.refuse', subject: bob.did, because: { clientId, refused: 'AppNotAuthorized' } },
+      ])
+    })
   })
 
   it('may have parameters that nobody knows yet', async () => {

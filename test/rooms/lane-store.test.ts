@@ -2,19 +2,19 @@
 import { sql } from 'kysely'
 import { beforeAll, beforeEach, expect, it } from 'vitest'
 import { verifyChains } from '../../src/audit/verify.ts'
-import type { Did, SpaceUri } from '../../src/names.ts'
+import { authorityOf, type Did, type SpaceUri } from '../../src/names.ts'
 import {
   type Claiming,
   claimLanes,
+  closeSpaces,
   dropLane,
   endLane,
   type Finished,
   finishLanes,
   type Lane,
+  listOpenSpaces,
   loadNewest,
   loadNext,
-  ROUSED_MAX,
-  rouseLanes,
   wakeLanes,
 } from '../../src/notify/lane-store.ts'
 import { describeOnEachEngine, type TestDatabase } from '../kit/databases.ts'
@@ -42,6 +42,11 @@ describeOnEachEngine('the tables of lanes', (open) => {
     for (const table of ['registration', 'writer', 'writer_set']) {
       await sql`delete from ${sql.table(table)}`.execute(database.db)
     }
+    for (const space of [forum, elsewhere]) {
+      await sql`insert into writer_set (space, community, last_rev) values (${space}, ${authorityOf(space)}, 1)`.execute(
+        database.db,
+      )
+    }
   })
 
   const at = { nowMs: NOW }
@@ -56,17 +61,22 @@ describeOnEachEngine('the tables of lanes', (open) => {
       {
         ...{ space: forum, syncer, sponsors: [], isProved: true, after: 0, ...more },
       },
-    ).then(async (id) => {
-      await sql`update registration set wanted_rev = 1 where id = ${id}`.execute(database.db)
-      return id
-    })
+    )
   }
   const change = (id: number, what: string, value: number | string | null) =>
     sql`update registration set ${sql.ref(what)} = ${value} where id = ${id}`.execute(database.db)
   const claim = (more: Partial<Claiming> = {}): Promise<readonly Lane[]> =>
     claimLanes(database.db, {
       ...{ pool: 'sound', nowMs: NOW, untilMs: NOW + LEASE, most: 100, share: 100, used: new Map(), ofHost: 100 },
-      ...{ usedHosts: new Map(), openHosts: [], closedHosts: [], underWay: [], ...more },
+      ...{
+        usedHosts: new Map(),
+        openHosts: [],
+        closedHosts: [],
+        left: [],
+        underWay: [],
+        spaces: [forum, elsewhere],
+        ...more,
+      },
     })
   const idsOf = (lanes: readonly Lane[]): readonly number[] => lanes.map(({ id }) => id).sort((a, b) => a - b)
   const claimed = async (more?: Partial<Claiming>): Promise<readonly number[]> => idsOf(await claim(more))
@@ -77,6 +87,12 @@ describeOnEachEngine('the tables of lanes', (open) => {
   }
   const row = (id: number) => registrationRow(database.db, id)
 
+  it('give no lane of a community that has left', async () => {
+    const id = await due()
+    expect(await claimed({ left: [here.did] })).toEqual([])
+    expect(await claimed()).toEqual([id])
+  })
+
   it('give a lane to one who asks, for a while', async () => {
     const id = await due()
     expect(await one()).toMatchObject({ id, turn: 1, space: forum, community: here.did, isAlone: false })
@@ -86,7 +102,7 @@ describeOnEachEngine('the tables of lanes', (open) => {
   })
 
   it.each([
-    ['wants nothing', 'wanted_rev', 0],
+    ['wants nothing', 'delivered_rev', 1],
     ['is paused', 'paused_at_ms', NOW],
     ['is to be looked at later', 'look_at_ms', NOW + 1],
     ['has expired', 'expires_at_ms', NOW],
@@ -112,8 +128,9 @@ describeOnEachEngine('the tables of lanes', (open) => {
 
   it('give a lane whose space has ended, whatever it wants', async () => {
     const id = await due()
-    await change(id, 'wanted_rev', 0)
+    await change(id, 'delivered_rev', 1)
     await change(id, 'ended_at_ms', NOW)
+    await change(id, 'look_at_ms', 0)
     expect(await one()).toMatchObject({ id, endedAtMs: NOW })
   })
 
@@ -218,27 +235,104 @@ describeOnEachEngine('the tables of lanes', (open) => {
     })
   })
 
+  const openSpaces = async (): Promise<readonly SpaceUri[]> =>
+    (await listOpenSpaces(database.db, { left: [], after: '', most: 100 })).map(({ space }) => space)
+  const close = async (space = forum): Promise<boolean> => {
+    const seen = await listOpenSpaces(database.db, { left: [], after: '', most: 100 })
+    await closeSpaces(
+      database.db,
+      seen.filter((one) => one.space === space),
+    )
+    return !(await openSpaces()).includes(space)
+  }
+  const finish = (lane: Lane, left: Partial<Finished> = {}) =>
+    finishLanes(database.db, [{ ...lane, deliveredRev: lane.wantedRev, lookAtMs: null, ...left }])
+
+  it('are found in the spaces in which something was written, in their order, a page at a time', async () => {
+    const both = [forum, elsewhere].sort()
+    expect(await openSpaces()).toEqual(both)
+    const [first = '', second] = both
+    expect(await listOpenSpaces(database.db, { left: [], after: first, most: 1 })).toMatchObject([{ space: second }])
+    expect(await listOpenSpaces(database.db, { left: [here.did], after: '', most: 9 })).toMatchObject([
+      { space: elsewhere },
+    ])
+    expect(await close()).toBe(true)
+    expect(await openSpaces()).toEqual([elsewhere])
+    await noteWrite({ ...at, db: database.db }, forum, freshDid())
+    expect(await openSpaces()).toEqual(both)
+  })
+
+  it('keep their space open until each of them has heard of it', async () => {
+    const [id] = [await due()]
+    expect(await close()).toBe(false)
+    const lane = await one()
+    expect(await close()).toBe(false)
+    expect(await finish(lane)).toEqual(['done'])
+    expect(await close()).toBe(true)
+    expect(await row(id)).toMatchObject({ delivered_rev: 1, look_at_ms: null, taken_until_ms: 0 })
+  })
+
+  it('keep it open for what was written after it was looked at', async () => {
+    await due()
+    await finish(await one())
+    const seen = await listOpenSpaces(database.db, { left: [], after: '', most: 100 })
+    await noteWrite({ ...at, db: database.db }, forum, freshDid())
+    await closeSpaces(database.db, seen)
+    expect(await openSpaces()).toContain(forum)
+    expect(await claimed()).toHaveLength(1)
+  })
+
+  it('do not keep it open while they wait by themselves, are paused or have ended', async () => {
+    const [waits, paused, ended] = [await due(), await due(), await due()]
+    await change(waits, 'look_at_ms', NOW + 1)
+    await change(paused, 'paused_at_ms', NOW)
+    await change(ended, 'ended_at_ms', NOW)
+    expect(await close()).toBe(true)
+    expect(await claimed({ nowMs: NOW + 1, spaces: [] })).toEqual([waits])
+  })
+
+  it('wait by themselves until they are not behind any more, since their space may be closed', async () => {
+    const id = await due()
+    await change(id, 'look_at_ms', NOW)
+    const lane = await one()
+    await noteWrite({ ...at, db: database.db }, forum, freshDid())
+    expect(await finish(lane)).toEqual(['behind'])
+    expect(await row(id)).toMatchObject({ look_at_ms: 0 })
+    expect(await close()).toBe(true)
+    const again = await one({ spaces: [] })
+    expect(await finish(again)).toEqual(['done'])
+    expect(await row(id)).toMatchObject({ look_at_ms: null })
+    expect(await claimed()).toEqual([])
+  })
+
+  it('keep a space open in which one that waited by itself has its turn', async () => {
+    const id = await due()
+    await change(id, 'look_at_ms', NOW)
+    const lane = await one({ spaces: [] })
+    // The turn ends as not everything is told, in a moment in which the space is looked at.
+    expect(await close()).toBe(false)
+    expect(await finish(lane)).toEqual(['done'])
+    expect(await close()).toBe(true)
+  })
+
   it('lose no call for a lane that is being finished meanwhile', async () => {
     const id = await due()
     const lane = await one()
-    await noteWrite({ ...at, db: database.db }, forum, freshDid())
-    const [, [isWritten]] = await Promise.all([
-      rouseLanes(database.db),
-      finishLanes(database.db, [{ ...lane, deliveredRev: 1, lookAtMs: NOW }]),
+    const [{ spaceRev }, [isWritten]] = await Promise.all([
+      noteWrite({ ...at, db: database.db }, forum, freshDid()),
+      finish(lane),
     ])
     expect(['done', 'behind']).toContain(isWritten)
-    expect(await claimed()).toEqual([id])
+    expect(await close()).toBe(false)
+    expect(await one()).toMatchObject({ id, wantedRev: spaceRev })
   })
 
-  it('rouse the lanes of a space once for what was written, and none whose space has ended', async () => {
-    const [id, over] = [await due(), await due()]
-    await change(over, 'ended_at_ms', NOW)
-    const { spaceRev } = await noteWrite({ ...at, db: database.db }, forum, freshDid())
-    expect(await rouseLanes(database.db)).toBe(1)
-    expect(await row(id)).toMatchObject({ wanted_rev: spaceRev })
-    expect(await row(over)).toMatchObject({ wanted_rev: 1 })
-    expect(await rouseLanes(database.db)).toBe(0)
-    expect(ROUSED_MAX).toBeGreaterThan(1)
+  it('give a lane whose lease ends later than any does: our clock was ahead, and has been set back', async () => {
+    const id = await due()
+    await change(id, 'taken_until_ms', NOW + 60_000)
+    expect(await claimed()).toEqual([])
+    await change(id, 'taken_until_ms', NOW + 60_001)
+    expect(await claimed()).toEqual([id])
   })
 
   it('end a registration with an entry in the log, and not one that was renewed or is another’s by now', async () => {

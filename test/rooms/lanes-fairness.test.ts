@@ -52,9 +52,9 @@ describeOnEachEngine('lanes beside many others', (open) => {
       sponsors: [{ did: bad.founder }],
       after: 0,
     })
-    await sql`insert into registration (space, community, service, host, registered_at_ms, expires_at_ms, wanted_rev,
+    await sql`insert into registration (space, community, service, host, registered_at_ms, expires_at_ms,
         delivered_rev, checked_revision, checked_at_ms)
-      select space, community, 'did:web:m' || n || '.example#sync', host, registered_at_ms, expires_at_ms, wanted_rev,
+      select space, community, 'did:web:m' || n || '.example#sync', host, registered_at_ms, expires_at_ms,
         delivered_rev, checked_revision, checked_at_ms
       from registration, generate_series(1, 1300) as n where id = ${first}`.execute(db)
     await sql`insert into registration_sponsor (registration, did, client_id, since_ms)

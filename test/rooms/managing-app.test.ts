@@ -1,6 +1,7 @@
 /** Another service that says who comes in, over real sockets: when it is asked and how, what it may answer, and what becomes of its word. */
 import { sql } from 'kysely'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type Log, type LogFields, silentLog } from '../../src/platform/log.ts'
 import { type AppServer, startAppServer } from '../kit/app-server.ts'
 import { makeAppKey, makeAttestation } from '../kit/attestations.ts'
 import { describeOnEachEngine, type TestDatabase } from '../kit/databases.ts'
@@ -8,6 +9,7 @@ import { besides, recordDials } from '../kit/dialled.ts'
 import { auditRows, BINDINGS, exchange, exchangeOf, letIn, openScene, type Parts, type Scene } from '../kit/exchange.ts'
 import {
   type Asked,
+  BECAUSE,
   CHECK,
   json,
   type ManagingApp,
@@ -18,9 +20,9 @@ import {
 import { jtiOf, obtain, present, revocations } from '../kit/presentation.ts'
 import { register, registrations } from '../kit/registering.ts'
 import { type Syncer, startSyncer } from '../kit/syncer.ts'
-import { freshJti } from '../kit/tokens.ts'
+import { freshJti, makeKey } from '../kit/tokens.ts'
 import { eventually, OPENS_A_WORLD } from '../kit/waiting.ts'
-import type { Answer, Person } from '../kit/world.ts'
+import { type Answer, type Person, personOf } from '../kit/world.ts'
 import { write, writeOf } from '../kit/writers.ts'
 
 const R = 'community.reeve'
@@ -39,10 +41,18 @@ describeOnEachEngine('a managing app', (open) => {
   let space: string
   /** Somebody whom no roster knows. */
   let guest: Person
+  /** What the operator was told of apps that fail. */
+  const failures: LogFields[] = []
+  const log: Log = {
+    ...silentLog,
+    warn(event, fields = {}) {
+      if (event === 'managingApp.failed') failures.push(fields)
+    },
+  }
 
   beforeAll(async () => {
     database = await open()
-    scene = await openScene(database)
+    scene = await openScene(database, {}, { log })
     const given = { plcUrl: scene.plc.honestUrl, clock: scene.world.clock }
     app = await startManagingApp(given)
     second = await startManagingApp({ ...given, fragment: 'second' })
@@ -59,6 +69,9 @@ describeOnEachEngine('a managing app', (open) => {
     await second.close()
   })
   beforeEach(async () => {
+    // The log says the same of an app once a minute.
+    scene.world.clock.moveSec(61)
+    failures.splice(0)
     space = await spaceOfApp(app.service)
     guest = await scene.world.person()
     app.lets.add(guest.did)
@@ -85,6 +98,9 @@ describeOnEachEngine('a managing app', (open) => {
   const mint = (parts: Parts = {}): Promise<Answer> => exchange(scene, { person: guest, space, ...parts })
   const spentCount = async (): Promise<number> =>
     (await sql<{ count: number }>`select count(*)::int as count from spent`.execute(database.db)).rows[0]?.count ?? 0
+  /** The operator was told once, and why. */
+  const requireNamed = (because: string, service: string = app.service) =>
+    expect(failures.splice(0)).toEqual([{ community: scene.community, app: service, because }])
   const rowsHere = async () =>
     (
       await sql<{ did: string; managed_by: string | null }>`select did, managed_by from issuance
@@ -132,8 +148,10 @@ describeOnEachEngine('a managing app', (open) => {
       expect(app.asked).toHaveLength(1)
       expect(await spentCount()).toBe(before)
       expect(await rowsHere()).toEqual([])
+      requireNamed(BECAUSE[how] ?? '')
       app.misbehave(null)
       expect(told(await scene.world.send(request))).toBe('200')
+      expect(failures).toEqual([])
     })
 
     it.each(Object.keys(SOUND_YES))('is understood with %s', async (how) => {
@@ -149,6 +167,7 @@ describeOnEachEngine('a managing app', (open) => {
       const tookMs = performance.now() - beganMs
       expect(tookMs).toBeGreaterThan(1_900)
       expect(tookMs).toBeLessThan(4_000)
+      requireNamed('time limit')
       app.misbehave(null)
       expect(told(await scene.world.send(request))).toBe('200')
     })
@@ -163,6 +182,7 @@ describeOnEachEngine('a managing app', (open) => {
     const beganMs = performance.now()
     expect(told(await mint())).toBe('504 UpstreamTimeout')
     expect(performance.now() - beganMs).toBeLessThan(4_000)
+    requireNamed('time limit')
   })
 
   describe('the question', () => {
@@ -282,7 +302,7 @@ describeOnEachEngine('a managing app', (open) => {
     })
   })
 
-  it('is not asked about members, about the community itself, or about whom something keeps out', async () => {
+  it('is not asked about members, or about whom something keeps out', async () => {
     await letIn(scene.alice, space, scene.bob.did)
     expect(told(await mint({ person: scene.bob }))).toBe('200')
     expect(told(await write(scene.world, { writer: scene.bob, space }))).toBe('200')
@@ -296,6 +316,38 @@ describeOnEachEngine('a managing app', (open) => {
     expect(told(await write(scene.world, { writer: guest, space }))).toBe('403 Forbidden')
     expect(app.asked).toEqual([])
     expect(await spentCount()).toBeGreaterThan(0)
+  })
+
+  it('is not asked about the community itself, which reads and writes by what it is', async () => {
+    const other = await scene.world.found(scene.alice)
+    const policy = managedBy(app.service)
+    space = await scene.world.makeSpace(scene.alice, other, { readPolicy: policy, writePolicy: policy })
+    // Its own key never leaves the vault, so the directory says another one of it.
+    const key = makeKey('k256')
+    const { documents } = scene.world.reeve.house
+    scene.plc.misbehave(async ({ kind, did }, forward) => {
+      if (kind !== 'document' || did !== other) return undefined
+      const { body, ...answer } = await forward()
+      const document = JSON.parse(body)
+      const method = { id: `${other}#atproto`, type: 'Multikey', controller: other }
+      const methods = document.verificationMethod.filter(({ id }: { id: string }) => !id.endsWith('#atproto'))
+      const own = { ...method, publicKeyMultibase: key.didKey.slice('did:key:'.length) }
+      return { ...answer, body: JSON.stringify({ ...document, verificationMethod: [...methods, own] }) }
+    })
+    documents.expire(other)
+    try {
+      const itself = personOf(scene.world, other, key)
+      expect(told(await mint({ person: itself }))).toBe('200')
+      expect(told(await write(scene.world, { writer: itself, space }))).toBe('200')
+      expect(await rowsHere()).toEqual([{ did: other, managed_by: null }])
+      expect(await reasonsHere('credential.issue')).toEqual([[{ rule: 'openToApps' }, { rule: 'authority' }]])
+      expect(app.asked).toEqual([])
+      expect(told(await mint()), 'of others it is').toBe('200')
+      expect(app.asked).toHaveLength(1)
+    } finally {
+      scene.plc.misbehave(null)
+      documents.expire(other)
+    }
   })
 
   it('is not asked by whoever only wants to know beforehand, who is told that it would be', async () => {
@@ -338,18 +390,19 @@ describeOnEachEngine('a managing app', (open) => {
   })
 
   describe('that can’t be called', () => {
-    const expectNobodyLetIn = async (service: string) => {
+    const expectNobodyLetIn = async (service: string, because: string) => {
       space = await spaceOfApp(service)
       const request = exchangeOf(scene, { person: guest, space })
       expect(told(await scene.world.send(request)), service).toBe('502 UpstreamFailure')
       expect(told(await write(scene.world, { writer: guest, space })), service).toBe('503 NotEnoughResources')
+      requireNamed(because, service)
       expect(app.asked).toEqual([])
     }
 
     it('lets nobody in: no such service, no such DID, nobody there', async () => {
-      await expectNobodyLetIn(`${app.did}#another`)
-      await expectNobodyLetIn(`did:plc:${'q'.repeat(24)}#bouncer`)
-      await expectNobodyLetIn('did:web:localhost%3A1#bouncer')
+      await expectNobodyLetIn(`${app.did}#another`, 'no such service')
+      await expectNobodyLetIn(`did:plc:${'q'.repeat(24)}#bouncer`, 'no such DID')
+      await expectNobodyLetIn('did:web:localhost%3A1#bouncer', 'did-document')
     })
 
     it('lets nobody in from where strangers may not send us, and nothing is sent there', async () => {
@@ -365,6 +418,11 @@ describeOnEachEngine('a managing app', (open) => {
           space = await spaceOfApp(one.service)
           dials.forget()
           expect(told(await mint()), String(endpoint)).toBe('502 UpstreamFailure')
+          const [{ because } = {}, ...others] = failures.splice(0)
+          expect([String(because), others], String(endpoint)).toEqual([
+            expect.stringMatching(/^(?:url|no such service)$/),
+            [],
+          ])
           const own = [scene.plc.url, scene.plc.honestUrl, scene.world.url, one.url].map((url) =>
             Number(new URL(url).port),
           )
@@ -384,6 +442,8 @@ describeOnEachEngine('a managing app', (open) => {
       for (const status of [301, 302, 303, 307, 308]) {
         app.misbehave((outgoing, { url }) => json(outgoing, status, {}, { location: second.url + url }))
         expect(told(await mint())).toBe('502 UpstreamFailure')
+        requireNamed('redirect')
+        scene.world.clock.moveSec(61)
       }
       expect(second.asked).toEqual([])
     })
@@ -445,6 +505,7 @@ describeOnEachEngine('a managing app', (open) => {
       const before = await spentCount()
       expect(told(await scene.world.send(request))).toBe('503 NotEnoughResources')
       expect(await spentCount()).toBe(before)
+      requireNamed(BECAUSE[how] ?? '')
       app.misbehave(null)
       expect(told(await scene.world.send(request))).toBe('200')
       const { rows } = await sql`select repo from writer where space = ${space}`.execute(database.db)
@@ -457,6 +518,7 @@ describeOnEachEngine('a managing app', (open) => {
       const beganMs = performance.now()
       expect(told(await scene.world.send(request))).toBe('503 NotEnoughResources')
       expect(performance.now() - beganMs).toBeLessThan(4_000)
+      requireNamed('time limit')
       const { rows } = await sql`select repo from writer where space = ${space}`.execute(database.db)
       expect(rows).toEqual([])
       app.misbehave(null)

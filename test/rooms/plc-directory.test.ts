@@ -237,7 +237,9 @@ describe('beside a directory that fails', () => {
     const typed = await directoryThat(serving(200, log, 'text/html'))
     expect(await failureOf(typed.readLog(did))).toMatchObject({ code: 'UpstreamFailure' })
     const huge = await directoryThat(serving(200, log + ' '.repeat(1024 * 1024)))
-    expect(await failureOf(huge.readLog(did))).toMatchObject({ code: 'UpstreamFailure' })
+    const failure = await failureOf(huge.readLog(did))
+    expect(failure).toBeInstanceOf(UntrustedPlcLog)
+    expect(failure).toMatchObject({ code: 'UpstreamFailure', fault: 'too-many-bytes' })
   })
 
   it("another DID's log, or another first operation under this name, is a lie", async () => {

@@ -84,7 +84,7 @@ describeOnEachEngine('a service', (open) => {
     const [row] = await registrations(database)
     expect(row).toMatchObject({
       ...{ space: scene.forum, service: syncer.service, host: `http://localhost:${syncer.port}`, proved_at_ms: null },
-      ...{ expires_at_ms: Date.parse(first.body.expiresAt), wanted_rev: 0, delivered_rev: 0 },
+      ...{ expires_at_ms: Date.parse(first.body.expiresAt), delivered_rev: 0 },
       sponsors: [`${scene.bob.did} `],
     })
     expect(row?.checked_revision).toBeGreaterThan(0)
@@ -103,7 +103,7 @@ describeOnEachEngine('a service', (open) => {
     await putWriters(database, space, { count: 3, firstRev })
     const syncer = await newSyncer()
     await register(scene, await obtain(scene, { binding: 'october', space, person: scene.alice }), syncer.service)
-    expect(await registrations(database)).toMatchObject([{ wanted_rev: firstRev + 2, delivered_rev: firstRev + 2 }])
+    expect(await registrations(database)).toMatchObject([{ delivered_rev: firstRev + 2 }])
   })
 
   it('is put on record with why its sponsor may read; renewing it says nothing more', async () => {
@@ -685,7 +685,7 @@ describe.runIf(hasPostgres)('registrations at two processes at once', () => {
       await eventually('it waits for the write', () => somebodyWaitsFor(tx))
     })
     expect(await asking).toEqual({ '200': 1 })
-    expect(await registrations(database)).toMatchObject([{ wanted_rev: 2000, delivered_rev: 2000 }])
+    expect(await registrations(database)).toMatchObject([{ delivered_rev: 2000 }])
   })
 
   it('hold up writes in their space until they are there: what comes next rouses them', async () => {

@@ -38,12 +38,10 @@ describeOnEachEngine('sponsors', (open) => {
     const syncer = { service, url: 'https://sync.example.com' }
     const nowMs = scene.world.clock.nowMs() + FAR_MS
     const id = await addRegistration({ db: database.db, nowMs }, { space, syncer, sponsors, isProved: true })
-    await sql`update registration set look_at_ms = ${nowMs}, wanted_rev = delivered_rev + 1 where id = ${id}`.execute(
-      database.db,
-    )
+    await sql`update registration set look_at_ms = ${nowMs} where id = ${id}`.execute(database.db)
     const lanes = await claimLanes(database.db, {
       ...{ pool: 'sound', nowMs, untilMs: nowMs + FAR_MS, most: 100, share: 100, used: new Map(), ofHost: 100 },
-      ...{ usedHosts: new Map(), openHosts: [], closedHosts: [], underWay: [] },
+      ...{ usedHosts: new Map(), openHosts: [], closedHosts: [], left: [], underWay: [], spaces: [] },
     })
     const lane = lanes.find((one) => one.id === id)
     if (!lane) throw new Error('not claimed')

@@ -167,7 +167,7 @@ describeOnEachEngine('having spaces kept', (open) => {
       { action: 'steering.put', mode: 'hook', modeBefore: 'projection' },
       { action: 'steering.made', how: 'made' },
     ])
-    const knowing = { graph: new RosterGraph(community.did, []), serviceDid: ctx.serviceDid }
+    const knowing = { graph: new RosterGraph(community.did, []) }
     expect(await listSteered(db, community.did, { ...knowing, limit: 10, after: '' })).toMatchObject([
       { space, mode: 'hook', state: 'kept' },
     ])

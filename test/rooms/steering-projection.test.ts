@@ -9,6 +9,7 @@ import { memberUnban } from '../../src/membership/memberUnban.ts'
 import { rolePut } from '../../src/membership/rolePut.ts'
 import { type Did, managingAppOf, type SpaceUri } from '../../src/names.ts'
 import type { Db } from '../../src/platform/database.ts'
+import { spaceGet } from '../../src/space/spaceGet.ts'
 import { spaceUpdate } from '../../src/space/spaceUpdate.ts'
 import { steeringGetSpace } from '../../src/steering/steeringGetSpace.ts'
 import { GENERATIONS } from '../kit/asking-host.ts'
@@ -126,6 +127,37 @@ describeOnEachEngine('a space that is kept at its PDS', (open) => {
       const { readPolicy, writePolicy, appAccess } = played.config(space)
       expect([readPolicy, writePolicy]).toEqual([SETTINGS.public, SETTINGS.public])
       expect(appAccess).toEqual(SETTINGS.allowList([app]))
+    })
+
+    it('is shown with its generation and with what holds not there, whoever looks, though it asks nobody', async () => {
+      const space = await bindForum(ctx, community)
+      const hostNow = async () => (await spaceGet(ctx, owner, { space })).host
+      const names = (list: readonly { readonly name: string }[] = []) => list.map(({ name }) => name)
+      await steer(ctx, owner, space, 'projection')
+      await settle(ctx)
+      await appPutRule(ctx, owner, { space, clientId: 'https://bad.example.com/client.json', verdict: 'deny' }, once())
+      await appPutRule(ctx, owner, { space, host: 'worse.example.com', verdict: 'deny' }, once())
+      await settle(ctx)
+      const host = await hostNow()
+      expect(host).toMatchObject({ keptAs: 'projection', speaks: generation })
+      expect(host).not.toHaveProperty('askedAt')
+      expect(names(host?.warnings)).toEqual(['ownWord'])
+      const ofPeople = generation === 'august' ? ['writing', 'writersOnly'] : []
+      const ofApps = ['deniedApps', 'appHosts', 'unprovenApps', 'writingApps']
+      expect(names(host?.notEnforced)).toEqual(['takingBack', 'lag', ...ofPeople, ...ofApps])
+      expect(host?.notEnforced).toEqual((await shown(space)).notEnforced)
+
+      await steer(ctx, owner, space, 'hook')
+      await settle(ctx)
+      const asking = await hostNow()
+      expect(asking).toMatchObject({ keptAs: 'hook', speaks: generation })
+      expect(names(asking?.notEnforced)).toEqual([
+        'takingBack',
+        ...(generation === 'august' ? ['writing', 'unprovenApps'] : []),
+        'writingApps',
+      ])
+      expect(asking?.notEnforced).toEqual((await shown(space)).notEnforced)
+      expect(names(asking?.warnings)).toEqual(['remembers', 'downIsNo', 'ownWord', 'settling', 'neverAsked'])
     })
 
     it('that is open to everybody asks us while anybody is banned', async () => {

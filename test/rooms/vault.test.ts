@@ -9,8 +9,9 @@ import { type KeyPurpose, open, seal } from '../../src/keys/envelope.ts'
 import type { GenesisOperation, PublicHalves } from '../../src/keys/founding.ts'
 import { type Kek, openKek } from '../../src/keys/kek.ts'
 import { makeKeyPair, withScalar } from '../../src/keys/private-keys.ts'
+import type { CredentialClaims } from '../../src/keys/space-credential.ts'
 import { activateFoundedKeys, saveFoundedKeys } from '../../src/keys/store.ts'
-import { type CredentialClaims, LIVE_KEY_MS, LIVE_KEYS_MAX, openVault, type Vault } from '../../src/keys/vault.ts'
+import { LIVE_KEY_MS, LIVE_KEYS_MAX, openVault, type Vault } from '../../src/keys/vault.ts'
 import { type Did, type Nsid, spaceUriOf } from '../../src/names.ts'
 import { type Db, withTransaction } from '../../src/platform/database.ts'
 import { verify } from '../../src/platform/ecdsa.ts'
@@ -167,6 +168,8 @@ describeOnEachEngine('the vault', (openDatabase) => {
         purpose,
         didKey,
         state: 'active',
+        flags: [],
+        standsAside: false,
         createdAtMs: NOW_MS,
         stateSinceMs: NOW_MS + 5,
       })),
@@ -544,6 +547,50 @@ describeOnEachEngine('the key-encryption key', (openDatabase) => {
     expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ event: 'kek.unknown', community: did, kekId: ourKek.id })
   })
 
+  it('leaked: keys that take over are sealed under a DEK that whoever copied the database before does not have', async () => {
+    const { vault } = worldOn(db)
+    const { did } = await found(db, vault)
+    const taken = await dekOf(db, did)
+    const after = { kek: kekOf('ab'.repeat(32)), previousKeks: [ourKek] }
+    const rotating = worldOn(db, after).vault
+    const scheduled = (await rotating.prepareSuccessors(did, ['space'], NOW_MS, { freshDek: false })).rows.reveal()
+    const fresh = (await rotating.prepareSuccessors(did, ['space'], NOW_MS, { freshDek: true })).rows.reveal()
+    const again = (await rotating.prepareSuccessors(did, ['space'], NOW_MS, { freshDek: true })).rows.reveal()
+    expect([scheduled, fresh, again].map(({ dekVersion }) => dekVersion)).toEqual([1, 2, 3])
+    // What the thief has opens what was sealed under it, wherever its row says that it lies.
+    const opensWithTaken = ({ dekVersion, keys: [key] }: typeof fresh) => {
+      if (!key) throw new Error('no key')
+      const place = { instanceId: INSTANCE, community: did, purpose: 'space' as const, keyId: key.id }
+      return open(taken, key.sealed, { ...place, dekVersion, publicKey: key.didKey }) !== null
+    }
+    expect([scheduled, fresh, again].map(opensWithTaken)).toEqual([true, false, false])
+    const kekIds = await db.selectFrom('dek').select('kek_id').where('community', '=', did).orderBy('version').execute()
+    expect(kekIds.map((row) => row.kek_id)).toEqual([ourKek.id, after.kek.id, after.kek.id])
+    // The keys that are in use still are opened as before.
+    expect(await credentialOf(rotating, did)).toMatch(/^ey/)
+  })
+
+  it('leaked: two processes that make a DEK at once both seal under one that is kept', async () => {
+    const { did } = await found(db, worldOn(db).vault)
+    const made = await Promise.all(
+      Array.from({ length: 4 }, () => worldOn(db).vault.prepareSuccessors(did, ['space'], NOW_MS, { freshDek: true })),
+    )
+    for (const { rows } of made) {
+      const { dekVersion, keys } = rows.reveal()
+      const row = await db
+        .selectFrom('dek')
+        .selectAll()
+        .where('community', '=', did)
+        .where('version', '=', dekVersion)
+        .executeTakeFirstOrThrow()
+      const dek = await ourKek.unwrap(row.wrapped, { instanceId: INSTANCE, community: did, dekVersion })
+      const [key] = keys
+      if (!dek || !key) throw new Error('no key')
+      const place = { instanceId: INSTANCE, community: did, purpose: 'space' as const, keyId: key.id, dekVersion }
+      expect(open(dek, key.sealed, { ...place, publicKey: key.didKey })).not.toBeNull()
+    }
+  })
+
   it('does not open what another one wrapped, even under its name', async () => {
     const { did } = await found(db, worldOn(db).vault)
     const { vault } = worldOn(db, { kek: { ...kekOf('ab'.repeat(32)), id: ourKek.id } })
@@ -568,6 +615,29 @@ describeOnEachEngine('the key-encryption key', (openDatabase) => {
       ]),
     )
   })
+
+  it.each<[string, Kek, string]>([
+    ['it doesn’t know', kekOf('ab'.repeat(32)), 'kek.unknown'],
+    ['it was given under the wrong name', { ...kekOf('cd'.repeat(32)), id: ourKek.id }, 'kek.unwrapFailed'],
+  ])(
+    'stops cold keys only when their DEK was wrapped again by one that %s; warm ones go on',
+    async (_, other, event) => {
+      const { vault, lines } = worldOn(db)
+      const warm = await found(db, vault)
+      const cold = await found(db, vault)
+      await credentialOf(vault, warm.did)
+      for (const { did } of [warm, cold]) {
+        const wrapped = await other.wrap(await dekOf(db, did), { instanceId: INSTANCE, community: did, dekVersion: 1 })
+        await db.updateTable('dek').set({ wrapped, kek_id: other.id }).where('community', '=', did).execute()
+      }
+      expect(await credentialOf(vault, warm.did)).toMatch(/^ey/)
+      expect(lines).toEqual([])
+      expect(await codeOf(vault, cold.did)).toBe('KekUnavailable')
+      expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ event, community: cold.did })
+      vault.drop()
+      expect(await codeOf(vault, warm.did)).toBe('KekUnavailable')
+    },
+  )
 
   it('stops cold keys only when its service denies; warm ones go on', async () => {
     let denies = false

@@ -8,7 +8,9 @@ import {
   decideAct,
   decideBan,
   decideFounding,
+  decideKeeper,
   decideLeave,
+  decideOwnKey,
   decidePerson,
   decidePut,
   decideRead,
@@ -1411,7 +1413,7 @@ describe('reading', () => {
   type More = Partial<Pick<AccessFacts, 'readPolicy' | 'writePolicy'> & Lists>
   const facts = (own: Edge[], more: More = {}): AccessFacts => {
     const { readPolicy = 'memberList', writePolicy = 'memberList', ...lists } = more
-    return { ...factsOfLists({ ...factsOf(own), ...lists }), space, readPolicy, writePolicy }
+    return { ...factsOfLists({ ...factsOf(own), ...lists }), space, readPolicy, writePolicy, isAtPds: false }
   }
   const ask = (given: AccessFacts, did: Did = PERSON, clientId: ClientId | null = null) =>
     decideRead(given, { did, clientId })
@@ -1559,7 +1561,8 @@ describe('reading', () => {
         const given = factsOfLists(lists)
         for (const skey of ['s', 't', 'u']) {
           const named = spaceNamed(skey)
-          const all: AccessFacts = { ...given, space: named, readPolicy: 'memberList', writePolicy: 'memberList' }
+          const policies = { readPolicy: 'memberList', writePolicy: 'memberList' } as const
+          const all: AccessFacts = { ...given, space: named, ...policies, isAtPds: false }
           for (const action of FEW_ACTIONS) {
             const isLet = decideAct(given, PERSON, action, named.uri).ok
             expect(decidePerson(all, PERSON, action).ok).toBe(isLet)
@@ -1573,12 +1576,22 @@ describe('reading', () => {
 })
 
 describe('founding', () => {
-  it('is the one permit without a standing, and says so', () => {
+  it('is a permit without a standing, and says so', () => {
     expect(decideFounding(PERSON)).toMatchObject({
       action: 'space.create',
       actor: PERSON,
       because: [{ rule: 'founding' }],
     })
+  })
+
+  it('is not the only one: keepers act in a ceremony, and a key of the community names owners, in its name', () => {
+    expect(decideKeeper(PERSON)).toMatchObject({
+      action: 'keys.ceremony',
+      actor: PERSON,
+      because: [{ rule: 'keeper' }],
+    })
+    const because = [{ rule: 'ownKey' }]
+    expect(decideOwnKey(COMMUNITY)).toMatchObject({ action: OWNER_MARK, actor: COMMUNITY, because })
   })
 
   it('leaves an edge by which owners, and nobody else of the roster, stand in a space', () => {

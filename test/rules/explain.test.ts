@@ -62,7 +62,7 @@ function* casesIn(world: SmallWorld): Generator<Case> {
     for (const community of communitiesOf(world)) {
       const standing = factsAbout(person, community)
       for (const { uri, policies } of world.spaces.filter(({ uri }) => authorityOf(uri) === community)) {
-        const policy = { readPolicy: policies.read, writePolicy: policies.write }
+        const policy = { readPolicy: policies.read, writePolicy: policies.write, isAtPds: false }
         const facts = { ...standing, space: parseSpaceUri(uri) as SpaceName, ...policy }
         for (const action of ASKED) yield { world, person, space: uri, action, facts }
       }
@@ -274,7 +274,7 @@ function factsAtTheDoor({ own = [], edges = [], more = {}, states = {}, there }:
   const abroad = { own: there?.own ?? [], bans: [], left: [], roles: SHIPPED_ROLES }
   return {
     ...{ own, bans: [], left: [], roles: SHIPPED_ROLES, nowMs: NOW, space: DOOR },
-    ...{ readPolicy: 'memberList', writePolicy: 'memberList' },
+    ...{ readPolicy: 'memberList', writePolicy: 'memberList', isAtPds: false },
     graph: new RosterGraph(COMMUNITY, edges, [], states),
     feeding: there ? [{ ...abroad, graph: new RosterGraph(ELSEWHERE, [], offers) }] : [],
     ...more,
@@ -394,7 +394,7 @@ describe('what stands in the way', () => {
   })
 
   it('of the community itself is no entry: it is on no roster of its own', () => {
-    const facts = { space: DOOR, readPolicy: 'memberList', writePolicy: 'memberList' } as const
+    const facts = { space: DOOR, readPolicy: 'memberList', writePolicy: 'memberList', isAtPds: false } as const
     const nobody = { own: [], bans: [], left: [], roles: SHIPPED_ROLES, nowMs: NOW, feeding: [] }
     const graph = new RosterGraph(COMMUNITY, [])
     expect(explain({ ...nobody, ...facts, graph }, asker(COMMUNITY), 'members.ban').missing).toEqual([])

@@ -589,6 +589,8 @@ describe('logs that say something else than their operations', () => {
     const tooMany = Array.from({ length: PLC_LOG_MAX_ENTRIES + 1 }, () => log[0])
     expect(verdictOf(did, tooMany)).toBe('too-many-entries at all')
     expect(verdictOf(did, tooMany.slice(1))).toBe('unknown-prev at 1')
+    // Whoever reads more can tell more.
+    expect(verifyPlcLog(did, tooMany, Number.POSITIVE_INFINITY)).toMatchObject({ fault: 'unknown-prev', at: 1 })
   })
 
   it('reads an operation of 7 500 bytes and refuses one of 7 501', async () => {

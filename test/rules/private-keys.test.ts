@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import { p256 } from '@noble/curves/nist.js'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { describe, expect, it } from 'vitest'
-import { importPrivateKey, makeKeyPair, signCompact, withScalar } from '../../src/keys/private-keys.ts'
+import { importPrivateKey, makeKeyPair, signCompact, signOnce, withScalar } from '../../src/keys/private-keys.ts'
 import { utf8 } from '../../src/platform/bytes.ts'
 import { type Curve, verify } from '../../src/platform/ecdsa.ts'
 import { parseDidKey } from '../../src/platform/multikey.ts'
@@ -46,7 +46,7 @@ describe.each(CURVES)('a private key on %s', (curve) => {
   it('refuses zero, the order and what lies past it, and any other length', () => {
     const order = Buffer.from(NOBLE[curve].Point.CURVE().n.toString(16), 'hex')
     for (const bytes of [new Uint8Array(32), order, Buffer.alloc(32, 0xff), Buffer.alloc(31, 1), Buffer.alloc(33, 1)])
-      expect(importPrivateKey(curve, bytes)).toBeNull()
+      expect([importPrivateKey(curve, bytes), signOnce(curve, bytes, utf8('a message'))]).toEqual([null, null])
   })
 
   it('signs 200 times out of 200 with a low S', () => {
@@ -58,6 +58,18 @@ describe.each(CURVES)('a private key on %s', (curve) => {
       if (verify(key, message, signCompact(pair, message), { lowS: true })) good++
     }
     expect(good).toBe(200)
+  })
+
+  it('signs the same way 200 times out of 200 when it is to be gone at once', () => {
+    const pair = makeKeyPair(curve)
+    const key = publicKeyOf(pair.didKey)
+    const scalar = withScalar(pair, (bytes) => Uint8Array.from(bytes))
+    for (let i = 0; i < 200; i++) {
+      const message = utf8(`message ${i}`)
+      const signature = signOnce(curve, scalar, message)
+      expect(signature && verify(key, message, signature, { lowS: true })).toBe(true)
+    }
+    expect(withScalar(pair, (bytes) => Uint8Array.from(bytes))).toEqual(scalar)
   })
 
   it('wipes the scalar that it lent, also when the borrower fails', () => {

@@ -4,13 +4,14 @@ import { describe, expect, it } from 'vitest'
 import { authorityOf, type Did, isSpaceUri, rosterOf, type SpaceUri } from '../../src/names.ts'
 import { decideAct, decidePerson } from '../../src/policy/decide.ts'
 import { ownersEdge } from '../../src/policy/decide-spaces.ts'
+import { pathTo } from '../../src/policy/paths.ts'
 import { type Action, isManaging, SHIPPED_ROLES } from '../../src/policy/roles.ts'
 import { type Edge, RosterGraph } from '../../src/policy/roster-graph.ts'
 import {
   asIfOpen,
   groundedStanding,
   holds,
-  pathTo,
+  type Stand,
   type Standing,
   standingIn,
   standingOf,
@@ -179,6 +180,28 @@ describe(`standing in random worlds (seed ${SEED})`, () => {
       { seed: SEED, numRuns: RUNS },
     )
     expect(asked).toBeGreaterThan(RUNS * 9)
+  })
+
+  it('is the same asked space by space as looked at whole, by the same edges in the same order', {
+    timeout: PATIENCE,
+  }, () => {
+    const shown = (stand: Stand | undefined) =>
+      stand?.through.map(({ edge, gives, premise }) => [edge, [...gives], premise?.through.map((one) => one.edge)])
+    let compared = 0
+    fc.assert(
+      fc.property(anyWorld, (world) => {
+        for (const [person, community] of everybodyIn(world)) {
+          const whole = new Map(standingOf(factsIn(world)(person, community)))
+          const asked = standingOf(factsIn(world)(person, community))
+          for (const { uri } of world.spaces) {
+            expect(shown(asked.get(uri))).toEqual(shown(whole.get(uri)))
+            compared += whole.has(uri) ? 1 : 0
+          }
+        }
+      }),
+      { seed: SEED, numRuns: FEWER / 4 },
+    )
+    expect(compared).toBeGreaterThan(FEWER / 2)
   })
 
   it('does not depend on the order of edges, bans, departures and offers', { timeout: PATIENCE }, () => {
@@ -375,7 +398,7 @@ describe(`standing in random worlds (seed ${SEED})`, () => {
               const acting = CAST.people.filter((did) => decideAct(facts(did, community), did, action, uri).ok)
               requireSame(acting, people)
               if (!live) continue // whoever asks about such a space is told that there is none, before any verdict
-              const given = { space: name, readPolicy: policies.read, writePolicy: policies.write }
+              const given = { space: name, readPolicy: policies.read, writePolicy: policies.write, isAtPds: false }
               const others = world.spaces.filter((one) => one.uri !== uri)
               for (const did of [...CAST.people, community]) {
                 const isLet = decidePerson({ ...facts(did, community), ...given }, did, action)
@@ -387,7 +410,7 @@ describe(`standing in random worlds (seed ${SEED})`, () => {
                   const policy = { ...policies, [action]: MANAGER }
                   const managed = { ...world, spaces: [{ uri, live, policies: policy }, ...others] }
                   const isLetIn = mayBySearch(managed, did, uri, action, authorized ? MANAGER : null)
-                  const all = { ...facts(did, community), space: name }
+                  const all = { ...facts(did, community), space: name, isAtPds: false }
                   const asked = { ...all, readPolicy: policy.read, writePolicy: policy.write }
                   requireSame(decidePerson(asked, did, action, { by: MANAGER, authorized }).ok, isLetIn)
                   if (isLetIn && !expected) byWord++

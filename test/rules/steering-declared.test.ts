@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest'
 import { type ClientId, type Did, type Nsid, type ServiceId, spaceUriOf } from '../../src/names.ts'
 import type { AppAccess, AppRules } from '../../src/policy/apps.ts'
 import { type AccessFacts, decidePerson, type UserPolicy } from '../../src/policy/decide.ts'
-import { type Declaring, declare, declaredAs, flagsOf, nextSettings, notEnforced } from '../../src/steering/declared.ts'
+import { notEnforced } from '../../src/space/not-enforced.ts'
+import { type Declaring, declare, declaredAs, flagsOf, nextSettings } from '../../src/steering/declared.ts'
 import { backOffMs, haltOf } from '../../src/steering/halt.ts'
 import {
   differing,
@@ -115,8 +116,12 @@ describe('the policies that a PDS is to have', () => {
 
 describe('the apps that a PDS is to let in', () => {
   const apps = (rules: AppRules) => declare(about({ apps: rules })).settings.apps
-  const names = (rules: AppRules, more: Partial<Declaring> = {}, speaks: 'august' | 'october' = 'october') =>
-    notEnforced(about({ apps: rules, ...more }), speaks).map(({ name }) => name)
+  const names = (
+    rules: AppRules,
+    more: Partial<Declaring> = {},
+    speaks: 'august' | 'october' | null = 'october',
+    keptAs: 'hook' | 'projection' | null = 'projection',
+  ) => notEnforced(about({ apps: rules, ...more }), keptAs, speaks).map(({ name }) => name)
 
   it('are those on a list, and what has no word there is named', () => {
     expect(apps(new Map())).toBeNull()
@@ -129,7 +134,7 @@ describe('the apps that a PDS is to let in', () => {
         [OTHER, 'deny'],
       ],
     })
-    expect([apps(list), names(list)]).toEqual([[APP], ['takingBack', 'lag']])
+    expect([apps(list), names(list)]).toEqual([[APP], ['takingBack', 'lag', 'writingApps']])
     const host = appRules({
       mode: 'allowList',
       said: [
@@ -137,14 +142,37 @@ describe('the apps that a PDS is to let in', () => {
         ['good.example.com', 'allow'],
       ],
     })
-    expect([apps(host), names(host)]).toEqual([[APP], ['appHosts', 'takingBack', 'lag']])
-    expect(names(denied, { mode: 'hook' })).toEqual([])
+    expect([apps(host), names(host)]).toEqual([[APP], ['takingBack', 'lag', 'appHosts', 'writingApps']])
+  })
+
+  it('hold for writing nowhere, and for reading as far as the PDS asks about them or has a list', () => {
+    const denied = appRules({ said: [[APP, 'deny']] })
+    const hosts = appRules({ mode: 'allowList', said: [['good.example.com', 'allow']] })
+    const harmless = appRules({ said: [[APP, 'allow']] })
+    const asked = (rules: AppRules, speaks: 'august' | 'october' | null, keptAs: 'hook' | null) =>
+      names(rules, {}, speaks, keptAs)
+    for (const keptAs of ['hook', null] as const) {
+      expect(asked(new Map(), 'october', keptAs)).toEqual(['takingBack'])
+      expect(asked(harmless, 'october', keptAs)).toEqual(['takingBack'])
+      expect(asked(denied, 'october', keptAs)).toEqual(['takingBack', 'writingApps'])
+      for (const speaks of ['august', null] as const) {
+        expect(asked(new Map(), speaks, keptAs)).toEqual(['takingBack', 'writing'])
+        expect(asked(denied, speaks, keptAs)).toEqual(['takingBack', 'writing', 'unprovenApps', 'writingApps'])
+      }
+    }
+    // Whoever set the PDS to ask us by hand gave it no list of ours; where we did, it has it, and goes by it.
+    expect(asked(hosts, 'august', null)).toEqual(['takingBack', 'writing', 'unprovenApps', 'writingApps'])
+    expect(asked(hosts, 'august', 'hook')).toEqual(['takingBack', 'writing', 'appHosts', 'writingApps'])
+    expect(asked(hosts, 'october', null)).toEqual(['takingBack', 'writingApps'])
+    expect(names(harmless, {}, 'october')).toEqual(['takingBack', 'lag'])
+    const ofHost = appRules({ said: [['bad.example.com', 'deny']] })
+    expect(names(ofHost)).toEqual(['takingBack', 'lag', 'appHosts', 'unprovenApps', 'writingApps'])
   })
 
   it('and of people, what one list and one policy can’t say', () => {
     const of = (more: Partial<Declaring>) => names(new Map(), more, 'august')
-    expect(of({ readPolicy: 'public' })).toEqual(['writing', 'writersOnly', 'onePolicy', 'takingBack', 'lag'])
-    expect(of({})).toEqual(['writing', 'writersOnly', 'takingBack', 'lag'])
+    expect(of({ readPolicy: 'public' })).toEqual(['takingBack', 'lag', 'writing', 'writersOnly', 'onePolicy'])
+    expect(of({})).toEqual(['takingBack', 'lag', 'writing', 'writersOnly'])
   })
 })
 
@@ -154,7 +182,7 @@ describe('what somebody may do by the list', () => {
       fc.property(anyLists, anyPolicy, anyPolicy, (lists, readPolicy, writePolicy) => {
         const space = spaceNamed('s')
         expect(space.uri).toBe(SPACES[0])
-        const facts: AccessFacts = { ...factsOfLists(lists), space, readPolicy, writePolicy }
+        const facts: AccessFacts = { ...factsOfLists(lists), space, readPolicy, writePolicy, isAtPds: true }
         const listed: AccessFacts = { ...facts, readPolicy: 'memberList', writePolicy: 'memberList' }
         const [reads, writes] = [decidePerson(listed, PERSON, 'read').ok, decidePerson(listed, PERSON, 'write').ok]
         expect(flagsOf(facts, PERSON, 'october')).toBe((reads ? 1 : 0) + (writes ? 2 : 0))

@@ -10,6 +10,7 @@ export * as community from "./reeve/community.ts";
 export * as credential from "./reeve/credential.ts";
 export * as defs from "./reeve/defs.ts";
 export * as federation from "./reeve/federation.ts";
+export * as key from "./reeve/key.ts";
 export * as member from "./reeve/member.ts";
 export * as notify from "./reeve/notify.ts";
 export * as proposal from "./reeve/proposal.ts";

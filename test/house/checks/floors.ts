@@ -30,6 +30,7 @@ const FILES_OF_ROOMS: Readonly<Record<string, string>> = {
   'src/names.ts': 'ground',
   'src/refusals.ts': 'ground',
   'src/reeve.ts': 'roof',
+  'src/workers.ts': 'roof',
   'src/main.ts': 'roof',
   'src/cli.ts': 'roof',
 }
@@ -41,6 +42,7 @@ function roomOf(path: string): string | null {
   const folder = /^src\/([^/]+)\//.exec(path)?.[1]
   if (folder === undefined) return FILES_OF_ROOMS[path] ?? null
   if (folder === 'platform') return 'ground'
+  if (folder === 'cli') return 'roof'
   return folder in ROOMS && folder !== 'ground' && folder !== 'roof' ? folder : null
 }
 

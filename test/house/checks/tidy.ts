@@ -56,7 +56,7 @@ const ELSEWHERE: readonly Word[] = [
     fault: 'a package registry',
   },
   {
-    pattern: /\b(?:design|security|protocol|observed-wire|performance|style)\.md\b/,
+    pattern: /\b(?:design|security|protocol|observed-wire|style)\.md\b|(?<!docs\/)\bperformance\.md\b/,
     fault: 'a text that is not in this project',
   },
   { pattern: /\b[Cc]atalogue\b|\bT-[A-Z]\d{1,2}\b/, fault: 'a list that is not in this project: say what it says' },

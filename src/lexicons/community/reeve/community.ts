@@ -11,4 +11,5 @@ export * as list from "./community/list.ts";
 export * as mint from "./community/mint.ts";
 export * as release from "./community/release.ts";
 export * as setHandle from "./community/setHandle.ts";
+export * as takeIn from "./community/takeIn.ts";
 export * as update from "./community/update.ts";

@@ -84,7 +84,7 @@ type Proposal = { $type?: "community.reeve.defs#proposal";
   /**
    * What shall be done.
    */
-  "act":"space.delete" | "space.open" | "community.delete" | "member.transferOwnership" | l.UnknownString;
+  "act":"space.delete" | "space.open" | "community.delete" | "member.transferOwnership" | "key.export" | l.UnknownString;
 
   /**
    * The space, as at://<authority>/space/<type>/<skey>; the community; or whom it would be handed to.
@@ -139,7 +139,7 @@ type Proposal = { $type?: "community.reeve.defs#proposal";
 export type { Proposal };
 
 /** An act that can't be taken back, and how far it is. */
-const proposal = /*#__PURE__*/ l.typedObject<Proposal>($nsid, "proposal", /*#__PURE__*/ l.object({"id":/*#__PURE__*/ l.string({"maxLength":64}),"act":/*#__PURE__*/ l.string<{"knownValues":["space.delete","space.open","community.delete","member.transferOwnership"],"maxLength":64}>({"maxLength":64}),"target":/*#__PURE__*/ l.string({"maxLength":1200}),"input":/*#__PURE__*/ l.lexMap(),"state":/*#__PURE__*/ l.string<{"knownValues":["open","approved","done","cancelled"],"maxLength":32}>({"maxLength":32}),"proposedBy":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"proposedAt":/*#__PURE__*/ l.string({"format":"datetime"}),"expiresAt":/*#__PURE__*/ l.string({"format":"datetime"}),"approvedBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"dueAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"endedBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"endedAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"}))}));
+const proposal = /*#__PURE__*/ l.typedObject<Proposal>($nsid, "proposal", /*#__PURE__*/ l.object({"id":/*#__PURE__*/ l.string({"maxLength":64}),"act":/*#__PURE__*/ l.string<{"knownValues":["space.delete","space.open","community.delete","member.transferOwnership","key.export"],"maxLength":64}>({"maxLength":64}),"target":/*#__PURE__*/ l.string({"maxLength":1200}),"input":/*#__PURE__*/ l.lexMap(),"state":/*#__PURE__*/ l.string<{"knownValues":["open","approved","done","cancelled"],"maxLength":32}>({"maxLength":32}),"proposedBy":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"proposedAt":/*#__PURE__*/ l.string({"format":"datetime"}),"expiresAt":/*#__PURE__*/ l.string({"format":"datetime"}),"approvedBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"dueAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"endedBy":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"endedAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"}))}));
 
 export { proposal };
 
@@ -273,3 +273,23 @@ export type { Host };
 const host = /*#__PURE__*/ l.typedObject<Host>($nsid, "host", /*#__PURE__*/ l.object({"at":/*#__PURE__*/ l.string<{"knownValues":["pds"],"maxLength":32}>({"maxLength":32}),"managingApp":/*#__PURE__*/ l.string(),"boundAt":/*#__PURE__*/ l.string({"format":"datetime"}),"settlesAt":/*#__PURE__*/ l.string({"format":"datetime"}),"askedAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"speaks":/*#__PURE__*/ l.string<{"knownValues":["unknown","august","october"],"maxLength":32}>({"maxLength":32}),"keptAs":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string<{"knownValues":["hook","projection"],"maxLength":32}>({"maxLength":32})),"strangersAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"isReleased":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"notEnforced":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<Caveat>((() => caveat) as any), ),"warnings":/*#__PURE__*/ l.array(/*#__PURE__*/ l.ref<Caveat>((() => caveat) as any), )}));
 
 export { host };
+
+/** A fresh signature by the signing key that you enrolled, for one call. */
+type StepUp = { $type?: "community.reeve.defs#stepUp";
+
+  /**
+   * When it was signed: an instant in UTC with milliseconds, not older than five minutes.
+   */
+  "at":string;
+
+  /**
+   * 64 bytes r‖s with a low S in unpadded base64url, over the lines reeve-step-up-v1, the DID of this service, the community, your DID, the name of the method, the SHA-256 in hexadecimal of the DAG-CBOR of the call's body without stepUp, idempotencyKey and ifRevision, and at, joined by line feeds.
+   */
+  "sig":string };
+
+export type { StepUp };
+
+/** A fresh signature by the signing key that you enrolled, for one call. */
+const stepUp = /*#__PURE__*/ l.typedObject<StepUp>($nsid, "stepUp", /*#__PURE__*/ l.object({"at":/*#__PURE__*/ l.string({"maxLength":64}),"sig":/*#__PURE__*/ l.string({"maxLength":128})}));
+
+export { stepUp };

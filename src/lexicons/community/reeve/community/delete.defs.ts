@@ -15,7 +15,7 @@ export const $params = /*#__PURE__*/ l.params();
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $input = /*#__PURE__*/ l.jsonPayload({"community":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"dryRun":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
+export const $input = /*#__PURE__*/ l.jsonPayload({"community":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"dryRun":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"stepUp":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.StepUp>((() => ReeveDefs.stepUp) as any)),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
 
 export type $Input<B = l.BinaryData> = l.InferPayload<typeof $input, B>;
 export type $InputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $input, B>;
@@ -25,8 +25,8 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"proposal":/*#__PURE__*/ l.o
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** End a community, seven days from now. Every owner can stop it until then; where there is another owner, one has to approve it first. Its DID stays what it is. */
-const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","ProposalWaits","IdempotencyConflict","StaleRevision"]);
+/** End a community, seven days from now. Every owner can stop it until then; where there is another owner, one has to approve it first. Its DID stays what it is. Whoever has enrolled keys of their own, or had some in the last three days, confirms by them with stepUp, but for a dry run. */
+const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","KeeperSignatureRequired","ProposalWaits","IdempotencyConflict","StaleRevision"]);
 
 export { main };
 

@@ -14,7 +14,7 @@ export const $params = /*#__PURE__*/ l.params();
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $input = /*#__PURE__*/ l.jsonPayload({"name":/*#__PURE__*/ l.string({"minLength":1,"maxLength":640,"maxGraphemes":64}),"handle":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"handle","maxLength":253})),"custody":/*#__PURE__*/ l.typedUnion([/*#__PURE__*/ l.typedRef<MemberHeld>((() => memberHeld) as any),/*#__PURE__*/ l.typedRef<Custodial>((() => custodial) as any)], false),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128}))});
+export const $input = /*#__PURE__*/ l.jsonPayload({"name":/*#__PURE__*/ l.string({"minLength":1,"maxLength":640,"maxGraphemes":64}),"handle":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"handle","maxLength":253})),"custody":/*#__PURE__*/ l.typedUnion([/*#__PURE__*/ l.typedRef<MemberHeld>((() => memberHeld) as any),/*#__PURE__*/ l.typedRef<Quorum>((() => quorum) as any),/*#__PURE__*/ l.typedRef<Custodial>((() => custodial) as any)], false),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128}))});
 
 export type $Input<B = l.BinaryData> = l.InferPayload<typeof $input, B>;
 export type $InputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $input, B>;
@@ -64,3 +64,28 @@ export type { Custodial };
 const custodial = /*#__PURE__*/ l.typedObject<Custodial>($nsid, "custodial", /*#__PURE__*/ l.object({}));
 
 export { custodial };
+
+/** A key in shares, k of whose n keepers act together, stands above this service's. It is made by the first ceremony; until that has ended the community is pendingQuorum, and its keys are held as without it. */
+type Quorum = { $type?: "community.reeve.community.mint#quorum";
+
+  /**
+   * Whether this service is to have no key at all that can change the identity.
+   */
+  "strict"?:boolean;
+
+  /**
+   * The did:key of a key that only the community holds. It stands above this service's.
+   */
+  "recoveryKey"?:string;
+
+  /**
+   * base64url of the 64-byte signature, with low S, by that key over the UTF-8 text reeve-recovery-v1, your DID, this service's DID and the recovery key, each on a line of its own.
+   */
+  "proof"?:string };
+
+export type { Quorum };
+
+/** A key in shares, k of whose n keepers act together, stands above this service's. It is made by the first ceremony; until that has ended the community is pendingQuorum, and its keys are held as without it. */
+const quorum = /*#__PURE__*/ l.typedObject<Quorum>($nsid, "quorum", /*#__PURE__*/ l.object({"strict":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"recoveryKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":128})),"proof":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"maxLength":128}))}));
+
+export { quorum };

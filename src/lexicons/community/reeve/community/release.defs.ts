@@ -3,6 +3,7 @@
  */
 
 import { l } from "@atproto/lex-schema";
+import * as ReeveDefs from "../defs.defs.ts";
 
 const $nsid = "community.reeve.community.release";
 
@@ -14,7 +15,7 @@ export const $params = /*#__PURE__*/ l.params();
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $input = /*#__PURE__*/ l.jsonPayload({"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128}))});
+export const $input = /*#__PURE__*/ l.jsonPayload({"stepUp":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.StepUp>((() => ReeveDefs.stepUp) as any)),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128}))});
 
 export type $Input<B = l.BinaryData> = l.InferPayload<typeof $input, B>;
 export type $InputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $input, B>;
@@ -24,8 +25,8 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"revision":/*#__PURE__*/ l.i
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** An account takes back its consent to be decided about here: called by the account itself. From the next question on nobody is let into its spaces by this service. Its roll stays with its owners. */
-const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["NotFound","IdempotencyConflict"]);
+/** An account takes back its consent to be decided about here: called by the account itself. From the next question on nobody is let into its spaces by this service. Its roll stays with its owners. Whoever has enrolled keys of their own, or had some in the last three days, confirms by them with stepUp. */
+const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["NotFound","KeeperSignatureRequired","IdempotencyConflict"]);
 
 export { main };
 

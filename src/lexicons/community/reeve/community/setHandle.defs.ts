@@ -25,7 +25,7 @@ export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
 /** Give a community another handle, under a domain of this service or under one of its own, or give its handle up. A domain of one's own has to say so first: the answer tells what to write there, and calling again looks. A change that ends before all is done goes on by itself; call again to see how far it is. */
-const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","HandleNotAvailable","PlcConflict","PlcRank","PlcLimit","PlcRejected","IdempotencyConflict","StaleRevision","UnsupportedCustody"]);
+const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","HandleNotAvailable","PlcConflict","PlcRank","PlcLimit","PlcRejected","IdempotencyConflict","StaleRevision","UnsupportedCustody","PlcQuiet","PlcBudget","CeremonyInProgress"]);
 
 export { main };
 

@@ -15,7 +15,7 @@ export const $params = /*#__PURE__*/ l.params();
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $input = /*#__PURE__*/ l.jsonPayload({"community":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"to":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"roleAfter":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":64})),"expiresAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"cancel":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"dryRun":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
+export const $input = /*#__PURE__*/ l.jsonPayload({"community":/*#__PURE__*/ l.string({"format":"did","maxLength":256}),"to":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"did","maxLength":256})),"roleAfter":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":64})),"expiresAt":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"format":"datetime"})),"cancel":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"dryRun":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"stepUp":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.StepUp>((() => ReeveDefs.stepUp) as any)),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
 
 export type $Input<B = l.BinaryData> = l.InferPayload<typeof $input, B>;
 export type $InputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $input, B>;
@@ -25,8 +25,8 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"expiresAt":/*#__PURE__*/ l.
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** Offer a community to somebody. It stays yours until they take it; you have one such offer open at most, and another one takes its place. */
-const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","UnknownRole","ProposalWaits","IdempotencyConflict","StaleRevision"]);
+/** Offer a community to somebody. It stays yours until they take it; you have one such offer open at most, and another one takes its place. Whoever has enrolled keys of their own, or had some in the last three days, confirms an offer by them with stepUp, but for a dry run; taking it back needs none. */
+const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","KeeperSignatureRequired","UnknownRole","ProposalWaits","IdempotencyConflict","StaleRevision"]);
 
 export { main };
 

@@ -15,7 +15,7 @@ export const $params = /*#__PURE__*/ l.params();
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $input = /*#__PURE__*/ l.jsonPayload({"proposal":/*#__PURE__*/ l.string({"minLength":1,"maxLength":64}),"dryRun":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
+export const $input = /*#__PURE__*/ l.jsonPayload({"proposal":/*#__PURE__*/ l.string({"minLength":1,"maxLength":64}),"dryRun":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"stepUp":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.StepUp>((() => ReeveDefs.stepUp) as any)),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
 
 export type $Input<B = l.BinaryData> = l.InferPayload<typeof $input, B>;
 export type $InputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $input, B>;
@@ -25,8 +25,8 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"dueAt":/*#__PURE__*/ l.opti
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** Approve what somebody else proposed. Whoever could do it themself may; it is done at once, or on its day. */
-const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","EscalationDenied","OpenToAnybody","LastOwner","ProposalNotOpen","LimitExceeded","UnknownRole","IdempotencyConflict","StaleRevision"]);
+/** Approve what somebody else proposed. Whoever could do it themself may; it is done at once, or on its day. Whoever has enrolled keys of their own, or had some in the last three days, confirms by them with stepUp, but for a dry run. */
+const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","EscalationDenied","KeeperSignatureRequired","OpenToAnybody","LastOwner","ProposalNotOpen","LimitExceeded","UnknownRole","IdempotencyConflict","StaleRevision"]);
 
 export { main };
 

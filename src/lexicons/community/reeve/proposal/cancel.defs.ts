@@ -24,7 +24,7 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"revision":/*#__PURE__*/ l.i
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** Stop what is proposed, before it is carried out. Its proposer may, and every owner. */
+/** Stop what is proposed, before it is carried out; an export of a key also after its day, until its file was taken. Its proposer may, and every owner. */
 const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","ProposalNotOpen","IdempotencyConflict","StaleRevision"]);
 
 export { main };

@@ -15,7 +15,7 @@ export const $params = /*#__PURE__*/ l.params();
 
 export type $Params = l.InferOutput<typeof $params>;
 
-export const $input = /*#__PURE__*/ l.jsonPayload({"space":/*#__PURE__*/ l.string({"maxLength":1200}),"dryRun":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
+export const $input = /*#__PURE__*/ l.jsonPayload({"space":/*#__PURE__*/ l.string({"maxLength":1200}),"dryRun":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.boolean()),"stepUp":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.ref<ReeveDefs.StepUp>((() => ReeveDefs.stepUp) as any)),"idempotencyKey":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.string({"minLength":1,"maxLength":128})),"ifRevision":/*#__PURE__*/ l.optional(/*#__PURE__*/ l.integer({"minimum":0}))});
 
 export type $Input<B = l.BinaryData> = l.InferPayload<typeof $input, B>;
 export type $InputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $input, B>;
@@ -25,8 +25,8 @@ export const $output = /*#__PURE__*/ l.jsonPayload({"revision":/*#__PURE__*/ l.i
 export type $Output<B = l.BinaryData> = l.InferPayload<typeof $output, B>;
 export type $OutputBody<B = l.BinaryData> = l.InferPayloadBody<typeof $output, B>;
 
-/** Bring a space to its end, for good: everything in it is forgotten, and whoever asked to hear of its writes is told. Its name is free again once that is done. To have it rest instead, see community.freeze. */
-const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","EscalationDenied","ProposalWaits","IdempotencyConflict","StaleRevision"]);
+/** Bring a space to its end, for good: everything in it is forgotten, and whoever asked to hear of its writes is told. Its name is free again once that is done. To have it rest instead, see community.freeze. Whoever has enrolled keys of their own, or had some in the last three days, confirms by them with stepUp, but for a dry run. */
+const main = /*#__PURE__*/ l.procedure($nsid, $params, $input, $output, ["Forbidden","NotFound","EscalationDenied","KeeperSignatureRequired","ProposalWaits","IdempotencyConflict","StaleRevision"]);
 
 export { main };
 
