@@ -6,9 +6,10 @@ import { federationOffer } from '../../src/federation/federationOffer.ts'
 import type * as putLexicon from '../../src/lexicons/community/reeve/member/put.ts'
 import { memberPut } from '../../src/membership/memberPut.ts'
 import type { Did, SpaceUri } from '../../src/names.ts'
-import { type Db, type Tx, withTransaction } from '../../src/platform/database.ts'
+import type { Db, Tx } from '../../src/platform/database.ts'
 import { Refusal } from '../../src/refusals.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
+import { manyRows } from '../kit/many-rows.ts'
 import {
   type Community,
   freshDid,
@@ -29,17 +30,6 @@ describeOnEachEngine('limits of a roll', (open) => {
     db = (await open()).db
     roll = rollOn(db)
   })
-
-  /** Rows by the thousand, past the actions. */
-  const fill = (work: (tx: Tx) => Promise<unknown>) =>
-    withTransaction(
-      db,
-      async (tx) => {
-        await sql`set local statement_timeout = 0`.execute(tx)
-        await work(tx)
-      },
-      { isPatient: true },
-    )
 
   const spaces = (tx: Tx, { did, founder }: Community, count: number) =>
     sql`insert into space (uri, community, space_type, skey, state, created_by, created_at_ms)
@@ -66,7 +56,7 @@ describeOnEachEngine('limits of a roll', (open) => {
 
   it('a community has 10,000 spaces, and not one more', async () => {
     const community = await openCommunity(roll)
-    await fill((tx) => spaces(tx, community, 9_998))
+    await manyRows(db, (tx) => spaces(tx, community, 9_998))
     expect(await saysOf(() => makeForum(roll, community, 'the-last'))).toBe('accepted')
     expect(await saysOf(() => makeForum(roll, community, 'one-more'))).toBe(
       'LimitExceeded: a community has 10000 spaces at most, deleted ones included',
@@ -77,7 +67,7 @@ describeOnEachEngine('limits of a roll', (open) => {
     const community = await openCommunity(roll)
     const [forum, crew] = [await makeForum(roll, community, 'main'), await makeRoleSpace(roll, community, 'crew')]
     const other = await makeRoleSpace(roll, community, 'other')
-    await fill(async (tx) => {
+    await manyRows(db, async (tx) => {
       await spaces(tx, community, 300)
       // Three entries of the system came with the spaces that were made.
       await entries(tx, community, forum, 29_996)
@@ -133,7 +123,7 @@ describeOnEachEngine('limits of a roll', (open) => {
 
   it('it makes 10,000 offers, and not one more', async () => {
     const [community, receiver] = [await openCommunity(roll), await openCommunity(roll)]
-    await fill(async (tx) => {
+    await manyRows(db, async (tx) => {
       await spaces(tx, community, 10_002)
       await sql`insert into offer (space, to_community, community, offered_by, offered_at_ms)
         select uri, ${receiver.did}, ${community.did}, ${community.founder}, 0 from space

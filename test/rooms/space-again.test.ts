@@ -28,6 +28,7 @@ import { spaceUpdate } from '../../src/space/spaceUpdate.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
 import { endsOn, lanesOf, register } from '../kit/ended-spaces.ts'
 import { BINDINGS, exchange, letIn, openScene, type Scene } from '../kit/exchange.ts'
+import { manyRows } from '../kit/many-rows.ts'
 import { type Held, jtiOf, obtain, present, revocations } from '../kit/presentation.ts'
 import {
   type Community,
@@ -237,13 +238,15 @@ describeOnEachEngine('a space made anew', (open) => {
     await end()
     await clearAway()
     const { did } = community
-    await sql`insert into space (uri, community, space_type, skey, state, created_by, created_at_ms)
-      select 'at://' || ${did}::text || '/space/' || ${FORUM}::text || '/n' || at, ${did}, ${FORUM}, 'n' || at, 'deleted', ${owner}, 0
-      from generate_series(1, 9998) at`.execute(db)
+    await manyRows(db, (tx) =>
+      sql`insert into space (uri, community, space_type, skey, state, created_by, created_at_ms)
+        select 'at://' || ${did}::text || '/space/' || ${FORUM}::text || '/n' || at, ${did}, ${FORUM}, 'n' || at, 'deleted', ${owner}, 0
+        from generate_series(1, 9998) at`.execute(tx),
+    )
     expect(await refusalOf(() => again({ skey: 'one-more' }))).toBe('LimitExceeded')
     expect(await verdictOf(() => again())).toBe('accepted')
     expect(await refusalOf(() => again({ skey: 'one-more' }))).toBe('LimitExceeded')
-    await sql`delete from space where uri like ${`at://${did}/space/${FORUM}/n%`}`.execute(db)
+    await manyRows(db, (tx) => sql`delete from space where uri like ${`at://${did}/space/${FORUM}/n%`}`.execute(tx))
   })
 
   it('is not made by an old call that is sent again, nor taken for what that call made', async () => {

