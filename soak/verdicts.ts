@@ -173,7 +173,8 @@ export function starvedIn(moments: readonly Moment[]): readonly Stretch[] {
 const isWithin = (stretches: readonly Stretch[], { beganSec, endedSec }: Refused): boolean =>
   stretches.some(({ fromSec, toSec }) => endedSec >= fromSec && beganSec <= toSec)
 
-const isTemporary = ({ says }: Refused): boolean => /^50[34] /.test(says)
+/** 502 among them: whoever asks the directory while it is silent is cut off at the end of it. */
+const isTemporary = ({ says }: Refused): boolean => /^50[234] /.test(says)
 /** The process itself had no room or no time; not that somebody elsewhere said nothing. */
 const isOurs = ({ says }: Refused): boolean => says === '503 NotEnoughResources'
 const isLost = ({ says }: Refused): boolean => says.startsWith('0 ')

@@ -151,7 +151,9 @@ describe('the honest', () => {
   it.each([
     ['no answer', 20, '0 cut: ECONNRESET', ['nothing is lost']],
     ['a temporary one', 20, '503 NotEnoughResources', ['nobody honest is refused']],
-    ['a temporary one in a stall', within, '503 UpstreamFailure', []],
+    ['somebody else’s failure', 20, '502 UpstreamFailure', ['nobody honest is refused']],
+    ['the directory’s silence', within, '504 UpstreamTimeout', []],
+    ['the directory’s failure at the end of its silence', within, '502 UpstreamFailure', []],
     ['another one in a stall', within, '403 Forbidden', ['nobody honest is refused']],
   ])('are refused: %s', (_, sec, says, names) => {
     expect(failing(refusedAt(sec, says))).toEqual(names)
