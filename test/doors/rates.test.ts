@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { addressReader, RATES, RateBuckets } from '../../src/doors/rate-buckets.ts'
 import { DOORS } from '../../src/doors/xrpc.ts'
 import { Refusal } from '../../src/refusals.ts'
+import { stopClock } from '../kit/stopped-clock.ts'
 import { makeServiceJwt } from '../kit/tokens.ts'
 import { everyRate, movableClock, openWorld, type World } from '../kit/world.ts'
 import { openStage, type Stage } from './stage.ts'
@@ -61,6 +62,7 @@ describe('a bucket', () => {
 
   it('gives its burst, then a drop as one comes back', () => {
     const clock = movableClock()
+    stopClock(clock)
     const buckets = new RateBuckets(clock, { ...RATES, founding: { burst: 2, perSec: 0.5 } })
     const take = () => verdict(() => buckets.take('founding', 'a'))
     expect([take(), take(), take()]).toEqual(['in', 'in', 'RateLimitExceeded'])

@@ -1,12 +1,13 @@
 /**
  * A PDS as far as it asks a managing app: whom it asks and how, byte for byte as the reference was seen to do it, and what it makes of the
- * answer. It has no patience of its own and asks once.
+ * answer. It has no patience of its own and asks once; but what a slow machine didn't decide in time is asked again here.
  *
  * August has one policy for reading and writing and says nothing of what for; October says it. Both name an app only where one proved
  * itself at the mint, and neither asks about the authority itself.
  */
 import { randomBytes } from 'node:crypto'
 import type { Did } from '../../src/names.ts'
+import { decidedInTime } from './decided.ts'
 import { type Answer, type RawRequest, sendRaw } from './raw-request.ts'
 import { type Changes, makeServiceJwt, type TestKey } from './tokens.ts'
 
@@ -96,8 +97,10 @@ export interface AskingHost {
   mint(by: HostedAccount, space: string, user: Did, clientId?: string): Promise<boolean>
   /** Somebody wrote. */
   write(by: HostedAccount, space: string, user: Did): Promise<boolean>
-  /** The bare answer to any question. */
+  /** The bare answer to any question. One that nothing was decided about in time is put again, as another one. */
   ask(asked: Asked): Promise<Answer>
+  /** The bare answer, also when it is that. */
+  askOnce(asked: Asked): Promise<Answer>
   request(asked: Asked): Promise<RawRequest>
 }
 
@@ -114,16 +117,19 @@ export function openAskingHost(given: {
     return { url: await endpoint, managingApp, nowSec: clock.nowSec() }
   }
   const request = async (asked: Asked) => askOf(await at(), asked)
-  const ask = async (asked: Asked) => sendRaw((await at()).url, await request(asked))
+  const askOnce = async (asked: Asked) => sendRaw((await at()).url, await request(asked))
+  const ask = (asked: Asked) => decidedInTime(() => askOnce(asked), isUndecided)
   const says = (access: string) => (generation === 'october' ? { access } : {})
   const isLet = async (asked: Asked) => asked.user === asked.by.did || letsIn(await ask(asked).catch(() => NO_ANSWER))
   return {
-    ...{ generation, managingApp, ask, request },
+    ...{ generation, managingApp, ask, askOnce, request },
     mint: (by, space, user, clientId) =>
       isLet({ by, space, user, ...says('read'), ...(clientId === undefined ? {} : { clientId }) }),
     write: (by, space, user) => isLet({ by, space, user, ...says('write') }),
   }
 }
+
+const isUndecided = ({ status }: Answer): boolean => status === 503 || status === 504
 
 const NO_ANSWER: Answer = { status: 0, headers: {}, body: '' }
 

@@ -7,6 +7,7 @@ import { expect } from 'vitest'
 import { besides, type DialRecorder } from './dialled.ts'
 import { exchange, type Parts, type Scene } from './exchange.ts'
 import { freshJti, makeDelegation } from './tokens.ts'
+import { askedBesides } from './watched.ts'
 import { type Answer, type Binding, spaceOf } from './world.ts'
 
 /** Nothing but one bad thing in an otherwise good exchange by bob. */
@@ -63,7 +64,7 @@ export async function expectRefused(scene: Scene, dials: DialRecorder, bad: BadE
   expect(JSON.stringify([answer.body, answer.headers])).not.toMatch(
     /eyJ|did:(?:plc|web|key:z)|at:\/\/|127\.0\.0\.1|\.ts\b/,
   )
-  expect(plc.asked.length, 'questions to the directory').toBe(bad.asks)
+  expect((await askedBesides(plc, world.database)).length, 'questions to the directory').toBe(bad.asks)
   expect(besides(dials.targets(), ...portsOf(world.url, plc.url))).toEqual([])
   expect(dials.lookups(), 'questions to name servers').toBe(0)
   expect(await written(scene)).toEqual(before)

@@ -92,7 +92,7 @@ export async function openRotationStage(database: TestDatabase): Promise<Rotatio
     for (const [jti, taken] of await revocations(database)) if (taken) holder.takenBack(jti)
     await holder.turn()
     clock.moveSec(STEP_SEC)
-    await eventually('the worker does what is due', isIdle, 60_000)
+    await eventually('the worker does what is due', isIdle, 120_000)
   }
 
   return {

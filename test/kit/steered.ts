@@ -9,12 +9,14 @@ import { lockRevisions, raiseRevisions } from '../../src/membership/store.ts'
 import { authorityOf, type Did, managingAppOf, type SpaceUri } from '../../src/names.ts'
 import { type Db, withTransaction } from '../../src/platform/database.ts'
 import { type Log, silentLog } from '../../src/platform/log.ts'
+import { Unavailable } from '../../src/refusals.ts'
 import { spaceCreate } from '../../src/space/spaceCreate.ts'
 import type { Pds, PdsAnswer } from '../../src/steering/pds.ts'
 import { openSteering } from '../../src/steering/projector.ts'
 import type { SteeringCtx, SteeringPace } from '../../src/steering/steering-ctx.ts'
 import { steeringPut } from '../../src/steering/steeringPut.ts'
 import type { Generation } from './asking-host.ts'
+import { decidedInTime } from './decided.ts'
 import { PlayedSimplespaces, type SpaceAnswer } from './played-simplespaces.ts'
 import { type Community, FORUM, freshDid, once, openCommunity, type Roll, rollOn } from './roll.ts'
 
@@ -29,8 +31,12 @@ export function steeringOn(db: Db, pds: Pds, more: { readonly log?: Log; readonl
   return { ...roll, log: more.log ?? silentLog, pds, hosted: new Hosted(), hook: openHook(db) }
 }
 
-/** The port to a PDS, as the grant of an account would make it: what came, in the words of the port. */
-export function playedPds(played: PlayedSimplespaces, scopes: () => readonly string[] | null = () => null): Pds {
+/** The port to a PDS, as the grant of an account would make it: what came, in the words of the port. `nowMs` is what time it is there. */
+export function playedPds(
+  played: PlayedSimplespaces,
+  scopes: () => readonly string[] | null = () => null,
+  nowMs: () => number = Date.now,
+): Pds {
   return {
     async call(account, { nsid, params, body }) {
       await new Promise((resolve) => setImmediate(resolve))
@@ -38,17 +44,18 @@ export function playedPds(played: PlayedSimplespaces, scopes: () => readonly str
       const verb = body === undefined ? 'GET' : 'POST'
       return heard(
         played.handle({ account, scopes: scopes(), nsid, verb, params: new URLSearchParams(params), body: sent }),
+        nowMs(),
       )
     },
   }
 }
 
-export function heard({ status, body, headers = {}, broken }: SpaceAnswer): PdsAnswer {
+export function heard({ status, body, headers = {}, broken }: SpaceAnswer, nowMs: number = Date.now()): PdsAnswer {
   if (broken) return { is: 'failed', because: broken === 'hang' ? 'timeout' : 'network', pauseMs: null }
   if (status >= 200 && status < 300) {
     const callsLeft = headers['ratelimit-remaining']
     const resetSec = Number(headers['ratelimit-reset'])
-    const resetsInMs = Math.max(0, resetSec * 1000 - Date.now())
+    const resetsInMs = Math.max(0, resetSec * 1000 - nowMs)
     const room = callsLeft === undefined ? null : { callsLeft: Number(callsLeft), resetsInMs }
     return { is: 'answered', body: body === undefined ? null : JSON.parse(JSON.stringify(body)), room }
   }
@@ -135,7 +142,17 @@ export async function hookSays(ctx: HookCtx, space: SpaceUri, did: Did, access?:
   const params = { space, user: did, ...(access === undefined ? {} : { access }) } as Parameters<
     typeof checkUserAccess
   >[2]
-  return (await checkUserAccess(ctx, { iss: authorityOf(space), ...NOTHING }, params)).authorized
+  const said = await decidedInTime(
+    () => checkUserAccess(ctx, { iss: authorityOf(space), ...NOTHING }, params).catch(undecided),
+    (answer) => answer instanceof Unavailable,
+  )
+  if (said instanceof Unavailable) throw said
+  return said.authorized
+}
+
+const undecided = (error: unknown): Unavailable => {
+  if (error instanceof Unavailable) return error
+  throw error
 }
 
 /** The people for whom the PDS, by its own policies and list, says something else than the hook does, as lines to read. */

@@ -6,6 +6,7 @@ import { beginWatching, type WatchCtx } from '../../src/community/plc-watcher.ts
 import type { Did } from '../../src/names.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import type { TestDatabase } from './databases.ts'
+import type { FakePlc, PlcAsk } from './fake-plc.ts'
 import type { World } from './world.ts'
 
 export interface Watching {
@@ -41,6 +42,16 @@ export function watchingOf(world: World, database: TestDatabase): Watching {
     alarms,
     names: async (community) => (await alarms(community)).map(({ name }) => name),
   }
+}
+
+/** What a directory was asked, but for the looks that a world takes at its own communities by itself, now and then. */
+export async function askedBesides(
+  { asked }: Pick<FakePlc, 'asked'>,
+  { db }: Pick<TestDatabase, 'db'>,
+): Promise<readonly PlcAsk[]> {
+  const rows = await db.selectFrom('plc_watch').select('community').execute()
+  const watched = new Set<string>(rows.map(({ community }) => community))
+  return asked.filter(({ did }) => !watched.has(did))
 }
 
 export interface WatchRow {

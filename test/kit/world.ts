@@ -73,7 +73,7 @@ export function movableClock(): MovableClock {
     nowMs: () => systemClock.nowMs() + movedMs,
     monotonicMs: () => systemClock.monotonicMs() + movedMs,
     moveSec: (seconds) => {
-      movedMs += seconds * 1000
+      movedMs += Math.round(seconds * 1000)
     },
   }
 }

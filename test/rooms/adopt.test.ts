@@ -312,9 +312,9 @@ describeOnEachEngine('an account', (open) => {
     accepted(await alice.call(`${R}.community.delete`, { community: account.did }))
     expect(await hostsOf(world).october.mint(account, forum, alice.did), 'it is only announced').toBe(true)
     world.clock.moveSec(WEEK_SEC + 1)
-    await vi.waitFor(async () => {
+    await eventually('it has ended', async () => {
       await carryOutDue(world.reeve.house)
-      expect((await alice.ask(`${R}.community.get`, { community: account.did })).status).toBe(404)
+      return (await alice.ask(`${R}.community.get`, { community: account.did })).status === 404
     })
     expect(await hostsOf(world).october.mint(account, forum, alice.did)).toBe(false)
     await eventually('all of it is gone', async () => {
@@ -541,7 +541,7 @@ describeOnEachEngine('a space at a PDS', (open) => {
     for (const { did } of [bob, alice]) expect(await hosts.october.mint(account, space, did)).toBe(false)
     expect((await alice.ask(`${R}.space.get`, { space })).status).toBe(404)
     world.clock.moveSec(5)
-    await vi.waitFor(() => bind(alice, account, 'ends'), { timeout: 60_000, interval: 200 })
+    await eventually('its name is free', () => bind(alice, account, 'ends').catch(() => null))
     const { host } = accepted(await alice.ask(`${R}.space.get`, { space }))
     expect(host.speaks).toBe('unknown')
     expect(host.askedAt).toBeUndefined()

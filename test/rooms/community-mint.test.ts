@@ -8,6 +8,7 @@ import { type FakePlc, honestLog, startFakePlc } from '../kit/fake-plc.ts'
 import { foundingRows } from '../kit/foundings.ts'
 import { makeSomebody } from '../kit/people.ts'
 import { makeKey } from '../kit/tokens.ts'
+import { askedBesides } from '../kit/watched.ts'
 import { type Answer, memberHeld, openWorld, type Person, personOf, type World } from '../kit/world.ts'
 
 const MINT = 'community.reeve.community.mint'
@@ -47,7 +48,7 @@ describeOnEachEngine('founding a community', (open) => {
     plc.forget()
     const answer = await mint(founder, input)
     expect(await communities()).toBe(before)
-    expect(plc.asked).toEqual([])
+    expect(await askedBesides(plc, database)).toEqual([])
     return [answer.status, answer.body.error]
   }
 
@@ -167,7 +168,7 @@ describeOnEachEngine('founding a community', (open) => {
       expect((await mint(alice, { idempotencyKey: 'once' })).body).toEqual(first.body)
       const turned = { idempotencyKey: 'once', custody: CUSTODIAL, name: 'Gardeners' }
       expect((await alice.call(MINT, turned)).body).toEqual(first.body)
-      expect(plc.asked).toEqual([])
+      expect(await askedBesides(plc, database)).toEqual([])
     })
 
     it('is another community for another founder', async () => {
@@ -255,7 +256,7 @@ describeOnEachEngine('founding a community', (open) => {
         plc.misbehave(null)
         plc.forget()
         expect(await mint(alice, input)).toMatchObject({ status: ours, body: { error } })
-        expect(plc.asked).toEqual([])
+        expect(await askedBesides(plc, database)).toEqual([])
         const again = await mint(alice, { idempotencyKey: `refused ${status} again`, handle })
         expect(again).toMatchObject({ status: 200, body: { status: 'active' } })
         const [refusedOne] = (

@@ -25,6 +25,9 @@ function newDirectory(): string {
   return directory
 }
 
+/** For a test that starts so many one after the other. */
+const FORTY_PROCESSES = { timeout: 900_000 }
+
 interface Child {
   readonly process: ChildProcessByStdio<Writable, Readable, null>
   /** The next line that it prints. */
@@ -247,27 +250,31 @@ describe('one process per directory', () => {
     expect(readdirSync(directory)).toEqual(['lock'])
   })
 
-  it('gives a free directory to exactly one of two that race for it, twenty times', async () => {
+  it('gives a free directory to exactly one of two that race for it, twenty times', FORTY_PROCESSES, async () => {
     const outcomes: string[] = []
     for (let round = 0; round < 20; round++) outcomes.push(await race(newDirectory()))
     expect(outcomes).toEqual(Array.from({ length: 20 }, () => 'one held, the other refused and named it'))
   })
 
-  it("gives a dead holder's directory to exactly one of two that race for it, twenty times", async () => {
-    const killed = start('lock', newDirectory())
-    expect(await killed.line()).toBe('held')
-    const dead = { ...ownMark(), pid: killed.process.pid, startTicks: null, nonce: 'a-dead-one' }
-    await killed.kill()
+  it(
+    "gives a dead holder's directory to exactly one of two that race for it, twenty times",
+    FORTY_PROCESSES,
+    async () => {
+      const killed = start('lock', newDirectory())
+      expect(await killed.line()).toBe('held')
+      const dead = { ...ownMark(), pid: killed.process.pid, startTicks: null, nonce: 'a-dead-one' }
+      await killed.kill()
 
-    const outcomes: string[] = []
-    for (let round = 0; round < 20; round++) {
-      const directory = newDirectory()
-      writeFileSync(join(directory, 'lock'), JSON.stringify(dead))
-      outcomes.push(await race(directory))
-      expect(readdirSync(directory).filter((name) => name.startsWith('lock.claim'))).toEqual([])
-    }
-    expect(outcomes).toEqual(Array.from({ length: 20 }, () => 'one held, the other refused and named it'))
-  })
+      const outcomes: string[] = []
+      for (let round = 0; round < 20; round++) {
+        const directory = newDirectory()
+        writeFileSync(join(directory, 'lock'), JSON.stringify(dead))
+        outcomes.push(await race(directory))
+        expect(readdirSync(directory).filter((name) => name.startsWith('lock.claim'))).toEqual([])
+      }
+      expect(outcomes).toEqual(Array.from({ length: 20 }, () => 'one held, the other refused and named it'))
+    },
+  )
 
   it("gives a dead holder's directory to one of many takers within a process", async () => {
     const directory = newDirectory()

@@ -1,6 +1,6 @@
 /** A community whose document names another home is not answered for here, and one odd answer of a directory shuts nobody out. */
 import { sql } from 'kysely'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { openFence } from '../../src/community/fence.ts'
 import { watchLogs } from '../../src/community/plc-watcher.ts'
 import { Hosted } from '../../src/membership/hosted.ts'
@@ -12,6 +12,7 @@ import { elsewhere, moveTo, putBack } from '../kit/moving.ts'
 import { headOf, signed, submitOperation } from '../kit/people.ts'
 import { type Held, presentationOf } from '../kit/presentation.ts'
 import { REGISTER } from '../kit/registering.ts'
+import { stopClock } from '../kit/stopped-clock.ts'
 import { makeKey, type TestKey } from '../kit/tokens.ts'
 import { alarmsInAudit, type Watching, watchingOf, watchRow } from '../kit/watched.ts'
 import { exchangeRequest, memberHeld } from '../kit/world.ts'
@@ -117,6 +118,7 @@ describeOnEachEngine('a community that leaves', (open) => {
   })
 
   it('is looked at again within a minute', async () => {
+    onTestFinished(stopClock(hers.world.clock))
     const { did } = await community()
     await look(did)
     const { document_at_ms: seenAtMs, document_due_at_ms: dueAtMs } = await watchRow(database, did)

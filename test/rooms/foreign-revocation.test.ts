@@ -170,6 +170,6 @@ describeOnEachEngine('a credential that a PDS issued', (open) => {
     const jti = freshJti()
     pds.troubled({ path: '/xrpc/com.atproto.server.getServiceAuth', how: 503, times: 1 })
     expect(await revoke(scene.alice, { space, jti })).toMatchObject({ status: 200, body: { pending: 1 } })
-    await eventually('it is heard', async () => host.read(space, jti) === 'CredentialRevoked', 15_000)
+    await eventually('it is heard', async () => host.read(space, jti) === 'CredentialRevoked')
   })
 })

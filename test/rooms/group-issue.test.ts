@@ -10,10 +10,10 @@ import { withTransaction } from '../../src/platform/database.ts'
 import { claimId } from '../../src/platform/once.ts'
 import { Unavailable } from '../../src/refusals.ts'
 import { describeOnEachEngine, type TestDatabase } from '../kit/databases.ts'
-import { auditRows, exchange, issuances, letIn, openScene, type Scene } from '../kit/exchange.ts'
+import { auditRows, exchange, issuances, letIn, openScene, type Parts, type Scene } from '../kit/exchange.ts'
 import { freshJti } from '../kit/tokens.ts'
 import { eventually } from '../kit/waiting.ts'
-import { spaceOf } from '../kit/world.ts'
+import { type Answer, spaceOf } from '../kit/world.ts'
 
 describeOnEachEngine('issuing together', (open, engine) => {
   let database: TestDatabase
@@ -257,9 +257,15 @@ describeOnEachEngine('issuing together', (open, engine) => {
   it('one token shown fifty times among two hundred others, in both generations, is one credential', async () => {
     const jti = freshJti()
     const before = (await issuances(database)).length
+    // With so many at once a slow machine tells some to come again, and they do.
+    const ask = async (parts: Parts): Promise<Answer> => {
+      let answer = await exchange(scene, parts)
+      for (let nth = 0; nth < 10 && answer.status === 503; nth++) answer = await exchange(scene, parts)
+      return answer
+    }
     const asked = Array.from({ length: 250 }, (_none, at) => {
       const binding = at % 2 === 0 ? 'october' : 'august'
-      return exchange(scene, at % 5 === 0 ? { binding, jti } : { binding })
+      return ask(at % 5 === 0 ? { binding, jti } : { binding })
     })
     const answers = await Promise.all(asked)
     const shared = answers.filter((_answer, at) => at % 5 === 0)
@@ -267,5 +273,5 @@ describeOnEachEngine('issuing together', (open, engine) => {
     expect(shared.filter(({ body }) => body.error === 'JwtReplayed')).toHaveLength(49)
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(201)
     expect((await issuances(database)).length - before).toBe(201)
-  }, 90_000)
+  })
 })

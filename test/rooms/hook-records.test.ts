@@ -97,7 +97,7 @@ describeOnEachEngine('the record of questions', (open) => {
     for (let n = 0; n < 2; n++) expect(await question(account)).toMatchObject({ body: { authorized: true } })
     expect(await recorded('access.allow')).toBe(1)
     await owner.call('community.reeve.space.delete', { space })
-    await expect.poll(bind, { timeout: 20_000 }).toBe(space)
+    await expect.poll(bind).toBe(space)
     await letBobIn()
     for (let n = 0; n < 2; n++) expect(await question(account)).toMatchObject({ body: { authorized: true } })
     expect(await recorded('access.allow')).toBe(2)

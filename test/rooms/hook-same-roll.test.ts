@@ -17,7 +17,9 @@ import type { Db } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import type { AppMode, AppVerdict } from '../../src/policy/apps.ts'
 import { OWNER, SHIPPED_ROLES } from '../../src/policy/roles.ts'
+import { Unavailable } from '../../src/refusals.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
+import { decidedInTime } from '../kit/decided.ts'
 import { anyDraft, communitiesOf, NOW, worldOf } from '../kit/graphs.ts'
 import { mayBySearch, type SmallWorld } from '../kit/oracle.ts'
 import { freshDid, makeForum, once, openCommunity, put, type Roll, rollOn } from '../kit/roll.ts'
@@ -166,7 +168,14 @@ describeOnEachEngine(`one roll in ${WORLDS} random worlds of seed ${SEED}`, (ope
   const named = (app: App) => (app === null ? {} : { clientId: app })
   const hookSays = async (space: SpaceUri, user: Did, access: 'read' | 'write' | null, app: App): Promise<boolean> => {
     const params = { space, user, ...(access === null ? {} : { access }), ...named(app) }
-    return (await checkUserAccess(ctx, { iss: authorityOf(space), ...nothing }, params)).authorized
+    const ask = () =>
+      checkUserAccess(ctx, { iss: authorityOf(space), ...nothing }, params).catch((error: unknown) => {
+        if (error instanceof Unavailable) return error
+        throw error
+      })
+    const said = await decidedInTime(ask, (answer) => answer instanceof Unavailable)
+    if (said instanceof Unavailable) throw said
+    return said.authorized
   }
 
   it('gives one answer to everybody who asks', { timeout: 600_000 }, async () => {

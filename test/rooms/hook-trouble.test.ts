@@ -35,6 +35,7 @@ import { stallAt } from '../kit/fake-plc.ts'
 import { hasOwnPostgres, startOwnPostgres } from '../kit/own-postgres.ts'
 import { changeKey, endDid } from '../kit/people.ts'
 import { freePort } from '../kit/ports.ts'
+import { stopClock } from '../kit/stopped-clock.ts'
 import { base64Url, makeKey, type TestKey, twinOf } from '../kit/tokens.ts'
 import { eventually, OPENS_A_WORLD } from '../kit/waiting.ts'
 import { type Answer, everyRate, type Person, sendRaw, UNLIMITED } from '../kit/world.ts'
@@ -95,6 +96,7 @@ describeOnEachEngine('a token', (open) => {
   })
 
   it('doesn’t outlive its end, however often it was seen to hold', async () => {
+    onTestFinished(stopClock(scene.world.clock))
     const token = tokenIn(scene)
     expect(saidOf(await ask({ token }))).toBe('in')
     scene.world.clock.moveSec(60)
@@ -553,7 +555,8 @@ describe('many at once', () => {
     const held = holdJudging()
     logged.splice(0)
     try {
-      const waiting = Array.from({ length: OF_ONE }, () => ask({ token }))
+      const asked = { by: scene.account, space: scene.forum, user: scene.bob.did, access: 'read', token }
+      const waiting = Array.from({ length: OF_ONE }, () => scene.hosts.october.askOnce(asked))
       await eventually('all are being judged', async () => held.arrived() === OF_ONE)
       for (let nth = 0; nth < 20; nth++) expect(saidOf(await ask({ token }))).toBe(DOWN)
       expect(held.arrived(), 'nothing was begun for them').toBe(OF_ONE)

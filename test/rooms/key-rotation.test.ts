@@ -410,20 +410,20 @@ describeOnEachEngine('the keys of a community that has changed its identity ofte
 })
 
 describeOnEachEngine('replacements that are due by the hundred, since keys leaked,', (open) => {
-  it('are all gone on with in one go: nobody rests between full turns', { timeout: 120_000 }, async () => {
+  it('are all gone on with in one go: nobody rests between full turns', { timeout: 600_000 }, async () => {
     const database = await open()
-    // Their last step, which needs no directory. By twenties with the pause of the worker in between they would take a minute and a quarter.
+    // Their last step, which needs no directory. By twenties with the pause of the worker in between they would take five minutes.
     await sql`insert into community (did, name, custody, founder, step, request_hash, created_at_ms)
       select 'did:web:town' || nth || '.example.com', 'Town', 'external', 'did:web:reeve.example', 'deleted', '\\x00', 0
-      from generate_series(1, 105) nth`.execute(database.db)
+      from generate_series(1, 405) nth`.execute(database.db)
     await sql`insert into key_rotation
       (community, purposes, reason, is_urgent, step, step_due_at_ms, asked_by, began_at_ms)
       select 'did:web:town' || nth || '.example.com', array['space'], 'leak', true, 'settle', 0, 'did:web:reeve.example', 0
-      from generate_series(1, 105) nth`.execute(database.db)
+      from generate_series(1, 405) nth`.execute(database.db)
     const world = await openWorld({ database })
     const left = async () =>
       (await sql`select community from key_rotation where step <> 'done'`.execute(database.db)).rows.length
-    await eventually('all of them are done', async () => (await left()) === 0, 60_000)
+    await eventually('all of them are done', async () => (await left()) === 0, 240_000)
     await world.close()
   })
 })

@@ -1,12 +1,16 @@
 /** Another service that says who comes in, over real sockets: when it is asked and how, what it may answer, and what becomes of its word. */
+import type { ServerResponse } from 'node:http'
 import { sql } from 'kysely'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { House } from '../../src/doors/house.ts'
 import { type Log, type LogFields, silentLog } from '../../src/platform/log.ts'
+import type { Outbound } from '../../src/platform/outbound.ts'
 import { type AppServer, startAppServer } from '../kit/app-server.ts'
 import { makeAppKey, makeAttestation } from '../kit/attestations.ts'
 import { describeOnEachEngine, type TestDatabase } from '../kit/databases.ts'
 import { besides, recordDials } from '../kit/dialled.ts'
 import { auditRows, BINDINGS, exchange, exchangeOf, letIn, openScene, type Parts, type Scene } from '../kit/exchange.ts'
+import { lateness } from '../kit/lateness.ts'
 import {
   type Asked,
   BECAUSE,
@@ -18,7 +22,8 @@ import {
   startManagingApp,
 } from '../kit/managing-app.ts'
 import { jtiOf, obtain, present, revocations } from '../kit/presentation.ts'
-import { register, registrations } from '../kit/registering.ts'
+import { forgetRegistrations, register, registrations } from '../kit/registering.ts'
+import { stopClock } from '../kit/stopped-clock.ts'
 import { type Syncer, startSyncer } from '../kit/syncer.ts'
 import { freshJti, makeKey } from '../kit/tokens.ts'
 import { eventually, OPENS_A_WORLD } from '../kit/waiting.ts'
@@ -32,6 +37,9 @@ const REFUSED = { status: 400, body: { error: 'UserNotAuthorized' } }
 const told = ({ status, body }: Answer): string => (status === 200 ? '200' : `${status} ${body.error}`)
 const managedBy = (managingApp: string) => ({ $type: `${DEFS}#managingAppPolicy`, managingApp })
 
+/** An app is waited for so many times as long here, where that isn't what a test is about: a slow machine needs more than two seconds now and then. */
+const PATIENCE = 15
+
 describeOnEachEngine('a managing app', (open) => {
   let database: TestDatabase
   let scene: Scene
@@ -41,6 +49,7 @@ describeOnEachEngine('a managing app', (open) => {
   let space: string
   /** Somebody whom no roster knows. */
   let guest: Person
+  let patience = PATIENCE
   /** What the operator was told of apps that fail. */
   const failures: LogFields[] = []
   const log: Log = {
@@ -53,17 +62,25 @@ describeOnEachEngine('a managing app', (open) => {
   beforeAll(async () => {
     database = await open()
     scene = await openScene(database, {}, { log })
+    // How long it is until something is looked at again is for each test to say.
+    stopClock(scene.world.clock)
+    const { inquiries } = scene.world.reeve.house as House & { inquiries: Outbound }
+    const { request } = inquiries
+    inquiries.request = (ask) => request({ ...ask, timeoutMs: ask.timeoutMs * patience })
+    const { timeout } = AbortSignal
+    vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout.call(AbortSignal, ms * patience))
     const given = { plcUrl: scene.plc.honestUrl, clock: scene.world.clock }
     app = await startManagingApp(given)
     second = await startManagingApp({ ...given, fragment: 'second' })
-    // What is done for the first time takes its time on a busy machine, and an app that is waited for for two seconds is none of it.
+    // What is done for the first time takes its time, and is none of how long an app is waited for.
     space = await spaceOfApp(app.service)
     guest = await scene.world.person()
     app.lets.add(guest.did)
-    await eventually('a first answer', async () => (await mint()).status === 200)
+    expect(await mint()).toMatchObject(MINTED)
     app.asked.splice(0)
   }, OPENS_A_WORLD.timeout)
   afterAll(async () => {
+    vi.restoreAllMocks()
     await scene.close()
     await app.close()
     await second.close()
@@ -77,6 +94,7 @@ describeOnEachEngine('a managing app', (open) => {
     app.lets.add(guest.did)
   })
   afterEach(() => {
+    patience = PATIENCE
     for (const one of [app, second]) {
       one.misbehave(null)
       one.publish(null)
@@ -110,6 +128,19 @@ describeOnEachEngine('a managing app', (open) => {
     (await auditRows(database, action))
       .filter(({ target }) => target === space)
       .map(({ because }) => because['reasons'])
+  /** Has an app be waited for as long as it is outside of tests, and no longer than the machine makes of that. */
+  const waitsTwoSeconds = async (answer: () => Promise<Answer>): Promise<Answer> => {
+    patience = 1
+    const late = lateness()
+    const beganMs = performance.now()
+    const said = await answer()
+    const tookMs = performance.now() - beganMs
+    const lateMs = late.end()
+    patience = PATIENCE
+    expect(tookMs).toBeGreaterThan(1_900)
+    expect(tookMs).toBeLessThan(4_000 + 2 * lateMs)
+    return said
+  }
   /** What happens while it is being asked, before it answers as it would. */
   const meanwhile = (work: () => Promise<unknown>, says?: boolean) =>
     app.misbehave(async (outgoing, { user }) => {
@@ -162,11 +193,7 @@ describeOnEachEngine('a managing app', (open) => {
     it('is waited for two seconds, and no longer', async () => {
       app.misbehave(() => {})
       const request = exchangeOf(scene, { person: guest, space, binding })
-      const beganMs = performance.now()
-      expect(told(await scene.world.send(request))).toBe('504 UpstreamTimeout')
-      const tookMs = performance.now() - beganMs
-      expect(tookMs).toBeGreaterThan(1_900)
-      expect(tookMs).toBeLessThan(4_000)
+      expect(told(await waitsTwoSeconds(() => scene.world.send(request)))).toBe('504 UpstreamTimeout')
       requireNamed('time limit')
       app.misbehave(null)
       expect(told(await scene.world.send(request))).toBe('200')
@@ -179,9 +206,7 @@ describeOnEachEngine('a managing app', (open) => {
       const timer = setInterval(() => outgoing.write(' '), 100)
       outgoing.on('close', () => clearInterval(timer))
     })
-    const beganMs = performance.now()
-    expect(told(await mint())).toBe('504 UpstreamTimeout')
-    expect(performance.now() - beganMs).toBeLessThan(4_000)
+    expect(told(await waitsTwoSeconds(() => mint()))).toBe('504 UpstreamTimeout')
     requireNamed('time limit')
   })
 
@@ -240,9 +265,10 @@ describeOnEachEngine('a managing app', (open) => {
         letGo = resolve
       })
       meanwhile(() => held)
+      const ask = vi.spyOn(scene.world.reeve.house.managingApps, 'ask')
       const asking = Array.from({ length: 5 }, () => mint())
-      await eventually('the question', async () => app.asked.length === 1)
-      await new Promise((resolve) => setTimeout(resolve, 300))
+      await eventually('the question of all', async () => ask.mock.calls.length === 5 && app.asked.length === 1)
+      ask.mockRestore()
       letGo()
       expect((await Promise.all(asking)).map(told)).toEqual(Array(5).fill('200'))
       expect(app.asked).toHaveLength(1)
@@ -515,9 +541,7 @@ describeOnEachEngine('a managing app', (open) => {
     it('has a sender come again when it hangs (row 160)', async () => {
       app.misbehave(() => {})
       const request = writeOf(scene.world, { writer: guest, space })
-      const beganMs = performance.now()
-      expect(told(await scene.world.send(request))).toBe('503 NotEnoughResources')
-      expect(performance.now() - beganMs).toBeLessThan(4_000)
+      expect(told(await waitsTwoSeconds(() => scene.world.send(request)))).toBe('503 NotEnoughResources')
       requireNamed('time limit')
       const { rows } = await sql`select repo from writer where space = ${space}`.execute(database.db)
       expect(rows).toEqual([])
@@ -602,14 +626,22 @@ describeOnEachEngine('a managing app', (open) => {
       syncer = await startSyncer()
       await letIn(scene.alice, space, scene.bob.did)
     })
-    afterEach(() => syncer.close())
+    afterEach(async () => {
+      await syncer.close()
+      // About those who would hear on, the app would be asked in the next test.
+      await forgetRegistrations(database)
+    })
 
     const listen = async () => {
       const held = await obtain(scene, { binding: 'october', person: guest, space })
       await done(register(scene, held, syncer.service))
       app.asked.splice(0)
     }
-    const writes = () => done(write(scene.world, { writer: scene.bob, space }))
+    const writes = async () => {
+      await done(write(scene.world, { writer: scene.bob, space }))
+      // The same repo is told of once a second.
+      scene.world.clock.moveSec(1)
+    }
     const isTold = (count: number) => eventually('the telling', async () => syncer.told.length === count)
     const isListening = async () =>
       (await registrations(database)).some(({ space: where, service }) => where === space && service === syncer.service)
@@ -655,6 +687,7 @@ describeOnEachEngine('a managing app', (open) => {
 
     it('keep nobody waiting for it who listens by the roster', async () => {
       const other = await startSyncer()
+      const hanging: ServerResponse[] = []
       try {
         const byRoster = await obtain(scene, { binding: 'october', person: scene.bob, space })
         await done(register(scene, byRoster, other.service))
@@ -662,16 +695,19 @@ describeOnEachEngine('a managing app', (open) => {
         await writes()
         await isTold(1)
         await eventually('the other telling', async () => other.told.length === 1)
-        // Its next word is due, and the same repo may be told of again.
-        await new Promise((resolve) => setTimeout(resolve, 1_100))
+        // Its next word is due.
         scene.world.clock.moveSec(61)
-        app.misbehave(() => {})
-        const beganMs = performance.now()
+        app.asked.splice(0)
+        app.misbehave((outgoing) => {
+          hanging.push(outgoing)
+        })
         await writes()
         await eventually('the telling by the roster', async () => other.told.length === 2)
-        expect(performance.now() - beganMs).toBeLessThan(1_800)
+        await eventually('the question', async () => app.asked.length === 1)
+        expect(hanging.map(({ closed }) => closed)).toEqual([false])
         expect(syncer.told).toHaveLength(1)
       } finally {
+        for (const outgoing of hanging) outgoing.destroy()
         await other.close()
       }
     })

@@ -1,6 +1,6 @@
 /** The PLC log of every community is read again and again, at a directory that does whatever a directory could. */
 import { sql } from 'kysely'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { openFence } from '../../src/community/fence.ts'
 import { beginWatching, READ_AT_ONCE, type WatchCtx, watchLogs } from '../../src/community/plc-watcher.ts'
 import { cidOf } from '../../src/identity/plc-operation.ts'
@@ -54,6 +54,7 @@ describeOnEachEngine('the log of a community', (open) => {
   }
 
   it('is read within ten minutes of being here, and then every ten minutes', async () => {
+    onTestFinished(stopClock(hers.world.clock))
     const did = await hers.world.found(hers.alice)
     await watching.watch(did)
     const first = await watchRow(database, did)

@@ -602,7 +602,7 @@ describe.runIf(hasPostgres)('registrations at two processes at once', () => {
     )
     await scene.world.reeve.house.dispatcher.stop()
     await second.house.dispatcher.stop()
-  }, 120_000)
+  })
   afterAll(async () => {
     await second.close()
     await scene.close()

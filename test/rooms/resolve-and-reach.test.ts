@@ -190,8 +190,8 @@ describeOnEachEngine('who stands in a space, and where somebody stands', (open) 
     await withTransaction(
       db,
       async (tx) => {
-        for (let at = 0; at < people.length; at += 3_000) {
-          const rows = people.slice(at, at + 3_000).map((did) => ({
+        for (let at = 0; at < people.length; at += 1_000) {
+          const rows = people.slice(at, at + 1_000).map((did) => ({
             ...{ into_space: wing, did, community: crowd.did, role: 'reader', since_ms: null, until_ms: null },
             ...{ added_by: crowd.founder, added_at_ms: 0 },
           }))

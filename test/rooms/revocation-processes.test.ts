@@ -17,7 +17,7 @@ import { freshDid, makeForum, openCommunity, type Roll, rollOn } from '../kit/ro
 import { addTaken, noticesOf, wroteFrom } from '../kit/taken.ts'
 
 describe.runIf(hasPostgres)('two processes that tell hosts', () => {
-  it('plan each credential once, and keep to what a host takes together', { timeout: 60_000 }, async () => {
+  it('plan each credential once, and keep to what a host takes together', async () => {
     const database = await openTestDatabase('postgres')
     const more = { dataDir: '', allowUnsafe: true, log: silentLog, clock: systemClock }
     const second = await openDatabase({ url: database.url, ...more })

@@ -3,13 +3,14 @@
  * with Reeve's own workers.
  */
 import { sql } from 'kysely'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { describeOnEachEngine, type TestDatabase } from '../kit/databases.ts'
 import { letIn, openScene, type Scene } from '../kit/exchange.ts'
 import { movePds } from '../kit/people.ts'
 import { freePort } from '../kit/ports.ts'
 import { type Held, jtiOf, obtain } from '../kit/presentation.ts'
 import { type RepoHost, startRepoHost } from '../kit/repo-host.ts'
+import { stopClock } from '../kit/stopped-clock.ts'
 import { addTaken, noticesOf, wroteFrom } from '../kit/taken.ts'
 import { eventually } from '../kit/waiting.ts'
 import type { Person } from '../kit/world.ts'
@@ -224,6 +225,8 @@ describeOnEachEngine('a host elsewhere', (open) => {
     const at = await host()
     const space = await forum()
     await writerAt(at, space)
+    // On a slow machine it would have ended before anybody came to it.
+    onTestFinished(stopClock(scene.world.clock))
     const nowSec = scene.world.clock.nowSec()
     const [jti = ''] = await addTaken(database, { space, count: 1, nowSec, livesSec: 4 })
     await eventually('it is decided', async () => (await noticesOf(database, space)).plans.get(jti) === 'wait')

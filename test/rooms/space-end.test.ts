@@ -215,7 +215,7 @@ describeOnEachEngine('the end of a space', (open) => {
       deaths += 1
     }
     expect(deaths).toBeGreaterThan(15)
-  }, 60_000)
+  })
 
   it('with tens of thousands of people is cleared away bit by bit, while the community goes on', async () => {
     await addMembers(db, forum, 20_000)
@@ -224,7 +224,14 @@ describeOnEachEngine('the end of a space', (open) => {
     await end()
     const ends = endsOn(roll)
     let isOver = false
-    const followed = ends.finish().finally(() => {
+    // A step for which a slow machine took too long is made again.
+    const toItsEnd = async () => {
+      let steps = 0
+      do steps += await ends.finish()
+      while (await noteOf(db, forum))
+      return steps
+    }
+    const followed = toItsEnd().finally(() => {
       isOver = true
     })
     let [puts, whileUnderWay] = [0, 0]
@@ -240,7 +247,7 @@ describeOnEachEngine('the end of a space', (open) => {
     expect(whileUnderWay).toBeGreaterThan(2)
     expect(await leftOf(db, forum)).toEqual({})
     expect(await leftOf(db, elsewhere)).toEqual({ 'person_edge.into_space': puts, 'space_edge.into_space': 1 })
-  }, 60_000)
+  })
 
   it('stops between two steps when it is told to, and goes on later', async () => {
     await addWriters(db, forum, 6_000)

@@ -219,7 +219,7 @@ describeOnEachEngine('a list and the hook', (open) => {
     expect(opened).toBeGreaterThan(puts + folk.length)
   })
 
-  it('are kept by several processes, none of which does what another does', { timeout: 60_000 }, async () => {
+  it('are kept by several processes, none of which does what another does', async () => {
     await begin(playedOf('october'))
     const forums = await Promise.all(['a', 'b', 'c'].map((skey) => bindForum(ctx, community, skey)))
     const second = await openAccount(ctx)

@@ -323,7 +323,7 @@ describe.runIf(hasPostgres)('the writer set of two processes', () => {
     expect(await spentOf(database.db, [one])).toEqual([false])
   })
 
-  it('gives up after seconds on a community that is held', { timeout: 30_000 }, async () => {
+  it('gives up after seconds on a community that is held', async () => {
     const one = await admitted(scene, scene.bob.did)
     await withTransaction(database.db, async (tx) => {
       await lockRevisions(tx, scene.community)

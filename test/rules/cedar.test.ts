@@ -25,7 +25,7 @@ import { type Case, placesOf } from '../kit/rule-stage.ts'
 import { filesUnder } from '../kit/source.ts'
 
 /** On a machine that is busy with other things. */
-const PATIENCE = 120_000
+const PATIENCE = 600_000
 
 const cases = everyCase()
 const possible = cases.filter(({ scenes }) => typeof scenes !== 'string')

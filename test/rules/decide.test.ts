@@ -50,7 +50,7 @@ import { serviceNamed } from '../kit/rule-stage.ts'
 
 const SEED = 20_261_202
 /** On a machine that is busy with other things. */
-const PATIENCE = 120_000
+const PATIENCE = 600_000
 
 type Verdict = 'ok' | RefusalCode
 const verdict = (decision: Decision<unknown>): Verdict => (decision.ok ? 'ok' : decision.code)

@@ -43,7 +43,7 @@ import { serviceNamed } from '../kit/rule-stage.ts'
 const SEED = 20_261_203
 const RUNS = 1_200
 /** On a machine that is busy with other things. */
-const PATIENCE = 120_000
+const PATIENCE = 600_000
 
 const ASKED: readonly (Action | null)[] = [null, ...WORLD_ACTIONS]
 

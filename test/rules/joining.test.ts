@@ -24,7 +24,7 @@ import {
 } from '../kit/graphs.ts'
 
 const SEED = 20_261_120
-const PATIENCE = 120_000
+const PATIENCE = 600_000
 const ROSTER = rosterOf(COMMUNITY).uri
 /** Every edge of a random graph has begun or ended by then. */
 const INSTANTS = Array.from({ length: 6 }, (_, at) => NOW + at)

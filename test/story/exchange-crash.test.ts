@@ -136,7 +136,7 @@ describe.each(engines())('exchanges across SIGKILL (%s)', (engine) => {
     return asked
   }
 
-  it(`a token is spent with its row, or unspent without one, ${KILLS} times`, { timeout: 400_000 }, async () => {
+  it(`a token is spent with its row, or unspent without one, ${KILLS} times`, { timeout: 900_000 }, async () => {
     const all: (Asked & { readonly wasSpent: boolean })[] = []
     for (let round = 0; round < KILLS; round++) {
       const asked = await killAmongExchanges(1 + round)
@@ -264,7 +264,7 @@ describe.runIf(hasPostgres)('one exchange across SIGKILL, where the server tells
   }
 
   it(`after the claim and before the answer, the claim stands: nobody got it, and nobody gets it again, ${KILLS} times each`, {
-    timeout: 400_000,
+    timeout: 900_000,
   }, async () => {
     for (const binding of BINDINGS.flatMap((each) => Array<Binding>(KILLS).fill(each))) {
       const asked = single(binding)
@@ -289,7 +289,7 @@ describe.runIf(hasPostgres)('one exchange across SIGKILL, where the server tells
     { says: 'left to itself', isEnded: false },
   ])(
     `before the claim, its backend $says, all of it stands or nothing does, ${EARLY_KILLS} times each`,
-    { timeout: 400_000 },
+    { timeout: 900_000 },
     async ({ isEnded }) => {
       for (const binding of BINDINGS.flatMap((each) => Array<Binding>(EARLY_KILLS).fill(each))) {
         const asked = single(binding)

@@ -426,7 +426,7 @@ describe('a community takes nothing of its old home along', () => {
     expect((await headOf(who))?.operation).toMatchObject({ alsoKnownAs: ['at://a.example.org'] })
   })
 
-  it('and by no log that was made long', { timeout: 120_000 }, async () => {
+  it('and by no log that was made long', async () => {
     const who = await leaver()
     const [a, b] = [who.recovery, makeKey('k256')]
     const more = Array.from({ length: 1_001 }, (_none, nth) => ({

@@ -17,7 +17,7 @@ import { type ReevePlace, type ReeveProcess, reevePlace, startReeve } from '../k
 
 const R = 'community.reeve'
 const FORUM = 'com.atmoboards.forum'
-const timeout = 180_000
+const timeout = 480_000
 
 describe.each(engines())('an outage while people write (%s)', (engine) => {
   let plc: Awaited<ReturnType<typeof startPlcServer>>

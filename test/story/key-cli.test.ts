@@ -20,7 +20,7 @@ import { makeKek } from '../kit/sealed-house.ts'
 import { spellingsOf, where } from '../kit/secret-search.ts'
 
 const COUNT = 3
-const EVERYTHING = { timeout: 240_000 }
+const EVERYTHING = { timeout: 600_000 }
 
 describe.runIf(hasPostgres)('an operator whose keys may have been seen', () => {
   let plc: Awaited<ReturnType<typeof startPlcServer>>
@@ -46,7 +46,7 @@ describe.runIf(hasPostgres)('an operator whose keys may have been seen', () => {
       const { body } = await callAs(alice, at, 'community.reeve.community.mint', { name: `Garden ${nth}`, custody })
       communities = [...communities, body.did]
     }
-  }, 120_000)
+  })
   afterAll(async () => {
     await service?.kill()
     await database?.close()

@@ -167,7 +167,7 @@ async function bringReaders(who: Account, at: ReeveProcess, space: string): Prom
   const { import: id } = await change(who, at, 'member.import', { space, lines: lines.join('') })
   await change(who, at, 'member.applyImport', { import: id })
   const isDone = async () => (await ask(who, at, 'member.getImport', { import: id })).state === 'done'
-  await eventually('everybody is on the roster', isDone, 60_000)
+  await eventually('everybody is on the roster', isDone, 120_000)
 }
 
 const keysIn = (operation: unknown): readonly string[] => JSON.stringify(operation).match(/did:key:z\w+/g) ?? []

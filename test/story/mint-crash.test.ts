@@ -24,7 +24,7 @@ const CUSTODY = { $type: `${MINT}#custodial` }
 /** How often the process is ended at each place. */
 const KILLS = Number(process.env['REEVE_TEST_KILLS'] ?? 2)
 /** A life of the embedded engine begins with seconds of its own, on a busy machine with more of them. */
-const timeout = 60_000 + KILLS * 30_000
+const timeout = 240_000 + KILLS * 60_000
 /** Moments after the call at which nobody knows where the process is. A founding takes less than the last of them. */
 const MOMENTS_MS = Array.from({ length: KILLS }, (_none, at) => Math.round((at * 300) / KILLS))
 

@@ -531,7 +531,7 @@ const writeSlowly = async (db: Db): Promise<void> => {
 }
 
 describe.runIf(hasPostgres)('two replicas in one process', () => {
-  it('never decide on what is past, while both change what they decide on', { timeout: 400_000 }, async () => {
+  it('never decide on what is past, while both change what they decide on', { timeout: 1_200_000 }, async () => {
     const database = await openTestDatabase('postgres')
     const second = await openDatabase({
       ...{ url: database.url, dataDir: '', allowUnsafe: true, log: silentLog, clock: systemClock },
@@ -643,7 +643,7 @@ class ReeveReplica implements Replica {
 }
 
 describe.runIf(hasPostgres)('two processes', () => {
-  it('never answer by what is past, while both are asked and told', { timeout: 400_000 }, async () => {
+  it('never answer by what is past, while both are asked and told', { timeout: 1_200_000 }, async () => {
     const plc = await startPlcServer()
     const dataDir = await mkdtemp(join(tmpdir(), 'reeve-replicas-'))
     const { url, drop } = await createOnServer()

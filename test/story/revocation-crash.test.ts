@@ -61,7 +61,7 @@ describe.each(engines())('hosts that are told across SIGKILL (%s)', (engine) => 
     return openDatabase({ url, dataDir, allowUnsafe: true, log: silentLog, clock: systemClock })
   }
 
-  it(`hear all of ${COUNT}, each kept once`, { timeout: 120_000 + KILLS * 60_000 }, async () => {
+  it(`hear all of ${COUNT}, each kept once`, { timeout: 300_000 + KILLS * 120_000 }, async () => {
     const custody = { $type: 'community.reeve.community.mint#custodial' }
     const { did: community } = await call('community.reeve.community.mint', { name: 'Gardeners', custody })
     const { uri: space } = await call('community.reeve.space.create', { community, spaceType: 'com.atmoboards.forum' })
@@ -80,7 +80,7 @@ describe.each(engines())('hosts that are told across SIGKILL (%s)', (engine) => 
     }
     expect(host.kept(space)).toBe(0)
     host.behave(null)
-    await eventually('all are heard', async () => host.kept(space) === COUNT, 60_000)
+    await eventually('all are heard', async () => host.kept(space) === COUNT, 120_000)
     await eventually('it is done', async () => (await reeve.stop()) === 0)
 
     const opened = await open()

@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => stage.close())
 
 it('a key that is swapped at once has good credentials refused, and is believed by hosts for as long as they remember it', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async () => {
   const { scene, holder } = stage
   const { world, plc, community } = scene

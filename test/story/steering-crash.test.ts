@@ -86,7 +86,7 @@ describe.each(engines())('a list that is kept across SIGKILL (%s)', (engine) => 
       }
     })
 
-  it(`has ${COUNT} in the end, less who went and with who came`, { timeout: 120_000 + KILLS * 60_000 }, async () => {
+  it(`has ${COUNT} in the end, less who went and with who came`, { timeout: 480_000 + KILLS * 180_000 }, async () => {
     const folk = people(COUNT)
     const { community, space } = await opened(async (ctx) => {
       const community = await openAccount(ctx)
@@ -100,7 +100,7 @@ describe.each(engines())('a list that is kept across SIGKILL (%s)', (engine) => 
     await start()
     for (let kill = 0; kill < KILLS; kill++) {
       const calls = pds.spaces.count()
-      await eventually('the list is being filled', async () => pds.spaces.count() > calls + 1_500, 60_000)
+      await eventually('the list is being filled', async () => pds.spaces.count() > calls + 1_500, 180_000)
       await end('SIGKILL')
       await opened(async (ctx) => {
         const going = [...declared].filter((did) => pds.spaces.members(space).has(did) && did !== community.founder)
@@ -119,7 +119,7 @@ describe.each(engines())('a list that is kept across SIGKILL (%s)', (engine) => 
       const there = pds.spaces.members(space)
       return there.size === declared.size && [...declared].every((did) => there.has(did))
     }
-    await eventually('the list is as declared', async () => isSame(), 90_000)
+    await eventually('the list is as declared', async () => isSame(), 300_000)
     await end('SIGTERM')
 
     await opened(async (ctx) => {

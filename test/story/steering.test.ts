@@ -114,8 +114,8 @@ describe.each([
     const browser = scene.account.browser()
     await browser.endGrants()
     await call('member.put', { space, did: dora.did, role: 'member' })
-    await eventually('it is told', async () => (await alarms()).includes('GrantLost'), 20_000)
-    await eventually('it is told of the space', async () => (await alarms()).includes('NotConnected'), 20_000)
+    await eventually('it is told', async () => (await alarms()).includes('GrantLost'))
+    await eventually('it is told of the space', async () => (await alarms()).includes('NotConnected'))
     expect(listed()).toEqual([scene.alice, bob, carol].map(({ did }) => did).sort())
     const { entries } = await ask('audit.list', { community: scene.account.did, action: 'steering.lost' })
     expect(entries).toHaveLength(1)
@@ -124,7 +124,7 @@ describe.each([
   it('catch up when it is given again', async () => {
     await connectAccount(scene)
     await lists(bob, carol, dora)
-    await eventually('nothing is wrong any more', async () => (await alarms()).length === 0, 20_000)
+    await eventually('nothing is wrong any more', async () => (await alarms()).length === 0)
   })
 
   it('lose whom somebody put there by hand only when an owner says so', async () => {

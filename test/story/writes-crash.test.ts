@@ -182,7 +182,7 @@ async function troubles(stage: Stage): Promise<void> {
     await eventually(
       `it goes on after trouble ${nth}`,
       async () => stage.taken.length > before.taken + 20 && told() > before.told + 20,
-      60_000,
+      120_000,
     )
     await sleep(Math.random() * 300)
     if (trouble === 'kill') {
@@ -192,7 +192,7 @@ async function troubles(stage: Stage): Promise<void> {
   }
 }
 
-const longEnough = { timeout: 240_000 + KILLS * 30_000 }
+const longEnough = { timeout: 480_000 + KILLS * 60_000 }
 
 it.runIf(hasOwnPostgres)(
   `writes live through ${KILLS} ends by SIGKILL and ${TROUBLES.length} of the server`,
@@ -229,7 +229,7 @@ it.runIf(hasOwnPostgres)(
               const heard = historyOf(syncer.told, space as SpaceUri).newest
               return [...newest].every(([repo, { repoRev }]) => heard.get(repo)?.repoRev === repoRev)
             },
-            60_000,
+            120_000,
           )
           const { gaps, falls } = historyOf(syncer.told, space)
           expect({ gaps, falls }).toEqual({ gaps: 0, falls: 0 })
