@@ -32,6 +32,7 @@ import { keyRotateAll } from './cli/key-rotate-all.ts'
 import { recoveryNew, recoveryProve, recoveryShow } from './cli/recovery.ts'
 import { recoveryClaim } from './cli/recovery-claim.ts'
 import { recoveryReplace } from './cli/recovery-replace.ts'
+import { restoredAccept, restoredStatus } from './cli/restored.ts'
 import { rollExport } from './cli/roll-export.ts'
 import { complain, say } from './cli/terminal.ts'
 import { assertNoOpenSecret, OpenSecret } from './keys/recovery-key.ts'
@@ -40,6 +41,8 @@ import { ConfigError, processEnvironment } from './platform/config.ts'
 const COMMANDS: readonly Command[] = [
   arrivals,
   auditVerify,
+  restoredStatus,
+  restoredAccept,
   rollExport,
   kekStatus,
   kekRotate,

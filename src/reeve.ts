@@ -10,6 +10,8 @@ import manifest from '../package.json' with { type: 'json' }
 import { openHook } from './access/hook.ts'
 import { ASKED_AT_ONCE, openManagingApps } from './access/managing-apps.ts'
 import { openLooks } from './access/may-read.ts'
+import { checkpointFolder } from './audit/checkpoint-folder.ts'
+import { openCheckpoints } from './audit/checkpoints.ts'
 import { openFence } from './community/fence.ts'
 import { openLookups } from './credential/foreign-credentials.ts'
 import { openIssuing } from './credential/store.ts'
@@ -112,6 +114,7 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
         // Before the workers have ended: one of them may be waiting for a directory that doesn't answer.
         await Promise.all([house.outbound.close(), house.inquiries.close(), house.calls.close()])
         await stopped
+        await house.checkpoints.close()
         house.vault.drop()
         await opened.close()
         log.info('closed')
@@ -128,6 +131,8 @@ type Furniture = Required<Pick<Given, 'clock' | 'random' | 'log'>> & Pick<Given,
 async function furnish(config: Config, db: Db, { clock, random, log, rates, nameServers, pds }: Furniture) {
   await migrate(db, clock)
   const instanceId = await loadInstanceId(db, random, clock)
+  const folder = checkpointFolder(config.checkpointDir, random)
+  const checkpoints = await openCheckpoints({ db, clock, log, folder, instance: instanceId })
   const keks = keksOf(config, random)
   for (const kek of [keks.kek, ...keks.previousKeks]) await assertKekWorks(kek, config.serviceDid, instanceId, random)
   await tellUnconfigured(db, keks, log)
@@ -185,6 +190,7 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     db,
     clock,
     random,
+    checkpoints,
     names: drawnAhead(random),
     log,
     vault,

@@ -121,6 +121,8 @@ export type UnavailableCode =
   | 'NotEnoughResources'
   | 'KeyUnavailable'
   | 'KekUnavailable'
+  // The database is an older one than was here before: only what reads goes on, until its operator has seen to it.
+  | 'RestoredFromPast'
   | 'UpstreamTimeout'
   | 'UpstreamFailure'
 

@@ -33,6 +33,7 @@ import { openSteering } from './steering/projector.ts'
 import { forgetTurns } from './steering/turn-store.ts'
 
 const SEAL_PAUSE_MS = 1_000
+const CHECKPOINT_PAUSE_MS = 5_000
 const RESUME_PAUSE_MS = 15_000
 /** What is signed in another community's name with a key that was replaced elsewhere is refused until it is forgotten here. */
 const FORGET_REPLACED_PAUSE_MS = 1_000
@@ -64,9 +65,13 @@ async function untilLessThan(full: number, sweep: () => Promise<number>, signal?
   while ((await sweep()) >= full && !signal?.aborted);
 }
 
-/** The work that goes on by itself. A turn that fails is told and tried again; it never takes the process down. */
+/**
+ * The work that goes on by itself. A turn that fails is told and tried again; it never takes the process down. On a database from the past no
+ * turn does anything.
+ */
 export function startWorkers(house: House, opened: OpenDatabase) {
   const turn = (name: string, work: (signal: AbortSignal) => Promise<unknown>) => async (signal: AbortSignal) => {
+    if (house.checkpoints.isFromPast) return
     try {
       await work(signal)
     } catch (error) {
@@ -90,6 +95,14 @@ export function startWorkers(house: House, opened: OpenDatabase) {
     repeat(
       turn('seal', () => sealDue(db)),
       SEAL_PAUSE_MS,
+    ),
+    repeat(
+      turn('checkpoints', async () => {
+        await house.checkpoints.turn()
+        // Whoever is told already would be told on.
+        if (house.checkpoints.isFromPast) await house.dispatcher.stop()
+      }),
+      CHECKPOINT_PAUSE_MS,
     ),
     repeat(
       turn('resume-mints', () => resumeMints(house)),

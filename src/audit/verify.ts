@@ -1,4 +1,4 @@
-/** Reads every chain from its first row and says whether it holds. What an outside checkpoint would add is not known here. */
+/** Reads every chain from its first row and says whether it holds. What a checkpoint kept elsewhere adds is in `past.ts`. */
 import { type Db, type Tx, withTransaction } from '../platform/database.ts'
 import { type ChainFault, chainWalker, sameBytes } from './chain.ts'
 import { listChain, listChained, loadHead } from './store.ts'

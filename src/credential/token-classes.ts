@@ -31,6 +31,14 @@ export const CREDENTIAL = {
   iatAheadMaxSec: 5,
 } as const
 
+/**
+ * How long after its use a token that works once would be taken again at the most, where nobody remembers that use: what a database that was put
+ * back to an older state has to wait out.
+ */
+export const REUSABLE_MAX_SEC =
+  SPENT_MARGIN_SEC +
+  Math.max(ERRAND_TIMES.lifetimeMaxSec + 2 * ERRAND_TIMES.skewSec, DPOP_PROOF.ageMaxSec + 2 * DPOP_PROOF.skewSec)
+
 /** Until when the use of a DPoP proof is remembered: past the last second at which it would still be taken. */
 export const proofKeepUntilSec = (iatSec: number): number =>
   iatSec + DPOP_PROOF.ageMaxSec + DPOP_PROOF.skewSec + SPENT_MARGIN_SEC

@@ -11,7 +11,7 @@ import type { Context } from 'hono'
 import { isTransient } from '../platform/database.ts'
 import { errorName } from '../platform/log.ts'
 import { randomHex } from '../platform/random.ts'
-import { Refusal, type RefusalCode, Unavailable } from '../refusals.ts'
+import { Refusal, type RefusalCode, Unavailable, type UnavailableCode } from '../refusals.ts'
 import type { House } from './house.ts'
 import { EmptyBucket } from './rate-buckets.ts'
 import { STATUS_OF_REFUSAL, STATUS_OF_UNAVAILABLE } from './refusal-to-http.ts'
@@ -95,14 +95,19 @@ export function failure(house: House, { method, requestId, refusals }: Telling, 
   if (error instanceof Unavailable || isTransient(error)) {
     const { code, what } = error instanceof Unavailable ? error : databaseAway
     house.log.warn('unavailable', { method, requestId, code, what })
-    const message = 'not possible at the moment; try again'
-    return { status: STATUS_OF_UNAVAILABLE[code], body: { error: code, message } }
+    return { status: STATUS_OF_UNAVAILABLE[code], body: { error: code, message: SAYS[code] ?? SAYS_ALWAYS } }
   }
   // Our own mistake, or a refusal that the method's lexicon doesn't name: nothing about it is for the caller.
   const code = error instanceof Refusal ? error.code : undefined
   house.log.error('failed', { method, requestId, error: errorName(error), code, stack: placeOf(error) })
   const message = `something went wrong here; tell us ${requestId}`
   return { status: 500, body: { error: 'InternalServerError', message } }
+}
+
+const SAYS_ALWAYS = 'not possible at the moment; try again'
+const SAYS: Partial<Record<UnavailableCode, string>> = {
+  RestoredFromPast:
+    'this service was put back to an older state; nothing is changed here until its operator has seen to it',
 }
 
 /** Codes that are given before a way in is reached. */

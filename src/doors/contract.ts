@@ -19,7 +19,8 @@ export type AnyProcedure = l.Procedure
 export type AnyQuery = l.Query
 export type AnyMethod = AnyProcedure | AnyQuery
 
-const isOwn = (nsid: string): boolean => nsid.startsWith('community.reeve.')
+/** Whether a method is one of ours, and none of the protocol's. */
+export const isOwn = (nsid: string): boolean => nsid.startsWith('community.reeve.')
 
 /**
  * The library makes an error for each optional field that isn't there, and throws it away. Noting where each was made would cost more than

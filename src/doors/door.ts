@@ -45,6 +45,13 @@ export interface Door {
   readonly enter: (house: House, knocking: Knocking, query: string) => Promise<unknown>
 }
 
+/**
+ * Whether a door only shows what is stored, to those who govern or to anybody. All others change something, or let somebody in: also a
+ * question that a PDS asks, and one by a credential, which may have been taken back since.
+ */
+export const isReading = ({ method, knock }: Pick<Door, 'method' | 'knock'>): boolean =>
+  method.type === 'query' && (knock === 'serviceAuth' || knock === 'anybody')
+
 type InputOf<M extends AnyProcedure> = l.InferMethodInputBody<M>
 type ParamsOf<M extends AnyQuery> = l.InferMethodParams<M>
 type OutputOf<M extends AnyMethod> = l.InferMethodOutputBody<M>

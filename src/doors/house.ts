@@ -1,6 +1,7 @@
 /** Everything the doors lend to the actions behind them. The roof assembles it once; each action asks only for what it needs. */
 
 import type { HookCtx } from '../access/checkUserAccess.ts'
+import type { Checkpoints } from '../audit/checkpoints.ts'
 import type { FoundingCtx } from '../community/communityMint.ts'
 import type { SetHandleCtx } from '../community/communitySetHandle.ts'
 import type { Fence } from '../community/fence.ts'
@@ -59,6 +60,8 @@ export interface House
   readonly accountSigner: Signing
   /** What owners have to see to, of what is kept at PDSes. */
   readonly alarmsOf: (community: Did) => Promise<readonly Caveat[]>
+  /** Whether the database is the one that was here before. */
+  readonly checkpoints: Checkpoints
   readonly version: string
   readonly buckets: RateBuckets
   /** How big everything is that is kept in memory and has a bound. */

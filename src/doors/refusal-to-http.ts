@@ -95,6 +95,7 @@ export const STATUS_OF_UNAVAILABLE: Readonly<Record<UnavailableCode, 502 | 503 |
   NotEnoughResources: 503,
   KeyUnavailable: 503,
   KekUnavailable: 503,
+  RestoredFromPast: 503,
   UpstreamTimeout: 504,
   UpstreamFailure: 502,
 }

@@ -1,18 +1,19 @@
 /**
  * HTTP in front of the table of doors: which path leads where, and what is looked at before a door is reached.
  *
- * In this order: the exact spelling of the path, the number of header lines, the caller's bucket, the verb. All of it is cheap.
+ * In this order: the exact spelling of the path, the number of header lines, the caller's bucket, the verb, and whether the database is the one
+ * that was here before. All of it is cheap.
  */
 import type { IncomingMessage } from 'node:http'
 import { Hono } from 'hono'
 import { parseNsid } from '../names.ts'
 import { HEADERS_MAX_COUNT } from '../platform/limits.ts'
-import { Refusal } from '../refusals.ts'
+import { Refusal, Unavailable } from '../refusals.ts'
 import { type Answer, answerOf, dress, type Env, failure, preflight, send } from './answer.ts'
 import type { Knocking } from './callers.ts'
 import { callback, clientKeys, clientMetadata, connect } from './connect-routes.ts'
-import { asJson, checkedOutput } from './contract.ts'
-import { type Door, FORM, refusalsOf } from './door.ts'
+import { asJson, checkedOutput, isOwn } from './contract.ts'
+import { type Door, FORM, isReading, refusalsOf } from './door.ts'
 import { healthReader } from './health.ts'
 import type { House } from './house.ts'
 import { addressReader, type DoorBucket } from './rate-buckets.ts'
@@ -27,6 +28,8 @@ interface Route {
   readonly verb: 'GET' | 'POST' | 'GET, POST'
   readonly bucket: DoorBucket | null
   readonly refusals: ReadonlySet<string>
+  /** What is said here while the database is one from the past; null where all goes on. */
+  readonly inPast: 'RestoredFromPast' | 'NotEnoughResources' | null
   readonly answer: (knocking: Knocking, query: string) => Promise<Answer>
 }
 
@@ -48,6 +51,7 @@ export function xrpcApp(house: House, doors: readonly Door[]): Hono<Env> {
         const address = addressOf(incoming.socket.remoteAddress, headerLines(incoming, 'x-forwarded-for').join(','))
         if (route.bucket) house.buckets.take(route.bucket, address)
         requireVerb(route, c.req.method)
+        if (route.inPast && house.checkpoints.isFromPast) throw new Unavailable(route.inPast, 'restored database')
         return route.answer({ incoming, address }, query)
       })
       return send(c, answer)
@@ -73,6 +77,8 @@ const routeOf = (house: House, door: Door): Route => ({
   verb: door.method.type === 'procedure' ? 'POST' : 'GET',
   bucket: door.bucket,
   refusals: refusalsOf(door),
+  // Peers know the protocol's names only: to them it is trouble of ours, which passes.
+  inPast: isReading(door) ? null : isOwn(door.method.nsid) ? 'RestoredFromPast' : 'NotEnoughResources',
   answer: async (knocking, query) => {
     const answer = checkedOutput(door.method, await door.enter(house, knocking, query))
     return { status: 200, body: door.hasBytes ? asJson(answer) : answer }
@@ -82,16 +88,20 @@ const routeOf = (house: House, door: Door): Route => ({
 /** The ways in that have no lexicon. */
 function ownRoutes(house: House): readonly Route[] {
   const way = (path: string, bucket: DoorBucket | null, answer: Route['answer']): Route => ({
-    ...{ path, method: path, verb: 'GET', bucket, refusals: new Set(FORM), answer },
+    ...{ path, method: path, verb: 'GET', bucket, refusals: new Set(FORM), inPast: null, answer },
   })
   return [
     way('/xrpc/_health', null, healthReader(house)),
     way('/oauth/client-metadata.json', 'public', (_knocking, query) => clientMetadata(house, query)),
     way('/oauth/jwks.json', 'public', () => clientKeys(house)),
-    way('/oauth/callback', 'connect', (knocking, query) => callback(house, knocking, query)),
+    {
+      ...way('/oauth/callback', 'connect', (knocking, query) => callback(house, knocking, query)),
+      inPast: 'RestoredFromPast',
+    },
     {
       ...way('/steering/connect', 'connect', (knocking, query) => connect(house, knocking, query)),
       verb: 'GET, POST',
+      inPast: 'RestoredFromPast',
     },
     way('/.well-known/did.json', 'public', async () => didDocument(house)),
     way('/.well-known/atproto-did', 'public', ({ incoming }) => handleDid(house, headerLines(incoming, 'host'))),

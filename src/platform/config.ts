@@ -4,7 +4,7 @@
  * Defaults are safe ones. Outside development (a public URL on loopback) nothing is made up: a missing secret stops the start,
  * and so does a name that nobody knows, because a misspelt setting is a setting that silently doesn't hold.
  */
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { type Did, parseDid } from '../names.ts'
 import type { LogLevel } from './log.ts'
@@ -21,6 +21,8 @@ export interface Config {
   readonly databaseUrl: Secret<string> | null
   readonly allowUnsafeDatabase: boolean
   readonly dataDir: string
+  /** Where checkpoints of the audit chains are kept, apart from the database. */
+  readonly checkpointDir: string
   /** `env:NAME` or `file:/path`; null in development: a file made under `dataDir`. */
   readonly kek: string | null
   readonly kekPrevious: string | null
@@ -61,6 +63,7 @@ const KNOWN = [
   'REEVE_HOST',
   'REEVE_PORT',
   'REEVE_DATA_DIR',
+  'REEVE_CHECKPOINT_DIR',
   'REEVE_KEK',
   'REEVE_KEK_PREVIOUS',
   'REEVE_ALLOW_ENV_KEK',
@@ -100,6 +103,7 @@ const shape = z.object({
   REEVE_PORT: z.coerce.number().int().min(0).max(65535).default(3400),
   DATABASE_URL: z.string().default(''),
   REEVE_DATA_DIR: z.string().min(1).default('./data'),
+  REEVE_CHECKPOINT_DIR: z.string().default(''),
   REEVE_KEK: z.string().default(''),
   REEVE_KEK_PREVIOUS: z.string().default(''),
   REEVE_ALLOW_ENV_KEK: flag,
@@ -151,6 +155,9 @@ function configOf(env: z.infer<typeof shape>): Config {
     databaseUrl: env.DATABASE_URL === '' ? null : new Secret(env.DATABASE_URL),
     allowUnsafeDatabase: env.REEVE_ALLOW_UNSAFE_DATABASE,
     dataDir: resolve(env.REEVE_DATA_DIR),
+    checkpointDir: resolve(
+      env.REEVE_CHECKPOINT_DIR === '' ? join(env.REEVE_DATA_DIR, 'checkpoints') : env.REEVE_CHECKPOINT_DIR,
+    ),
     kek: env.REEVE_KEK === '' ? null : env.REEVE_KEK,
     kekPrevious: env.REEVE_KEK_PREVIOUS === '' ? null : env.REEVE_KEK_PREVIOUS,
     allowEnvKek: env.REEVE_ALLOW_ENV_KEK || isDevelopment,

@@ -6,7 +6,7 @@ import { firstGivenBeyond, firstGivenBy, firstTaken, firstWithoutLeave } from '.
 import { isManaging, OWNER, OWNER_MARK } from './roles.ts'
 import { type Edge, isForeign } from './roster-graph.ts'
 import { holds, type StandingFacts, standingOf } from './standing.ts'
-import { beyond, type Decision, judgeAct, openToAnybody, type Permit } from './verdict.ts'
+import { beyond, type Decision, judgeAct, openToAnybody, type Permit, permitFor } from './verdict.ts'
 
 /**
  * May the actor let the public into a space, or whom another service lets in, or put them out? `space.configure` there; and as that
@@ -78,6 +78,13 @@ export function decideFreeze(actor: StandingFacts, did: Did, space: SpaceUri): D
   const over = firstGivenBy(standing, actor, actor.graph.edgesFrom(space))
   return over ? beyond(over) : ordinary
 }
+
+/**
+ * What the operator does to a community whose database was put back to an older state: it rests, and nobody is let in, until somebody who governs
+ * it has looked at who is in it. It is in the name of the service, and takes nothing else from anybody.
+ */
+export const decideOperatorsFreeze = (service: Did): Permit<'community.configure'> =>
+  permitFor('community.configure', service, [{ rule: 'operator' }])
 
 /** The edge by which the owners of a community stand in one of its spaces. Made by the system with every space, and not removable. */
 export const ownersEdge = (roster: SpaceUri, space: SpaceUri): Edge => ({

@@ -83,6 +83,15 @@ describe('behind a door', () => {
     expect(JSON.parse(answer.lines[0] ?? '')).toMatchObject({ level: 40, event: 'unavailable', code: error })
   })
 
+  it('a database from the past is trouble that doesn’t pass by itself: 503, and whose it is', async () => {
+    const { status, body, lines } = await askFailing(new Unavailable('RestoredFromPast', 'restored database'))
+    expect({ status, body }).toEqual({
+      status: 503,
+      body: { error: 'RestoredFromPast', message: expect.stringContaining('until its operator has seen to it') },
+    })
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ level: 40, event: 'unavailable', code: 'RestoredFromPast' })
+  })
+
   it('what a lexicon doesn’t allow to come back doesn’t go out', async () => {
     const [door] = DOORS.filter(({ knock }) => knock === 'anybody')
     const answering = { ...(door as Door), enter: async () => ({ did: CANARY, secret: CANARY }) }

@@ -27,6 +27,7 @@ describe('the configuration', () => {
       port: 3400,
       databaseUrl: null,
       kek: null,
+      checkpointDir: expect.stringMatching(/\/data\/checkpoints$/),
       plcUrl: 'https://plc.directory',
       serviceDid: 'did:web:localhost%3A3400',
       founders: null,
@@ -39,6 +40,13 @@ describe('the configuration', () => {
     expect(parseConfig(rest).founders).toEqual(new Set())
     expect(parseConfig(PRODUCTION).founders).toEqual(new Set([REEVE_FOUNDERS]))
     expect(parseConfig({ ...PRODUCTION, REEVE_FOUNDERS: '*' }).founders).toBeNull()
+  })
+
+  it('keeps checkpoints in the data directory, or where it is told', () => {
+    expect(parseConfig({ REEVE_DATA_DIR: '/var/lib/reeve' }).checkpointDir).toBe('/var/lib/reeve/checkpoints')
+    expect(parseConfig({ REEVE_DATA_DIR: '/var/lib/reeve', REEVE_CHECKPOINT_DIR: '/mnt-b/noted' }).checkpointDir).toBe(
+      '/mnt-b/noted',
+    )
   })
 
   it('derives the service DID from the public host', () => {

@@ -4,11 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Checkpoint } from '../../src/audit/checkpoint.ts'
+import { checkpointFolder } from '../../src/audit/checkpoint-folder.ts'
 import { sealDue } from '../../src/audit/sealer.ts'
-import { systemClock } from '../../src/platform/clock.ts'
+import { isoOf, systemClock } from '../../src/platform/clock.ts'
 import { openDatabase } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import { migrate } from '../../src/platform/migrations.ts'
+import { systemRandom } from '../../src/platform/random.ts'
+import { checkpointOf } from '../kit/checkpoints.ts'
 import { openCommunity, put, rollOn } from '../kit/roll.ts'
 
 /** Runs the tool as an operator does, with an environment of its own. */
@@ -62,6 +66,34 @@ describe('reeve audit verify', () => {
     } finally {
       await opened.close()
     }
+  })
+
+  it('compares with the checkpoints that the service keeps, and with one that was kept elsewhere', async () => {
+    const opened = await open()
+    const atMs = systemClock.nowMs()
+    const seen = await checkpointOf(opened.db, atMs)
+    await opened.close()
+    const elsewhere = join(folder, 'elsewhere')
+    const keep = async (checkpoint: Checkpoint) =>
+      join(elsewhere, (await checkpointFolder(elsewhere, systemRandom).write(checkpoint)).name)
+    await checkpointFolder(join(folder, 'checkpoints'), systemRandom).write(seen)
+    const own = await reeve(['audit', 'verify'], { REEVE_DATA_DIR: folder })
+    expect(own).toMatchObject({ code: 0, err: '' })
+    expect(own.out).toContain(`compared with 1 checkpoints, the newest of ${isoOf(atMs)}: 0 differ`)
+
+    const other = await keep({ ...seen, heads: seen.heads.map((head) => ({ ...head, hash: 'ab'.repeat(32) })) })
+    const differs = await reeve(['audit', 'verify', '--checkpoint', other], { REEVE_DATA_DIR: folder })
+    expect(differs.code).toBe(1)
+    expect(differs.out).toContain(
+      `DIFFERS ${did} at row 2: the checkpoint of ${isoOf(atMs)} saw row 2 with another hash`,
+    )
+
+    const foreign = await keep({ ...seen, instance: 'f'.repeat(32) })
+    const refused = await reeve(['audit', 'verify', '--checkpoint', foreign], { REEVE_DATA_DIR: folder })
+    expect(refused).toMatchObject({ code: 1, out: '', err: 'reeve: that is a checkpoint of another database\n' })
+    const missing = await reeve(['audit', 'verify', '--checkpoint', join(folder, 'none')], { REEVE_DATA_DIR: folder })
+    expect(missing).toMatchObject({ code: 1, out: '', err: 'reeve: there is no such checkpoint\n' })
+    await rm(join(folder, 'checkpoints'), { recursive: true })
   })
 
   it('ends with 1 and names the row when one was edited', async () => {

@@ -1,0 +1,135 @@
+/**
+ * Keeps the checkpoints of a running service, and knows whether its database is the one that was there before.
+ *
+ * A database that is put back to an older state brings removed members back, and tokens that were used up. So it is compared with what was kept
+ * apart from it: at the start, and before each new checkpoint, since a server may be replaced by an older copy while Reeve runs. Once it is
+ * found to be from the past, that is so until the process ends: what it remembers is of a time that isn't there any more.
+ */
+import { type Clock, isoOf, withinMs } from '../platform/clock.ts'
+import type { Db } from '../platform/database.ts'
+import { errorName, type Log } from '../platform/log.ts'
+import { entriesIn, isDue } from './checkpoint.ts'
+import type { CheckpointFolder } from './checkpoint-folder.ts'
+import { countChained } from './head-store.ts'
+import { compareWith, missingFrom, type Parted } from './past.ts'
+
+export interface CheckpointsCtx {
+  readonly db: Db
+  readonly clock: Clock
+  readonly log: Log
+  readonly folder: CheckpointFolder
+  /** The id of the database. */
+  readonly instance: string
+}
+
+export interface Checkpoints {
+  /** Whether the database is from the past. Asked at every door: nobody is let in, and nothing is changed, while it is so. */
+  readonly isFromPast: boolean
+  /** How many could not be written since the start. */
+  readonly failures: number
+  /** Writes one when it is time. Never throws: service goes on without, and the log says so. */
+  turn(): Promise<void>
+  /** Writes the last one when anything came since. Never throws, and never takes long. */
+  close(): Promise<void>
+}
+
+/** After one that couldn't be written. */
+const AGAIN_AFTER_MS = 60_000
+const CLOSING_MAX_MS = 2_000
+
+/**
+ * Compares the database with its checkpoints, and keeps new ones from then on. Where there are none, there is nothing to compare with, and the
+ * first is written soon.
+ * @throws UnreadableCheckpoint: whoever damages one must not get by it what they would get by an old backup
+ */
+export async function openCheckpoints(ctx: CheckpointsCtx): Promise<Checkpoints> {
+  const { db, clock, log, folder, instance } = ctx
+  let isFromPast = false
+  let failures = 0
+  let againAtMs = Number.NEGATIVE_INFINITY
+  /** Of the last one, by whichever process. */
+  let last = { entries: 0, atMs: 0, bytes: 0 }
+
+  const isDueAt = (entries: number, of: typeof last): boolean =>
+    isDue({ entries: entries - of.entries, ageMs: clock.nowMs() - of.atMs, bytes: of.bytes })
+
+  function fall(parted: readonly Parted[]): void {
+    isFromPast = true
+    log.error('restored.fromPast', { chains: parted.length, missing: missingFrom(parted), folder: folder.path })
+  }
+
+  async function write(isLast: boolean): Promise<void> {
+    const entries = await countChained(db)
+    // Whatever the folder says: what is remembered here is of a longer past than the database has.
+    if (entries < last.entries) return fall([])
+    if (isLast ? entries === last.entries : !isDueAt(entries, last)) return
+    const { kept } = await folder.read(instance)
+    const atMs = clock.nowMs()
+    const { parted, heads } = await compareWith(db, checkpointsOf(kept))
+    if (parted.length > 0) return fall(parted)
+    const newest = newestOf(kept)
+    // Another process was here a moment ago.
+    if (newest && !isLast && !isDueAt(entriesIn({ heads }), newest)) {
+      last = newest
+      return
+    }
+    const acceptedAtMs = kept.reduce<number | null>((latest, { checkpoint }) => later(latest, checkpoint), null)
+    const made = await folder.write({ instance, atMs, acceptedAtMs, heads })
+    last = { entries: entriesIn(made.checkpoint), atMs, bytes: made.bytes }
+    // Each of them was compared: the new one says as much and more.
+    await folder.remove(kept.map(({ name }) => name))
+  }
+
+  async function attempt(isLast: boolean): Promise<void> {
+    try {
+      await write(isLast)
+    } catch (error) {
+      failures += 1
+      againAtMs = clock.monotonicMs() + AGAIN_AFTER_MS
+      log.warn('checkpoint.failed', { error: errorName(error), failures, folder: folder.path })
+    }
+  }
+
+  const { kept, strangers } = await folder.read(instance)
+  const { parted } = await compareWith(db, checkpointsOf(kept))
+  const newest = newestOf(kept)
+  if (parted.length > 0) fall(parted)
+  else if (newest) last = newest
+  else log.info('checkpoint.none', { folder: folder.path })
+  if (strangers > 0) log.warn('checkpoint.foreign', { files: strangers, folder: folder.path })
+  if (newest) log.debug('checkpoint.compared', { of: isoOf(newest.atMs), chains: newest.chains })
+
+  return {
+    get isFromPast() {
+      return isFromPast
+    },
+    get failures() {
+      return failures
+    },
+    async turn() {
+      if (!isFromPast && clock.monotonicMs() >= againAtMs) await attempt(false)
+    },
+    async close() {
+      if (isFromPast) return
+      const isDone = await withinMs(CLOSING_MAX_MS, attempt(true))
+      if (isDone === 'late')
+        log.warn('checkpoint.failed', { error: 'late', failures: failures + 1, folder: folder.path })
+    },
+  }
+}
+
+type Kept = Awaited<ReturnType<CheckpointFolder['read']>>['kept']
+
+const checkpointsOf = (kept: Kept) => kept.map(({ checkpoint }) => checkpoint)
+
+/** The one that has seen most. */
+function newestOf(kept: Kept) {
+  const all = kept.map(({ checkpoint, bytes }) => {
+    const { atMs, heads } = checkpoint
+    return { entries: entriesIn(checkpoint), atMs, bytes, chains: heads.length }
+  })
+  return all.toSorted((a, b) => b.entries - a.entries)[0] ?? null
+}
+
+const later = (latest: number | null, { acceptedAtMs }: { readonly acceptedAtMs: number | null }): number | null =>
+  acceptedAtMs === null || (latest !== null && latest > acceptedAtMs) ? latest : acceptedAtMs
