@@ -17,6 +17,8 @@ import { openLookups } from './credential/foreign-credentials.ts'
 import { openIssuing } from './credential/store.ts'
 import { CREDENTIAL } from './credential/token-classes.ts'
 import type { House } from './doors/house.ts'
+import { openLook } from './doors/house-look.ts'
+import { METRICS_HOST, metricsApp } from './doors/metrics-app.ts'
 import { type BucketName, type Rate, RateBuckets } from './doors/rate-buckets.ts'
 import { DOORS } from './doors/xrpc.ts'
 import { xrpcApp } from './doors/xrpc-app.ts'
@@ -50,7 +52,8 @@ import {
   KEPT_IDLE_MS,
   REQUEST_TIMEOUT_MS,
 } from './platform/limits.ts'
-import { type Log, openLog } from './platform/log.ts'
+import { heardLog, type Log, openLog } from './platform/log.ts'
+import { type Meters, NO_METERS } from './platform/meters.ts'
 import { migrate } from './platform/migrations.ts'
 import { type Outbound, openOutbound } from './platform/outbound.ts'
 import { drawnAhead, type Random, systemRandom } from './platform/random.ts'
@@ -91,16 +94,33 @@ const IDLE_LOOK_PAUSE_MS = 50
 const DELIVERIES_AT_ONCE = 1_024
 /** Opens everything and listens. Fails before a port is open when anything is missing; nothing is half open afterwards. */
 export async function openReeve(config: Config, given: Given = {}): Promise<Reeve> {
-  const { clock = systemClock, random = systemRandom, log = openLog(config.logLevel) } = given
+  const { clock = systemClock, random = systemRandom } = given
+  const metrics = config.metricsPort === null ? null : (await import('./doors/metrics.ts')).openMetrics()
+  const written = given.log ?? openLog(config.logLevel)
+  const log = metrics ? heardLog(written, metrics.happened) : written
   const { databaseUrl: url, dataDir, allowUnsafeDatabase: allowUnsafe } = config
   const opened = given.database ?? (await openDatabase({ url, dataDir, allowUnsafe, log, clock }))
+  let numbers: Server | null = null
   try {
     log.info('es256k', { backend: es256kBackend() })
-    const house = await furnish(config, opened.db, { ...given, clock, random, log })
-    const server = await listen(config, house)
+    const meters = metrics ?? NO_METERS
+    const { house, kekIds } = await furnish(config, opened.db, { ...given, clock, random, log, meters })
+    if (metrics && config.metricsPort !== null) {
+      const look = openLook({ db: opened.db, clock, log, kekIds, hosted: house.hosted })
+      metrics.watch({ version: house.version, opened, sizes: house.sizes, look })
+      numbers = await listen(metricsApp(metrics, log).fetch, config, { port: config.metricsPort, host: METRICS_HOST })
+    }
+    const server = await listen(xrpcApp(house, DOORS).fetch, config, config)
     const workers = startWorkers(house, opened)
     const port = (server.address() as AddressInfo).port
-    log.info('listening', { url: config.publicUrl, port, database: opened.engine, did: config.serviceDid })
+    const { publicUrl, metricsPort, serviceDid } = config
+    log.info('listening', {
+      url: publicUrl,
+      port,
+      database: opened.engine,
+      did: serviceDid,
+      metricsPort: metricsPort ?? undefined,
+    })
     return {
       house,
       port,
@@ -116,19 +136,23 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
         await stopped
         await house.checkpoints.close()
         house.vault.drop()
+        if (numbers) await closeServer(numbers)
         await opened.close()
         log.info('closed')
       },
     }
   } catch (error) {
+    if (numbers) await closeServer(numbers)
     await opened.close()
     throw error
   }
 }
 
-type Furniture = Required<Pick<Given, 'clock' | 'random' | 'log'>> & Pick<Given, 'rates' | 'nameServers' | 'pds'>
+type Furniture = Required<Pick<Given, 'clock' | 'random' | 'log'>> &
+  Pick<Given, 'rates' | 'nameServers' | 'pds'> & { readonly meters: Meters }
 
-async function furnish(config: Config, db: Db, { clock, random, log, rates, nameServers, pds }: Furniture) {
+async function furnish(config: Config, db: Db, furniture: Furniture) {
+  const { clock, random, log, rates, nameServers, pds, meters } = furniture
   await migrate(db, clock)
   const instanceId = await loadInstanceId(db, random, clock)
   const folder = checkpointFolder(config.checkpointDir, random)
@@ -186,7 +210,7 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
   const fence = openFence({ db, clock, random, log, directory, documents, publicUrl, hosted, vault, sizes })
   // Before anybody is let in.
   await fence.follow()
-  return {
+  const house = {
     db,
     clock,
     random,
@@ -232,8 +256,10 @@ async function furnish(config: Config, db: Db, { clock, random, log, rates, name
     trustedProxies: config.trustedProxies,
     pds: pds ?? sessions,
     sizes,
+    meters,
     alarmsOf: (community) => loadAlarms({ db, clock }, community),
   } satisfies House & { outbound: Outbound; inquiries: Outbound; calls: Outbound }
+  return { house, kekIds: new Set([keks.kek, ...keks.previousKeks].map(({ id }) => id)) }
 }
 
 /**
@@ -257,11 +283,14 @@ function keksOf(config: Config, random: Random): { kek: Kek; previousKeks: reado
   return { kek, previousKeks: config.kekPrevious ? [openKek(config.kekPrevious, deps)] : [] }
 }
 
-function listen(config: Config, house: House): Promise<Server> {
+type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']
+
+/** Has `fetch` answer there. */
+function listen(fetch: Fetch, { publicUrl }: Config, at: Pick<Config, 'port' | 'host'>): Promise<Server> {
   const server = createAdaptorServer({
-    fetch: xrpcApp(house, DOORS).fetch,
+    fetch,
     // Nothing of a request's address is believed; this only keeps the framework from reading `Host`.
-    hostname: new URL(config.publicUrl).hostname,
+    hostname: new URL(publicUrl).hostname,
     serverOptions: {
       maxHeaderSize: HEADERS_MAX_BYTES,
       headersTimeout: HEADERS_TIMEOUT_MS,
@@ -274,7 +303,7 @@ function listen(config: Config, house: House): Promise<Server> {
   server.maxConnections = CONNECTIONS_MAX
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen(config.port, config.host, () => {
+    server.listen(at.port, at.host, () => {
       server.off('error', reject)
       resolve(server)
     })

@@ -76,6 +76,7 @@ export function startWorkers(house: House, opened: OpenDatabase) {
       await work(signal)
     } catch (error) {
       house.log.warn('worker.failed', { name, error: errorName(error) })
+      house.meters.workerFailed(name)
     }
   }
   const { db, clock } = house

@@ -1,6 +1,7 @@
 /** The tables of the log. Rows are appended; the one change they see is being given their place in the chain. */
 import { type Generated, type Insertable, type QueryCreator, type RawBuilder, sql } from 'kysely'
 import type { Db, Tables, Tx } from '../platform/database.ts'
+import type { Waiting } from '../platform/meters.ts'
 import { type AuditFact, CHAIN_START, type ChainedFact, hashOf } from './chain.ts'
 
 export interface AuditEntryTable {
@@ -285,6 +286,18 @@ export async function countUnsealed(db: Db): Promise<number> {
     .where('seq', 'is', null)
     .executeTakeFirstOrThrow()
   return Number(row.waiting)
+}
+
+/** As many as are looked at when somebody only wants to know how it stands. */
+const LOOKED_AT_MAX = 10_000
+
+/** What waits for its place in a chain; of very many rows, so many. */
+export async function unsealed(db: Db): Promise<Waiting> {
+  const { rows } = await sql<{ count: number; oldestAtMs: number | null }>`
+    select count(*)::int as count, min(at_ms) as "oldestAtMs"
+    from (select at_ms from audit_entry where seq is null limit ${LOOKED_AT_MAX}) waiting`.execute(db)
+  const [{ count, oldestAtMs } = { count: 0, oldestAtMs: null }] = rows
+  return { count, oldestAtMs }
 }
 
 /**

@@ -28,6 +28,15 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>
   /** For a person in a browser: no other site may read it. */
   readonly isPage?: boolean
+  /** The name of a refusal whose body is no JSON. */
+  readonly error?: string
+}
+
+/** A request that is being answered: how the log names the way in, its id, and when it came, on the clock that never steps back. */
+export interface Asked {
+  readonly method: string
+  readonly requestId: string
+  readonly sinceMs: number
 }
 
 /** What a failure is told as: how the log names the way in, the request's id, and the codes that may leave by it. */
@@ -56,15 +65,35 @@ export function dress(house: House, outgoing: ServerResponse): string {
 const OF_OTHER_SITES = ['access-control-allow-origin', 'access-control-expose-headers']
 
 /** What a browser asks before it sends a request with headers of ours. */
-export function preflight(outgoing: ServerResponse, verb: string): Response {
+export function preflight(house: Counting, asked: Asked, outgoing: ServerResponse, verb: string): Response {
+  note(house, asked, '204')
   outgoing.setHeader('access-control-allow-methods', verb)
   outgoing.setHeader('access-control-allow-headers', ALLOWED_HEADERS)
   outgoing.setHeader('access-control-max-age', '86400')
   return new Response(null, { status: 204 })
 }
 
-export function send(c: Context<Env>, { status, body, retryAfterSec, headers = {}, isPage }: Answer): Response {
+type Counting = Pick<House, 'clock' | 'log' | 'meters'>
+
+/** The one place through which every answer passes: it is counted here, and stands in the log by its names and its time alone. */
+function note({ clock, log, meters }: Counting, { method, requestId, sinceMs }: Asked, outcome: string): void {
+  const ms = clock.monotonicMs() - sinceMs
+  meters.answered(method, outcome, ms)
+  log.debug('answered', { method, requestId, outcome, ms: Math.round(ms * 10) / 10 })
+}
+
+/** The status, or the name of the refusal: both from lists of ours. */
+function outcomeOf({ status, body, error }: Answer): string {
+  if (status < 400) return String(status)
+  const named = typeof body === 'object' && body !== null && 'error' in body ? body.error : error
+  return typeof named === 'string' ? named : String(status)
+}
+
+/** Sends the answer to what was asked. */
+export function send(house: Counting, c: Context<Env>, asked: Asked, answer: Answer): Response {
+  const { status, body, retryAfterSec, headers = {}, isPage } = answer
   const { outgoing } = c.env
+  note(house, asked, outcomeOf(answer))
   if (isPage) for (const name of OF_OTHER_SITES) outgoing.removeHeader(name)
   for (const [name, value] of Object.entries(headers)) outgoing.setHeader(name, value)
   if (headers['content-type'] !== undefined) return c.body(String(body), status as 200, {})

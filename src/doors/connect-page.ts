@@ -103,12 +103,14 @@ ${listOf(granted.slice(0, 64))}`,
 }
 
 /** What went wrong, by its name and in words. */
-export const failedPage = (status: number, name: string, says: string): Answer =>
-  page(
+export const failedPage = (status: number, name: string, says: string): Answer => ({
+  ...page(
     status,
     'Not connected',
     `<p>${escaped(capital(says))}.</p><p>Nothing about the account or its grant here was changed.</p><p class="quiet">${escaped(name)}</p>`,
-  )
+  ),
+  error: name,
+})
 
 /** Refusals are parts of sentences; here each is one. */
 const capital = (says: string): string => says.charAt(0).toUpperCase() + says.slice(1).replace(/\.$/, '')

@@ -17,6 +17,7 @@ import type { NotifyWriteCtx } from '../notify/notifyWrite.ts'
 import type { SponsorWords } from '../notify/sponsor-words.ts'
 import type { HostCaps } from '../platform/config.ts'
 import type { FairTurns } from '../platform/fair-turns.ts'
+import type { Meters } from '../platform/meters.ts'
 import type { Outbound } from '../platform/outbound.ts'
 import type { Random } from '../platform/random.ts'
 import type { Sizes } from '../platform/sizes.ts'
@@ -66,6 +67,8 @@ export interface House
   readonly buckets: RateBuckets
   /** How big everything is that is kept in memory and has a bound. */
   readonly sizes: Sizes
+  /** What is counted for whoever watches this process. */
+  readonly meters: Meters
   /** What repo hosts take of what was taken back. */
   readonly hostCaps: HostCaps
   readonly trustedProxies: readonly string[]

@@ -5,7 +5,7 @@
  * that was here before. All of it is cheap.
  */
 import type { IncomingMessage } from 'node:http'
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { parseNsid } from '../names.ts'
 import { HEADERS_MAX_COUNT } from '../platform/limits.ts'
 import { Refusal, Unavailable } from '../refusals.ts'
@@ -41,9 +41,9 @@ export function xrpcApp(house: House, doors: readonly Door[]): Hono<Env> {
     app.all(route.path, async (c) => {
       const { incoming, outgoing } = c.env
       const { method, refusals } = route
-      const requestId = dress(house, outgoing)
-      if (c.req.method === 'OPTIONS') return preflight(outgoing, route.verb)
-      const answer = await answerOf(house, { method, requestId, refusals }, async () => {
+      const asked = { method, requestId: dress(house, outgoing), sinceMs: house.clock.monotonicMs() }
+      if (c.req.method === 'OPTIONS') return preflight(house, asked, outgoing, route.verb)
+      const answer = await answerOf(house, { ...asked, refusals }, async () => {
         const { path, query } = targetOf(incoming)
         // The router decodes percent escapes; a way in has one spelling only.
         if (path !== route.path) throw new Refusal('XRPCNotSupported', 'no such path')
@@ -54,18 +54,17 @@ export function xrpcApp(house: House, doors: readonly Door[]): Hono<Env> {
         if (route.inPast && house.checkpoints.isFromPast) throw new Unavailable(route.inPast, 'restored database')
         return route.answer({ incoming, address }, query)
       })
-      return send(c, answer)
+      return send(house, c, asked, answer)
     })
   }
 
-  app.all('*', (c) => {
-    const requestId = dress(house, c.env.outgoing)
-    return send(c, failure(house, { method: 'none', requestId, refusals: NO_REFUSALS }, notServed(c.env.incoming)))
-  })
+  const sendFailure = (c: Context<Env>, requestId: string, error: unknown) => {
+    const asked = { method: 'none', requestId, sinceMs: house.clock.monotonicMs() }
+    return send(house, c, asked, failure(house, { ...asked, refusals: NO_REFUSALS }, error))
+  }
+  app.all('*', (c) => sendFailure(c, dress(house, c.env.outgoing), notServed(c.env.incoming)))
   // Everything above answers for itself. Without this, the framework would print what got past it, with its message.
-  app.onError((error, c) =>
-    send(c, failure(house, { method: 'none', requestId: 'none', refusals: NO_REFUSALS }, error)),
-  )
+  app.onError((error, c) => sendFailure(c, 'none', error))
   return app
 }
 

@@ -35,6 +35,8 @@ export interface Config {
   readonly allowLoopback: boolean
   readonly trustedProxies: readonly string[]
   readonly hostCaps: HostCaps
+  /** Where the numbers of this process are read, on loopback; null: nowhere. */
+  readonly metricsPort: number | null
   readonly logLevel: LogLevel | 'silent'
 }
 
@@ -58,7 +60,8 @@ export class ConfigError extends Error {
   }
 }
 
-const KNOWN = [
+/** Every setting. */
+export const SETTINGS = [
   'REEVE_PUBLIC_URL',
   'REEVE_HOST',
   'REEVE_PORT',
@@ -76,6 +79,7 @@ const KNOWN = [
   'REEVE_TRUSTED_PROXIES',
   'REEVE_HOST_CAPS',
   'REEVE_LOG_LEVEL',
+  'REEVE_METRICS_PORT',
 ] as const
 
 const LOOPBACK_ADDRESSES: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1'])
@@ -116,6 +120,9 @@ const shape = z.object({
   REEVE_TRUSTED_PROXIES: list.pipe(z.array(z.union([z.cidrv4(), z.cidrv6()], 'holds something that is no CIDR'))),
   REEVE_HOST_CAPS: list.transform(hostCapsOf),
   REEVE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  REEVE_METRICS_PORT: z
+    .union([z.literal('').transform(() => null), z.coerce.number().int().min(1).max(65535)])
+    .default(null),
 })
 
 /** The process's own environment: the only place that reads it. */
@@ -127,7 +134,7 @@ export const readVariable = (name: string): string | undefined => process.env[na
 /** @throws ConfigError with everything that is wrong, not only the first */
 export function parseConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   const faults = Object.keys(environment)
-    .filter((name) => name.startsWith('REEVE_') && !(KNOWN as readonly string[]).includes(name))
+    .filter((name) => name.startsWith('REEVE_') && !(SETTINGS as readonly string[]).includes(name))
     // Names that tests and the demo use for themselves say so.
     .filter((name) => !name.startsWith('REEVE_TEST_') && !name.startsWith('REEVE_REQUIRE_'))
     .map((name) => `${name} is not a setting of Reeve`)
@@ -168,6 +175,7 @@ function configOf(env: z.infer<typeof shape>): Config {
     allowLoopback: env.REEVE_ALLOW_LOOPBACK,
     trustedProxies: env.REEVE_TRUSTED_PROXIES,
     hostCaps: env.REEVE_HOST_CAPS,
+    metricsPort: env.REEVE_METRICS_PORT,
     logLevel: env.REEVE_LOG_LEVEL,
   }
 }
@@ -184,6 +192,9 @@ function contradictions(config: Config, env: z.infer<typeof shape>): string[] {
   for (const founder of config.founders ?? []) {
     if (!parseDid(founder))
       faults.push('REEVE_FOUNDERS holds something that is neither * nor a DID in its canonical form')
+  }
+  if (config.metricsPort !== null && config.metricsPort === config.port) {
+    faults.push('REEVE_METRICS_PORT is the port of the service itself')
   }
   if (!config.isDevelopment && [...config.hostCaps.keys()].some(isLoopbackHost)) {
     faults.push('REEVE_HOST_CAPS names a host on loopback, which is for development')

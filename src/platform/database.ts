@@ -9,7 +9,7 @@ import { type Clock, sleep } from './clock.ts'
 import { isConflict } from './database-trouble.ts'
 import type { Log } from './log.ts'
 import type { Secret } from './secret.ts'
-import { dialectOf, type Engine } from './sql-driver.ts'
+import { type ConnectionCounts, type Connections, dialectOf, type Engine } from './sql-driver.ts'
 import { inTransactionScope } from './transaction-scope.ts'
 
 export { isTransient } from './database-trouble.ts'
@@ -25,6 +25,8 @@ export type Tx = Transaction<Tables>
 export interface OpenDatabase {
   readonly db: Db
   readonly engine: Engine['name']
+  /** How its connections are used in this moment. */
+  connections(): Connections
   /** Waits for what is running, then closes; the embedded directory is given back. */
   close(): Promise<void>
 }
@@ -54,11 +56,13 @@ export async function openDatabase(options: {
 }
 
 export function databaseOf(engine: Engine): OpenDatabase {
-  const db: Db = new Kysely<Tables>({ dialect: dialectOf(engine) })
+  const counts: ConnectionCounts = { most: engine.connectionsMax, inUse: 0, waiting: 0 }
+  const db: Db = new Kysely<Tables>({ dialect: dialectOf(engine, counts) })
   let closing: Promise<void> | null = null
   return {
     db,
     engine: engine.name,
+    connections: () => ({ ...counts }),
     close() {
       // Straight to the engine: Kysely closes nothing that it has not used yet.
       closing ??= engine.close()

@@ -122,6 +122,7 @@ function engineOf(pglite: PGlite, log: Log, health: Health, onClosed: () => void
 
   return {
     name: 'embedded',
+    connectionsMax: 1,
     acquire,
     close() {
       closing ??= close()

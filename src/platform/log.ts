@@ -24,9 +24,23 @@ export function openLog(level: LogLevel | 'silent', destination?: { write(line: 
   )
   const write =
     (at: LogLevel) =>
-    (event: string, fields: LogFields = {}) =>
-      out[at](clean(fields), event)
+    (event: string, fields: LogFields = {}) => {
+      // What isn't written isn't cleaned either: there is a line for every request.
+      if (out.isLevelEnabled(at)) out[at](clean(fields), event)
+    }
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
+}
+
+/** The same log, of which somebody hears every event but those of `debug`, written or not, by its name alone. */
+export function heardLog(log: Log, hear: (level: LogLevel, event: string) => void): Log {
+  const heard = (level: LogLevel) => (event: string, fields?: LogFields) => {
+    hear(level, event)
+    log[level](event, fields)
+  }
+  return {
+    debug: (event, fields) => log.debug(event, fields),
+    ...{ info: heard('info'), warn: heard('warn'), error: heard('error') },
+  }
 }
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }

@@ -52,7 +52,12 @@ export async function openPostgres(url: Secret<string>, allowUnsafe: boolean, lo
     closing ??= pool.end()
     return closing
   }
-  const engine: Engine = { name: 'postgres', acquire: () => acquire(pool, names), close }
+  const engine: Engine = {
+    name: 'postgres',
+    connectionsMax: CONNECTIONS_MAX,
+    acquire: () => acquire(pool, names),
+    close,
+  }
   try {
     await requireDurable(engine, allowUnsafe, log)
     return engine

@@ -32,8 +32,17 @@ export interface Session {
   release(isDoubtful: boolean): void
 }
 
+/** How the connections of this process are used at the moment. */
+export interface Connections {
+  readonly most: number
+  readonly inUse: number
+  /** Who waits for one. */
+  readonly waiting: number
+}
+
 export interface Engine {
   readonly name: 'postgres' | 'embedded'
+  readonly connectionsMax: number
   acquire(): Promise<Session>
   /** Waits for what is running, then closes. */
   close(): Promise<void>
@@ -47,10 +56,13 @@ export const answerOf = (command: string, rows: readonly object[], rowCount: num
   changed: CHANGING.has(command) ? (rowCount ?? 0) : null,
 })
 
-/** The dialect that speaks to `engine`. */
-export const dialectOf = (engine: Engine): Dialect => ({
+/** Counts of connections, as the driver moves them. */
+export type ConnectionCounts = { -readonly [Name in keyof Connections]: number }
+
+/** The dialect that speaks to `engine`, and counts its connections. */
+export const dialectOf = (engine: Engine, counts: ConnectionCounts): Dialect => ({
   createAdapter: () => new PostgresAdapter(),
-  createDriver: () => driverOf(engine),
+  createDriver: () => driverOf(engine, counts),
   createIntrospector: (db) => new PostgresIntrospector(db),
   createQueryCompiler: () => new PostgresQueryCompiler(),
 })
@@ -83,7 +95,7 @@ class SessionConnection implements DatabaseConnection {
   }
 }
 
-function driverOf(engine: Engine): Driver {
+function driverOf(engine: Engine, counts: ConnectionCounts): Driver {
   const ours = (connection: DatabaseConnection): SessionConnection => {
     if (!(connection instanceof SessionConnection)) throw new TypeError('a connection of another driver')
     return connection
@@ -91,12 +103,17 @@ function driverOf(engine: Engine): Driver {
   return {
     async init() {},
     async acquireConnection() {
+      counts.waiting += 1
       try {
-        return new SessionConnection(await engine.acquire())
+        const session = await engine.acquire()
+        counts.inUse += 1
+        return new SessionConnection(session)
       } catch (error) {
         // A server that turns us away (the database dropped, the password changed) is as far as one that is silent.
         const isTurnedAway = !(error instanceof Unavailable) && databaseCodeOf(error) !== null
         throw isTurnedAway ? new Unavailable('NotEnoughResources', 'database', { cause: error }) : asUnavailable(error)
+      } finally {
+        counts.waiting -= 1
       }
     },
     async beginTransaction(connection, settings) {
@@ -126,6 +143,7 @@ function driverOf(engine: Engine): Driver {
     },
     async releaseConnection(connection) {
       const { session, isDoubtful } = ours(connection)
+      counts.inUse -= 1
       session.release(isDoubtful)
     },
     destroy: () => engine.close(),

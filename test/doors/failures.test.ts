@@ -58,7 +58,7 @@ describe('behind a door', () => {
       status: 500,
       body: { error: 'InternalServerError', message: `something went wrong here; tell us ${id}` },
     })
-    expect(lines).toHaveLength(1)
+    expect(lines.map((line) => JSON.parse(line).event)).toEqual(['failed', 'answered'])
     expect(JSON.parse(lines[0] ?? '')).toMatchObject({ level: 50, event: 'failed', requestId: id })
     expect(lines.join('')).not.toContain(CANARY)
   })

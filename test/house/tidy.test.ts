@@ -19,8 +19,8 @@ const tests = readSources('test')
 const LARGE: Readonly<Record<string, string>> = {}
 const LINES_MAX = 400
 
-const TEXTS = /\.(?:ts|json|sql|txt|md|mjs|ya?ml|cedar|cedarschema)$/
-const FOLDERS = ['src', 'test', 'scripts', 'lexicons', 'migrations', 'policies', 'docs', 'demo']
+const TEXTS = /\.(?:ts|json|sql|txt|md|mjs|ya?ml|service|cedar|cedarschema)$/
+const FOLDERS = ['src', 'test', 'scripts', 'lexicons', 'migrations', 'policies', 'docs', 'demo', 'ops']
 
 /** Every text of the project, the top folder's own included. */
 function allTexts(): readonly { path: string; text: string }[] {

@@ -53,6 +53,12 @@ describe('the configuration', () => {
     expect(parseConfig(PRODUCTION).serviceDid).toBe('did:web:reeve.example.com')
   })
 
+  it('shows its numbers to nobody unless it is told where', () => {
+    expect(parseConfig({}).metricsPort).toBeNull()
+    expect(parseConfig({ REEVE_METRICS_PORT: '' }).metricsPort).toBeNull()
+    expect(parseConfig({ REEVE_METRICS_PORT: '9400' }).metricsPort).toBe(9400)
+  })
+
   it('knows what hosts take, by name, with a port, and for all others', () => {
     expect(parseConfig({}).hostCaps).toEqual(new Map())
     const REEVE_HOST_CAPS = 'pds.example.com=5000/60, pds.example.com:8443=0/0, *=1000/10'
@@ -113,6 +119,16 @@ describe('the configuration', () => {
       'plain http beyond loopback',
       { ...PRODUCTION, REEVE_PUBLIC_URL: 'http://reeve.example.com' },
       'REEVE_PUBLIC_URL is not https, and not on loopback',
+    ],
+    [
+      'numbers on the port of the service',
+      { ...PRODUCTION, REEVE_PORT: '3400', REEVE_METRICS_PORT: '3400' },
+      'REEVE_METRICS_PORT is the port of the service itself',
+    ],
+    [
+      'numbers on no port',
+      { ...PRODUCTION, REEVE_METRICS_PORT: '0' },
+      'REEVE_METRICS_PORT is not a value that it can have',
     ],
     [
       'no key-encryption key in production',

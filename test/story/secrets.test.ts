@@ -23,6 +23,7 @@ import { createOnServer, engines, onServer } from '../kit/databases.ts'
 import { BINDINGS, exchangeOf } from '../kit/exchange.ts'
 import { type FakePlc, startFakePlc } from '../kit/fake-plc.ts'
 import { makeSomebody, type Somebody } from '../kit/people.ts'
+import { freePort } from '../kit/ports.ts'
 import { presentationOf } from '../kit/presentation.ts'
 import { type ReevePlace, type ReeveProcess, reevePlace, startReeve } from '../kit/reeve-process.ts'
 import { REGISTER } from '../kit/registering.ts'
@@ -50,6 +51,9 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
   }
   const answers: { says: string; answer: Answer }[] = []
   const outputs: string[] = []
+  /** The page of numbers, before each end of the service. */
+  const pages: string[] = []
+  let numbersPort: number
   let plc: FakePlc
   let folder: string
   let databaseUrl: string | undefined
@@ -161,6 +165,7 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
     plc.misbehave(null)
 
     await outage()
+    await readNumbers()
     await reeve.kill()
     outputs.push(reeve.output())
     reeve = await startReeve(place)
@@ -171,6 +176,7 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
       const { body } = await ask(alice, 'community.reeve.audit.list', { community })
       return body.entries.every((entry: { seq?: number }) => typeof entry.seq === 'number')
     })
+    await readNumbers()
     await reeve.stop()
     outputs.push(reeve.output())
     await startWrongly()
@@ -238,6 +244,10 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
     }
   }
 
+  async function readNumbers(): Promise<void> {
+    pages.push(String((await sendRaw(`http://127.0.0.1:${numbersPort}`, { path: '/metrics' })).body))
+  }
+
   async function signal(name: NodeJS.Signals): Promise<void> {
     process.kill(reeve.pid, name)
     await new Promise((resolve) => setTimeout(resolve, 100))
@@ -274,11 +284,16 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
     await placeDatabase()
     await mkdir(join(folder, 'data'))
     await writeFile(join(folder, 'kek'), kekHex, { mode: 0o600 })
+    numbersPort = await freePort()
     place = await reevePlace({
       plcUrl: plc.url,
       dataDir: join(folder, 'data'),
       ...(databaseUrl ? { databaseUrl } : {}),
-      environment: { REEVE_KEK: `file:${join(folder, 'kek')}`, REEVE_LOG_LEVEL: 'debug' },
+      environment: {
+        REEVE_KEK: `file:${join(folder, 'kek')}`,
+        REEVE_LOG_LEVEL: 'debug',
+        REEVE_METRICS_PORT: String(numbersPort),
+      },
     })
     const [alice, bob, carol] = [await makeSomebody(plc.url), await makeSomebody(plc.url), await makeSomebody(plc.url)]
     people = { alice, bob, carol }
@@ -345,7 +360,10 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
     return found
   }
 
-  const written = () => Object.fromEntries(outputs.map((text, at) => [`output ${at}`, Buffer.from(text)]))
+  const written = () => ({
+    ...Object.fromEntries(outputs.map((text, at) => [`output ${at}`, Buffer.from(text)])),
+    ...Object.fromEntries(pages.map((text, at) => [`page ${at}`, Buffer.from(text)])),
+  })
   const answered = (withCredentials: boolean) =>
     Object.fromEntries(
       answers.map(({ says, answer: { body, ...rest } }, at) => {
@@ -377,6 +395,32 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
     expect(bearers.credential.length).toBeGreaterThanOrEqual(4)
     expect(bearers.delegation.length).toBeGreaterThan(20)
     expect(bearers.delivered.length).toBeGreaterThanOrEqual(3)
+  })
+
+  it('each request has its line in the log, with way in, outcome and time', () => {
+    const lines = outputs.flatMap((text) => text.split('\n')).filter((line) => line.includes('"event":"answered"'))
+    const ids = new Set(lines.map((line) => JSON.parse(line).requestId))
+    const told = answers.map(({ answer }) => answer.headers['x-request-id']).filter((id) => id !== undefined)
+    expect(told.length).toBeGreaterThan(30)
+    expect(told.filter((id) => !ids.has(id))).toEqual([])
+    for (const line of lines)
+      expect(Object.keys(JSON.parse(line)).toSorted()).toEqual([
+        'event',
+        'level',
+        'method',
+        'ms',
+        'outcome',
+        'requestId',
+        'time',
+      ])
+  })
+
+  it('the page of numbers tells of nobody', () => {
+    expect(pages).toHaveLength(2)
+    for (const page of pages) {
+      expect(page).toMatch(/^reeve_answers_total\{method="com.atproto.space.getSpaceCredential",outcome="200"\} [1-9]/m)
+      expect(page).not.toMatch(/did:|at:\/\/|eyJ|127\.0\.0\.1|localhost/)
+    }
   })
 
   it('the key-encryption key is nowhere', () => {
