@@ -16,7 +16,7 @@ function placesIn(paper: string, text: string): string[] {
   const links = [...text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)].map(([, target = '']) => target)
   const relative = links.filter((target) => !/^[a-z]+:/.test(target)).map((target) => new URL(target, base).href)
   const paths = [
-    ...text.matchAll(/`((?:src|test|docs|demo|policies|migrations|lexicons|scripts|bench|soak)\/[\w./-]*)`/g),
+    ...text.matchAll(/`((?:src|test|docs|demo|policies|migrations|lexicons|scripts|bench|soak|faults)\/[\w./-]*)`/g),
   ]
   return [...relative, ...paths.map(([, path = '']) => new URL(path, ROOT).href)]
 }
