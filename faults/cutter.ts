@@ -33,22 +33,26 @@ export async function openCutter(databaseUrl: string): Promise<Cutter> {
     }
     for (const socket of [near, far]) {
       sockets.add(socket)
+      socket.setNoDelay(true)
       socket.on('error', end)
       socket.on('close', () => {
         sockets.delete(socket)
         end()
       })
     }
-    const up = messages((message) => {
-      if (due === null || isCutting || !isCommit(message)) return void far.write(message)
+    const take = messages()
+    near.on('data', (chunk: Buffer) => {
+      // What came together goes on together.
+      const whole = take(chunk)
+      const nth = isCutting || due === null ? -1 : whole.findIndex(isCommit)
+      if (nth === -1) return void far.write(Buffer.concat(whole))
       isCutting = true
       const how = due
       due = null
-      if (how === 'after') return void far.write(message)
+      if (how === 'after') return void far.write(Buffer.concat(whole.slice(0, nth + 1)))
       cuts += 1
       end()
     })
-    near.on('data', up)
     far.on('data', (chunk: Buffer) => {
       if (!isCutting) return void near.write(chunk)
       // The server has spoken after the COMMIT: it is kept.
@@ -76,21 +80,21 @@ export async function openCutter(databaseUrl: string): Promise<Cutter> {
   }
 }
 
-/** Cuts a stream into whole messages. */
-function messages(take: (message: Buffer) => void): (chunk: Buffer) => void {
+/** Cuts a stream into whole messages, as many as have come. */
+function messages(): (chunk: Buffer) => readonly Buffer[] {
   let held = Buffer.alloc(0)
   let isFirst = true
   return (chunk) => {
     held = Buffer.concat([held, chunk])
+    const whole: Buffer[] = []
     for (;;) {
       const head = isFirst ? 0 : 1
-      if (held.length < head + 4) return
+      if (held.length < head + 4) return whole
       const length = head + held.readUInt32BE(head)
-      if (held.length < length) return
-      const message = held.subarray(0, length)
+      if (held.length < length) return whole
+      whole.push(held.subarray(0, length))
       held = held.subarray(length)
       isFirst = false
-      take(message)
     }
   }
 }

@@ -4,17 +4,15 @@
  * down with what came of it.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SpaceUri } from '../src/names.ts'
 import type { Dice } from '../test/kit/dice.ts'
 import { BINDINGS } from '../test/kit/exchange.ts'
 import type { Deed } from '../test/kit/history.ts'
 import type { Somebody } from '../test/kit/people.ts'
 import { type Held, presentationOf } from '../test/kit/presentation.ts'
-import type { RawRequest } from '../test/kit/raw-request.ts'
-import { freshJti, makeKey, thumbprintOf } from '../test/kit/tokens.ts'
+import { freshJti, makeKey } from '../test/kit/tokens.ts'
 import { freshRev, writeOf } from '../test/kit/writers.ts'
 import { isUndecided } from './record.ts'
-import { callBy, clock, exchangeBy, type Outcome, type Stage } from './stage.ts'
+import { type Asked, callBy, clock, type Outcome, type Shown, type Stage, show, tokenOf } from './stage.ts'
 
 const REGISTER = 'com.atproto.space.registerNotify'
 const MINTERS = 6
@@ -30,15 +28,6 @@ const AGAIN_MS = 60
 const NOBODY_THERE_MS = 250
 /** After its end: until every change that nobody knows about was asked for again. */
 const SETTLING_MAX_MS = 60_000
-
-/** One token and the request that shows it. */
-interface Asked {
-  readonly person: Somebody
-  readonly space: SpaceUri
-  readonly token: string
-  readonly holder: string
-  readonly raw: RawRequest
-}
 
 /** What is acknowledged, by its kind. */
 export interface Acknowledged {
@@ -104,29 +93,20 @@ export class Load {
   #prepare(): Asked {
     const { steady, movers, hall, yard } = this.#stage
     const person = this.#dice.pick([...steady, ...movers])
-    const asked = this.#tokenOf(person, this.#dice.pick([hall, yard]))
+    const [space, binding] = [this.#dice.pick([hall, yard]), this.#dice.pick(BINDINGS)]
+    const asked = tokenOf(this.#stage, person, space, { binding })
     this.#shown.push(asked)
     if (this.#shown.length > 20) this.#shown.shift()
     return asked
   }
 
-  #tokenOf(person: Somebody, space: SpaceUri, key = makeKey('p256'), binding = this.#dice.pick(BINDINGS)): Asked {
-    const token = freshJti()
-    const raw = exchangeBy(this.#stage, person, space, { binding, holder: key, jti: token })
-    return { person, space, token, holder: binding === 'august' ? thumbprintOf(key) : key.didKey, raw }
-  }
-
-  async #ask({ person, space, token, holder, raw }: Asked): Promise<Outcome> {
-    const { recorder } = this.#stage
-    const began = recorder.begin()
-    const outcome = await this.#stage.send(raw, person.did)
-    const issued = outcome.status === 200 ? jtiIn(String(outcome.body.credential)) : null
-    recorder.end(began, { op: 'exchange', space, did: person.did, token, holder, says: outcome.says, issued })
-    if (issued === null) return outcome
+  async #ask(asked: Asked): Promise<Shown> {
+    const shown = await show(this.#stage, asked)
+    if (shown.issued === null) return shown
     this.acknowledged.mints += 1
-    this.#issued.push(issued)
+    this.#issued.push(shown.issued)
     if (this.#issued.length > 50) this.#issued.shift()
-    return outcome
+    return shown
   }
 
   async #change(nth: number): Promise<number> {
@@ -201,10 +181,10 @@ export class Load {
   async #register(): Promise<number> {
     const { steady, hall, yard, syncers, recorder } = this.#stage
     const [person, space, syncer] = [this.#dice.pick(steady), this.#dice.pick([hall, yard]), this.#dice.pick(syncers)]
-    const holder = makeKey('p256')
-    const outcome = await this.#ask(this.#tokenOf(person, space, holder, 'october'))
+    const key = makeKey('p256')
+    const outcome = await this.#ask(tokenOf(this.#stage, person, space, { key }))
     if (outcome.status !== 200) return pauseAfter(outcome)
-    const held: Held = { credential: String(outcome.body.credential), holder, binding: 'october', space }
+    const held: Held = { credential: String(outcome.body.credential), holder: key, binding: 'october', space }
     const { service } = syncer
     const procedure = { nsid: REGISTER, body: { space, service } }
     const began = recorder.begin()
@@ -219,9 +199,4 @@ export class Load {
 function pauseAfter({ status }: Outcome): number {
   if (status === 0) return NOBODY_THERE_MS
   return status === 200 || status === 400 ? 0 : AGAIN_MS
-}
-
-function jtiIn(credential: string): string {
-  const { jti } = JSON.parse(Buffer.from(credential.split('.')[1] ?? '', 'base64url').toString())
-  return String(jti)
 }

@@ -5,7 +5,7 @@ import { readFinal } from './final.ts'
 import { Load } from './load.ts'
 import { diceFor } from './settings.ts'
 import { openStage, type Stage, type StageOptions, timeUntil } from './stage.ts'
-import { judge, PROMISES, type Promised, talliedOf, type Verdicts } from './verdicts.ts'
+import { type Final, judge, PROMISES, type Promised, talliedOf, type Verdicts } from './verdicts.ts'
 
 export interface Row {
   readonly name: string
@@ -61,14 +61,20 @@ function openNotebook(): Notebook {
   return { times: 0, recoveriesMs: [], faults, notes: {}, expectThat }
 }
 
+// biome-ignore lint/suspicious/noConfusingVoidType: most faults have nothing more to say.
+type Besides = void | ((final: Final) => void)
+
 /** However slow the machine is: after so long it doesn't go on by itself any more. */
 export const RECOVERY_MAX_MS = 60_000
 
-/** Opens a stage, loads it, has the fault done, and judges everything when the process has ended. */
+/**
+ * Opens a stage, loads it, has the fault done, and judges everything when the process has ended; what the fault answers judges besides, by what
+ * stands then.
+ */
 export async function underLoad(
   { engine, dice }: Tried,
   options: Omit<StageOptions, 'engine'>,
-  fault: (stage: Stage, load: Load, notebook: Notebook) => Promise<void>,
+  fault: (stage: Stage, load: Load, notebook: Notebook) => Promise<Besides>,
 ): Promise<Found> {
   const stage = await openStage({ engine, ...options })
   const load = new Load(stage, dice)
@@ -76,14 +82,14 @@ export async function underLoad(
   try {
     load.start()
     await warm(load)
-    await fault(stage, load, notebook)
+    const judgeBesides = await fault(stage, load, notebook)
     await load.stop()
     await told(stage)
     if (!stage.reeve.hasEnded()) {
       const code = await stage.reeve.stop()
       notebook.expectThat(code === 0, `it ended with ${code} when it was asked to`)
     }
-    return await found(stage, notebook)
+    return await found(stage, notebook, judgeBesides ?? (() => {}))
   } finally {
     await load.stop()
     await stage.close()
@@ -116,10 +122,11 @@ async function told(stage: Stage): Promise<void> {
   }
 }
 
-async function found(stage: Stage, notebook: Notebook): Promise<Found> {
+async function found(stage: Stage, notebook: Notebook, judgeBesides: (final: Final) => void): Promise<Found> {
   const { community, founder, recorder, syncers } = stage
   const { operations } = recorder
   const final = await readFinal(stage, community)
+  judgeBesides(final)
   const heard = syncers.map((syncer) => syncer.told)
   const verdicts = judge({ community, founder: founder.did, operations, heard, final })
   const { times, recoveriesMs, notes } = notebook

@@ -14,8 +14,8 @@ import { addressOf, makeSomebody, requestAs, type Somebody } from '../test/kit/p
 import type { RawRequest } from '../test/kit/raw-request.ts'
 import { type ReevePlace, type ReeveProcess, reevePlace, startReeve } from '../test/kit/reeve-process.ts'
 import { type Syncer, startSyncer } from '../test/kit/syncer.ts'
-import { freshJti } from '../test/kit/tokens.ts'
-import { sendRaw } from '../test/kit/world.ts'
+import { type Changes, freshJti, makeKey, type TestKey, thumbprintOf } from '../test/kit/tokens.ts'
+import { type Binding, sendRaw } from '../test/kit/world.ts'
 import { Recorder, type Says } from './record.ts'
 
 export const clock = { ...systemClock, moveSec() {} }
@@ -96,6 +96,52 @@ export const callBy = (stage: Pick<Stage, 'reeve'>, person: Somebody, method: st
 
 export const exchangeBy = (stage: Pick<Stage, 'reeve'>, person: Somebody, space: string, parts: Parts = {}) =>
   exchangeOf({ world: { url: stage.reeve.url, clock }, forum: space, bob: person }, parts)
+
+/** One token, the key that it is shown with, and the request; it may be shown again. */
+export interface Asked {
+  readonly person: Pick<Somebody, 'did'>
+  readonly space: SpaceUri
+  readonly token: string
+  readonly holder: string
+  readonly raw: RawRequest
+}
+
+export function tokenOf(
+  stage: Pick<Stage, 'reeve'>,
+  person: Somebody,
+  space: SpaceUri,
+  { key = makeKey('p256'), binding = 'october', changes = {} }: Given = {},
+): Asked {
+  const token = freshJti()
+  const raw = exchangeBy(stage, person, space, { binding, holder: key, jti: token, changes })
+  return { person, space, token, holder: binding === 'august' ? thumbprintOf(key) : key.didKey, raw }
+}
+
+interface Given {
+  readonly key?: TestKey
+  readonly binding?: Binding
+  readonly changes?: Changes
+}
+
+/** Shows a token, and writes down what came of it. */
+export async function show(stage: Pick<Stage, 'recorder' | 'send'>, asked: Asked): Promise<Shown> {
+  const { person, space, token, holder, raw } = asked
+  const began = stage.recorder.begin()
+  const outcome = await stage.send(raw, person.did)
+  const issued = outcome.status === 200 ? jtiIn(String(outcome.body.credential)) : null
+  stage.recorder.end(began, { op: 'exchange', space, did: person.did, token, holder, says: outcome.says, issued })
+  return { ...outcome, issued }
+}
+
+export interface Shown extends Outcome {
+  /** The name of the credential. */
+  readonly issued: string | null
+}
+
+function jtiIn(credential: string): string {
+  const { jti } = JSON.parse(Buffer.from(credential.split('.')[1] ?? '', 'base64url').toString())
+  return String(jti)
+}
 
 export async function openStage(options: StageOptions): Promise<Stage> {
   const { engine, through = async (url) => url } = options

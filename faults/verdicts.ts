@@ -200,7 +200,9 @@ function onceVerdict({ operations, final }: Evidence): Verdict {
   // Each token is asked with by a key of its own, so its rows are known also where no answer came back.
   const rows = Map.groupBy(final.issuances, ({ holder }) => holder)
   const asked = Map.groupBy(exchanges, ({ holder }) => holder)
+  const spaces = new Set(exchanges.map(({ space }) => space))
   for (const [holder, found] of rows) {
+    if (!found.some(({ space }) => spaces.has(space))) continue
     if (found.length > 1) faults.push(`twice: ${holder} has ${found.length} rows`)
     const uses = asked.get(holder) ?? []
     if (!uses.some((one) => isAcknowledged(one) || isUndecided(one)))

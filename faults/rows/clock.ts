@@ -3,10 +3,9 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Somebody } from '../../test/kit/people.ts'
 import { type Row, recovers, underLoad, warm } from '../row.ts'
 import { IS_QUICK, times } from '../settings.ts'
-import { clock, exchangeBy, type Stage } from '../stage.ts'
+import { type Asked, clock, type Stage, show, tokenOf } from '../stage.ts'
 
 const LIBRARY = ['x86_64-linux-gnu', 'aarch64-linux-gnu']
   .map((triple) => `/usr/lib/${triple}/faketime/libfaketime.so.1`)
@@ -48,8 +47,8 @@ export const steps: Row = {
           await sleep(200)
           const says = `off by ${offset} s`
           // Made by the right clock, a moment ago or now.
-          for (const { raw, person } of [...used, ...preparedBy(stage)]) {
-            const { status } = await stage.send(raw, person.did)
+          for (const one of [...used, ...preparedBy(stage)]) {
+            const { status } = await show(stage, one)
             asked += 1
             notebook.expectThat(status !== 200, `${says}: a token of the right time was taken`)
             notebook.expectThat(status !== 500 && status !== 0, `${says}: a token was answered ${status}`)
@@ -57,8 +56,8 @@ export const steps: Row = {
           await sleep(notebook.times === 0 && !IS_QUICK ? HELD_LONG_MS : HELD_MS)
           step(0)
           await recovers(load, notebook, 'after the clock was right again')
-          for (const { raw, person } of used) {
-            const { status } = await stage.send(raw, person.did)
+          for (const one of used) {
+            const { status } = await show(stage, one)
             notebook.expectThat(status !== 200, `${says}, and right again: a used token was taken`)
           }
         }
@@ -70,21 +69,17 @@ export const steps: Row = {
   },
 }
 
-type Prepared = { readonly person: Somebody; readonly raw: ReturnType<typeof exchangeBy> }
-
-const preparedBy = (stage: Stage): readonly Prepared[] =>
+const preparedBy = (stage: Stage): readonly Asked[] =>
   Array.from({ length: AT_ONCE }, (_, nth) => {
     const person = stage.steady[nth % stage.steady.length] ?? stage.founder
     // As long as any may live.
     const nowSec = clock.nowSec()
-    const changes = { payload: { iat: nowSec, exp: nowSec + 300 } }
-    return { person, raw: exchangeBy(stage, person, stage.hall, { changes }) }
+    return tokenOf(stage, person, stage.hall, { changes: { payload: { iat: nowSec, exp: nowSec + 300 } } })
   })
 
 /** Tokens that were good once. */
-async function useTokens(stage: Stage): Promise<readonly Prepared[]> {
-  const prepared = preparedBy(stage)
-  const used: Prepared[] = []
-  for (const one of prepared) if ((await stage.send(one.raw, one.person.did)).status === 200) used.push(one)
+async function useTokens(stage: Stage): Promise<readonly Asked[]> {
+  const used: Asked[] = []
+  for (const one of preparedBy(stage)) if ((await show(stage, one)).status === 200) used.push(one)
   return used
 }
