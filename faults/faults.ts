@@ -8,14 +8,14 @@
  * - `FAULTS_KILLS` (200), `FAULTS_BACKENDS` (60), `FAULTS_COMMITS` (200): how often, on each engine.
  * - `REEVE_TEST_POSTGRES`: the server, if it isn't `postgres://postgres@127.0.0.1:5432/postgres`.
  *
- * Writes `faults/last.json`. What each row does stands in `docs/faults.md`.
+ * SIGUSR2 has it finish what is under way and judge what was done until then. Writes `faults/last.json`. What each row does stands in `docs/faults.md`.
  */
 import { writeFileSync } from 'node:fs'
 import { machine, versions } from '../bench/machine.ts'
 import { type EngineName, engines, hasPostgres } from '../test/kit/databases.ts'
 import { type Found, tryRow } from './row.ts'
 import { ROWS } from './rows.ts'
-import { chosen, IS_QUICK, KILLS, SEED } from './settings.ts'
+import { chosen, IS_QUICK, isEnough, KILLS, SEED } from './settings.ts'
 import { type Done, tell } from './table.ts'
 
 const says = (line: string): void => console.log(`${new Date().toISOString().slice(11, 19)}  ${line}`)
@@ -32,11 +32,12 @@ const about = {
   ...{ seed: SEED, isQuick: IS_QUICK, kills: KILLS, rows: names },
 }
 const done: Done[] = []
-says(`seed ${SEED}`)
+says(`seed ${SEED}, process ${process.pid}`)
 for (const row of ROWS.filter(({ name }) => names.includes(name))) {
   const leftOut = row.leftOut?.() ?? null
   for (const engine of row.engines.filter((one) => wanted.includes(one))) {
-    const reason = engines().includes(engine) ? leftOut : 'PostgreSQL does not answer'
+    const unasked = isEnough() ? 'the run was ended before' : leftOut
+    const reason = engines().includes(engine) ? unasked : 'PostgreSQL does not answer'
     if (reason !== null) {
       says(`${row.name} on ${engine} is left out: ${reason}`)
       done.push({ row, engine, leftOut: reason })

@@ -34,3 +34,11 @@ export function chosen<Name extends string>(variable: string, known: readonly Na
   if (strangers.length > 0) throw new Error(`${variable}: there is no ${strangers.join()}; there is ${known.join()}`)
   return known.filter((name) => asked.includes(name))
 }
+
+let isAsked = false
+process.once('SIGUSR2', () => {
+  isAsked = true
+})
+
+/** Whether somebody wants an end (SIGUSR2): what is under way is finished and judged, and nothing more is begun. */
+export const isEnough = (): boolean => isAsked

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Row, recovers, underLoad, warm } from '../row.ts'
-import { IS_QUICK, times } from '../settings.ts'
+import { IS_QUICK, isEnough, times } from '../settings.ts'
 import { type Asked, clock, type Stage, show, tokenOf } from '../stage.ts'
 
 const LIBRARY = ['x86_64-linux-gnu', 'aarch64-linux-gnu']
@@ -39,7 +39,7 @@ export const steps: Row = {
       return await underLoad(tried, { environment }, async (stage, load, notebook) => {
         const count = times(6, 2)
         let asked = 0
-        for (; notebook.times < count; notebook.times++) {
+        for (; notebook.times < count && !isEnough(); notebook.times++) {
           await warm(load)
           const used = await useTokens(stage)
           const offset = STEPS_SEC[notebook.times % STEPS_SEC.length] ?? 0

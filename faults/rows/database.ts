@@ -4,7 +4,7 @@ import pg from 'pg'
 import { hasOwnPostgres } from '../../test/kit/own-postgres.ts'
 import { type Cutter, openCutter } from '../cutter.ts'
 import { type Notebook, type Row, recovers, underLoad, warm } from '../row.ts'
-import { amount, times } from '../settings.ts'
+import { amount, isEnough, times } from '../settings.ts'
 import { callBy, type Outcome, type Stage, timeUntil } from '../stage.ts'
 
 const noServer = () => (hasOwnPostgres ? null : 'no PostgreSQL server is installed here that could be stopped')
@@ -37,7 +37,7 @@ export const backend: Row = {
       const pid = pidBefore(stage)
       const count = amount('FAULTS_BACKENDS', 60, 10)
       let ended = 0
-      for (; notebook.times < count; notebook.times++) {
+      for (; notebook.times < count && !isEnough(); notebook.times++) {
         await sleep(tried.dice.below(400))
         const rows = await onDatabase(
           stage,
@@ -77,7 +77,7 @@ export const server: Row = {
       if (!own) throw new Error('no server of its own')
       const pid = pidBefore(stage)
       const count = times(12, 4)
-      for (; notebook.times < count; notebook.times++) {
+      for (; notebook.times < count && !isEnough(); notebook.times++) {
         await warm(load)
         await sleep(tried.dice.below(500))
         if (notebook.times % 2 === 0) await own.kill()
@@ -114,7 +114,7 @@ export const commit: Row = {
         if (!cut) throw new Error('nothing stands between')
         const pid = pidBefore(stage)
         const count = amount('FAULTS_COMMITS', 200, 30)
-        for (let kept = 0; notebook.times < count; notebook.times++) {
+        for (let kept = 0; notebook.times < count && !isEnough(); notebook.times++) {
           const before = cut.cuts()
           const isKept = tried.dice.below(4) !== 0
           cut.cutNext(isKept ? 'after' : 'before')

@@ -1,7 +1,7 @@
 /** The process is ended by SIGKILL at a moment that nobody chose, and started again where it was. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Row, recovers, underLoad, warm } from '../row.ts'
-import { KILLS } from '../settings.ts'
+import { isEnough, KILLS } from '../settings.ts'
 
 /** From something of each kind being acknowledged until the end, at most. */
 const LIFE_MORE_MS = 700
@@ -15,7 +15,7 @@ export const kill: Row = {
   run: (tried) =>
     underLoad(tried, {}, async (stage, load, notebook) => {
       const starts: number[] = []
-      for (; notebook.times < KILLS; notebook.times++) {
+      for (; notebook.times < KILLS && !isEnough(); notebook.times++) {
         await warm(load)
         await sleep(tried.dice.below(LIFE_MORE_MS))
         await stage.reeve.kill()
