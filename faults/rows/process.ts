@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { ERRAND_TIMES } from '../../src/platform/jwt-claims.ts'
-import type { Exchange, Operation } from '../record.ts'
+import { type Exchange, isAcknowledged, type Operation } from '../record.ts'
 import { type Row, recovers, underLoad, warm } from '../row.ts'
 import { isEnough, times } from '../settings.ts'
 import { clock, type Stage, show, tokenOf } from '../stage.ts'
@@ -45,9 +45,11 @@ export const sigterm: Row = {
       notebook.notes['exchanges that were not taken in any more'] = lost.length
       return ({ issuances }) => {
         const holders = new Set(issuances.map(({ holder }) => holder))
-        for (const one of lost)
-          if (holders.has(one.holder))
-            notebook.faults.push(`in flight: taken in, and not answered: ${JSON.stringify(one)}`)
+        const uses = stage.recorder.operations.filter((one) => one.op === 'exchange')
+        const given = new Set(uses.filter(isAcknowledged).map(({ token }) => token))
+        for (const { token, holder } of lost)
+          if (holders.has(holder) && !given.has(token))
+            notebook.faults.push(`in flight: ${token} was taken in, and not answered`)
       }
     }),
 }
