@@ -2,10 +2,10 @@
 import { type Did, rosterOf } from '../src/names.ts'
 import { systemClock } from '../src/platform/clock.ts'
 import { exchangeOf, type Parts } from '../test/kit/exchange.ts'
-import { makeSomebody, type Somebody } from '../test/kit/people.ts'
+import { addressOf, makeSomebody, requestAs, type Somebody } from '../test/kit/people.ts'
 import { type Held, presentationOf } from '../test/kit/presentation.ts'
 import type { RawRequest } from '../test/kit/raw-request.ts'
-import { freshJti, makeKey, makeServiceJwt } from '../test/kit/tokens.ts'
+import { freshJti, makeKey } from '../test/kit/tokens.ts'
 import type { Client, Outcome } from './client.ts'
 import { Stand } from './stand.ts'
 import type { Place, World } from './words.ts'
@@ -39,25 +39,9 @@ export interface Cast {
   readonly sponsors: readonly { readonly person: Somebody; readonly held: Held; readonly service: string }[]
 }
 
-/** One address for each, as their own connections would have. */
-export function addressOf(did: Did): string {
-  let sum = 0
-  for (const letter of did) sum = (sum * 31 + letter.charCodeAt(0)) % 0xffffff
-  return `100.${sum >> 16}.${(sum >> 8) & 0xff}.${sum & 0xff}`
-}
-
 /** A call of a method of ours as its raw request, by service auth that the person signs. */
-export function callOf(place: Place, person: Somebody, method: string, input: object, isQuery = false): RawRequest {
-  const { key, did: iss } = person
-  const nowSec = clock.nowSec()
-  const token = makeServiceJwt({ key, iss, aud: `${place.serviceDid}#reeve`, lxm: method, nowSec })
-  const authorization = ['authorization', `Bearer ${token}`] as const
-  if (isQuery) {
-    return { path: `/xrpc/${method}?${new URLSearchParams(Object.entries(input))}`, headers: [authorization] }
-  }
-  const headers = [authorization, ['content-type', 'application/json']] as const
-  return { method: 'POST', path: `/xrpc/${method}`, headers, body: JSON.stringify(input) }
-}
+export const callOf = (place: Place, person: Somebody, method: string, input: object, isQuery = false): RawRequest =>
+  requestAs(person, { ...place, nowSec: clock.nowSec() }, method, input, isQuery ? 'query' : 'procedure')
 
 export const exchangeIn = (place: Place, person: Somebody, space: string, parts: Parts = {}): RawRequest =>
   exchangeOf({ world: { url: place.url, clock }, forum: space, bob: person }, parts)

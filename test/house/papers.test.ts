@@ -16,7 +16,9 @@ function placesIn(paper: string, text: string): string[] {
   const links = [...text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)].map(([, target = '']) => target)
   const relative = links.filter((target) => !/^[a-z]+:/.test(target)).map((target) => new URL(target, base).href)
   const paths = [
-    ...text.matchAll(/`((?:src|test|docs|demo|policies|migrations|lexicons|scripts|bench|soak|ops)\/[\w./-]*)`/g),
+    ...text.matchAll(
+      /`((?:src|test|docs|demo|policies|migrations|lexicons|scripts|bench|soak|faults|ops)\/[\w./-]*)`/g,
+    ),
   ]
   return [...relative, ...paths.map(([, path = '']) => new URL(path, ROOT).href)]
 }

@@ -24,7 +24,7 @@ export interface DeedCall {
 }
 
 export const isResting = (deed: Deed): deed is RestingDeed =>
-  ['freeze', 'thaw', 'release', 'consent'].includes(deed.does)
+  ['freeze', 'thaw', 'release', 'consent', 'takeBack'].includes(deed.does)
 
 export const communityOf = (deed: Deed): Did => {
   if ('community' in deed) return deed.community

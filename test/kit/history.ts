@@ -18,10 +18,13 @@ export interface Span {
 /** A change as it is asked for. */
 export type Deed = RosterDeed | RestingDeed
 
-/** A space rests or wakes; an account takes back its consent to have its spaces decided about here, or gives it anew. */
+/**
+ * A space rests or wakes; an account takes back its consent to have its spaces decided about here, or gives it anew; credentials are taken
+ * back by hand, which keeps nobody out.
+ */
 export type RestingDeed =
   | { readonly does: 'freeze' | 'thaw'; readonly space: SpaceUri }
-  | { readonly does: 'release' | 'consent'; readonly community: Did }
+  | { readonly does: 'release' | 'consent' | 'takeBack'; readonly community: Did }
 
 export type RosterDeed =
   | { readonly does: 'make' | 'delete'; readonly space: SpaceUri }
@@ -228,11 +231,13 @@ function after(roll: Roll, deed: Deed): Roll {
       const isReleased = deed.does === 'release'
       return roll.isReleased === isReleased ? roll : { ...roll, isReleased }
     }
+    case 'takeBack':
+      return roll
   }
 }
 
 /** Changes that raise the revision whether they find anything different or not. */
-const ALWAYS_RAISES: readonly Deed['does'][] = ['make', 'delete', 'ban', 'leave']
+const ALWAYS_RAISES: readonly Deed['does'][] = ['make', 'delete', 'ban', 'leave', 'takeBack']
 
 const matches = <T extends object>(one: T, wanted: Partial<T>): boolean =>
   Object.entries(wanted).every(([key, value]) => one[key as keyof T] === value)

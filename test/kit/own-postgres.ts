@@ -3,25 +3,29 @@
  * other tests share can't.
  */
 import { execFile, execFileSync } from 'node:child_process'
-import { chown, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { chown, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Secret } from '../../src/platform/secret.ts'
 import { freePort } from './ports.ts'
+import { eventually } from './waiting.ts'
 
 const run = promisify(execFile)
 const INSTALLED = '/usr/lib/postgresql'
+const START_MAX_MS = 60_000
 
 export interface OwnPostgres {
   readonly url: Secret<string>
   /** Ends every process of the server at once, as a crash does, and starts it again: it recovers from its log. */
   crash(): Promise<void>
+  /** SIGKILL for its first process alone, whose children end when they see it gone. It stays down until `start`. */
+  kill(): Promise<void>
   /** Stops it as an operator does, ending connections, and starts it again. */
   restart(): Promise<void>
   /** Stops it and leaves it so. */
   stop(): Promise<void>
-  start(): Promise<void>
+  start(): Promise<unknown>
   drop(): Promise<void>
 }
 
@@ -52,10 +56,10 @@ function account(): { uid: number; gid: number } | null {
   return { uid: of('-u'), gid: of('-g') }
 }
 
-/** Makes one, running, with an empty database. */
-export async function startOwnPostgres(): Promise<OwnPostgres> {
+/** Makes one, running, with an empty database; its files in a folder of their own, `under` that of temporary files. */
+export async function startOwnPostgres({ under = tmpdir() } = {}): Promise<OwnPostgres> {
   if (bin === null) throw new Error('no server is installed')
-  const folder = await mkdtemp(join(tmpdir(), 'reeve-postgres-'))
+  const folder = await mkdtemp(join(under, 'reeve-postgres-'))
   const who = account()
   if (who) await chown(folder, who.uid, who.gid)
   const data = join(folder, 'data')
@@ -66,6 +70,7 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
   const start = async () => {
     await call('pg_ctl', '-D', data, '-w', '-l', join(folder, 'log'), '-o', settings, 'start')
   }
+  const first = async () => Number((await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n', 1)[0])
   const stop = async (mode: 'fast' | 'immediate') => {
     await call('pg_ctl', '-D', data, '-w', '-m', mode, 'stop')
   }
@@ -76,12 +81,25 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
       await stop('immediate')
       await start()
     },
+    async kill() {
+      process.kill(await first(), 'SIGKILL')
+    },
     async restart() {
       await stop('fast')
       await start()
     },
     stop: () => stop('fast'),
-    start,
+    // While children of one that was killed still end, their memory is in use.
+    start: () =>
+      eventually(
+        'the server starts',
+        () =>
+          start().then(
+            () => true,
+            () => false,
+          ),
+        START_MAX_MS,
+      ),
     async drop() {
       await stop('immediate').catch(() => {})
       await rm(folder, { recursive: true, force: true })

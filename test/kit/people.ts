@@ -5,7 +5,7 @@
 import { encode } from '@ipld/dag-cbor'
 import { cidOf, didOf, parsePlcOperation } from '../../src/identity/plc-operation.ts'
 import type { Did } from '../../src/names.ts'
-import { type Answer, sendRaw } from './raw-request.ts'
+import { type Answer, type RawRequest, sendRaw } from './raw-request.ts'
 import { base64Url, makeKey, makeServiceJwt, signBytes, type TestKey } from './tokens.ts'
 
 export interface Somebody {
@@ -74,25 +74,36 @@ const operationOf = (rotation: TestKey, key: TestKey, prev: string | null, pds =
   prev,
 })
 
-/** A procedure or a query of the Reeve at `url`, by service auth that the person signs. */
-export function callAs(
+/** A procedure or a query of the Reeve with that DID as it goes over the wire, by service auth that the person signs. */
+export function requestAs(
+  person: Somebody,
+  at: { serviceDid: string; nowSec: number },
+  method: string,
+  input: object,
+  type: 'procedure' | 'query' = 'procedure',
+): RawRequest {
+  const { key, did: iss } = person
+  const token = makeServiceJwt({ key, iss, aud: `${at.serviceDid}#reeve`, lxm: method, nowSec: at.nowSec })
+  const authorization = ['authorization', `Bearer ${token}`] as const
+  if (type === 'query') {
+    return { path: `/xrpc/${method}?${new URLSearchParams(Object.entries(input))}`, headers: [authorization] }
+  }
+  const headers = [authorization, ['content-type', 'application/json']] as const
+  return { method: 'POST', path: `/xrpc/${method}`, headers, body: JSON.stringify(input) }
+}
+
+/** The same, sent to the Reeve at `url` over a socket of its own. */
+export const callAs = (
   person: Somebody,
   at: { url: string; serviceDid: string; nowSec: number },
   method: string,
   input: object,
   type: 'procedure' | 'query' = 'procedure',
-): Promise<Answer> {
-  const { key, did: iss } = person
-  const token = makeServiceJwt({ key, iss, aud: `${at.serviceDid}#reeve`, lxm: method, nowSec: at.nowSec })
-  const authorization = ['authorization', `Bearer ${token}`] as const
-  if (type === 'query') {
-    const query = new URLSearchParams(Object.entries(input))
-    return sendRaw(at.url, { path: `/xrpc/${method}?${query}`, headers: [authorization] })
-  }
-  return sendRaw(at.url, {
-    method: 'POST',
-    path: `/xrpc/${method}`,
-    headers: [authorization, ['content-type', 'application/json']],
-    body: JSON.stringify(input),
-  })
+): Promise<Answer> => sendRaw(at.url, requestAs(person, at, method, input, type))
+
+/** One address for each, as their own connections would have. */
+export function addressOf(did: Did): string {
+  let sum = 0
+  for (const letter of did) sum = (sum * 31 + letter.charCodeAt(0)) % 0xffffff
+  return `100.${sum >> 16}.${(sum >> 8) & 0xff}.${sum & 0xff}`
 }

@@ -18,11 +18,17 @@ export interface ReeveProcess {
   kill(): Promise<void>
   /** SIGTERM, and its exit code. */
   stop(): Promise<number | null>
+  /** Whether it ended, by itself or by a signal. */
+  hasEnded(): boolean
 }
 
 export interface ReevePlace {
   readonly port: number
   readonly environment: Readonly<Record<string, string>>
+  /** Options of Node itself. */
+  readonly execArgv?: readonly string[]
+  /** What is started in place of `src/main.ts`. */
+  readonly main?: string
 }
 
 /** Where a Reeve lives: the same place may be lived in again after a kill. */
@@ -47,8 +53,8 @@ export async function reevePlace(more: {
 }
 
 /** Starts Reeve there and waits until it listens. Fails with what it said when it ends before. */
-export async function startReeve({ port, environment }: ReevePlace): Promise<ReeveProcess> {
-  const child = spawn(process.execPath, [MAIN], {
+export async function startReeve({ port, environment, execArgv = [], main = MAIN }: ReevePlace): Promise<ReeveProcess> {
+  const child = spawn(process.execPath, [...execArgv, main], {
     env: { PATH: process.env['PATH'] ?? '', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -60,6 +66,7 @@ export async function startReeve({ port, environment }: ReevePlace): Promise<Ree
     serviceDid: `did:web:localhost%3A${port}`,
     pid: child.pid ?? 0,
     output: () => heard.join(''),
+    hasEnded: () => child.exitCode !== null || child.signalCode !== null,
     async kill() {
       child.kill('SIGKILL')
       await ended
@@ -73,9 +80,11 @@ export async function startReeve({ port, environment }: ReevePlace): Promise<Ree
 
 async function listening(child: ChildProcessByStdio<null, Readable, Readable>, heard: string[]): Promise<void> {
   const ready = new Promise<void>((resolve) => {
+    let isReady = false
     child.stdout.on('data', (chunk: Buffer) => {
       heard.push(chunk.toString('utf8'))
-      if (heard.join('').includes('"event":"listening"')) resolve()
+      isReady ||= heard.join('').includes('"event":"listening"')
+      if (isReady) resolve()
     })
   })
   child.stderr.on('data', (chunk: Buffer) => heard.push(chunk.toString('utf8')))

@@ -1,0 +1,27 @@
+/** The table of faults. A new one is a file or a function in `rows/`, and a line here. */
+import type { Row } from './row.ts'
+import { steps } from './rows/clock.ts'
+import { backend, commit, server } from './rows/database.ts'
+import { directory } from './rows/directory.ts'
+import { disk } from './rows/disk.ts'
+import { kill } from './rows/kills.ts'
+import { managing } from './rows/managing.ts'
+import { memory } from './rows/memory.ts'
+import { network } from './rows/network.ts'
+import { second, sigterm, stall } from './rows/process.ts'
+
+export const ROWS: readonly Row[] = [
+  kill,
+  backend,
+  server,
+  commit,
+  sigterm,
+  second,
+  disk,
+  network,
+  directory,
+  managing,
+  memory,
+  stall,
+  steps,
+]
