@@ -14,6 +14,7 @@ import { recheckDue } from './credential/recheck.ts'
 import { forgetRevocations } from './credential/revocation-store.ts'
 import { forgetIssued } from './credential/store.ts'
 import { openHostTelling } from './credential/tell-hosts.ts'
+import { REUSABLE_MAX_SEC } from './credential/token-classes.ts'
 import type { House } from './doors/house.ts'
 import { forgetImports } from './membership/import-store.ts'
 import { resumeImports } from './membership/resume-imports.ts'
@@ -27,7 +28,8 @@ import { repeat } from './platform/clock.ts'
 import { type OpenDatabase, tidyTables } from './platform/database.ts'
 import { forgetAnswers } from './platform/idempotency.ts'
 import { errorName } from './platform/log.ts'
-import { forgetSpent } from './platform/once.ts'
+import { databaseNowSec, forgetSpent } from './platform/once.ts'
+import { SteadyTime } from './platform/steady-time.ts'
 import { forgetAttempts } from './steering/connection-store.ts'
 import { openSteering } from './steering/projector.ts'
 import { forgetTurns } from './steering/turn-store.ts'
@@ -82,6 +84,15 @@ export function startWorkers(house: House, opened: OpenDatabase) {
   const { db, clock } = house
   const clearing = { ...house, isStillHeld: (space: SpaceUri) => isStillHeld(db, space, clock.nowSec()) }
   let sweeps = 0
+  const steadyTime = new SteadyTime(clock, REUSABLE_MAX_SEC * 1000)
+  /** What would count again, were it forgotten too soon. The clock of a database elsewhere has its say too: another process may be ahead for good. */
+  const forgetWhatIsOver = async () => {
+    const nowSec = Math.min(clock.nowSec(), await databaseNowSec(db))
+    await untilLessThan(SWEEP_MAX, () => forgetSpent(db, nowSec, SWEEP_MAX))
+    await untilLessThan(SWEEP_MAX, () => forgetAnswers(db, nowSec * 1000, SWEEP_MAX))
+    await untilLessThan(SWEEP_MAX, () => forgetIssued(db, nowSec - ISSUED_KEPT_SEC, SWEEP_MAX))
+    await untilLessThan(SWEEP_MAX, () => forgetRevocations(db, nowSec * 1000, SWEEP_MAX))
+  }
   const telling = openHostTelling({ ...house, vault: house.accountSigner })
   const tellHosts = repeat(
     turn('tell-hosts', (signal) => telling.turn(signal)),
@@ -176,10 +187,9 @@ export function startWorkers(house: House, opened: OpenDatabase) {
     ),
     repeat(
       turn('sweep', async () => {
-        await untilLessThan(SWEEP_MAX, () => forgetSpent(db, clock.nowSec(), SWEEP_MAX))
-        await untilLessThan(SWEEP_MAX, () => forgetAnswers(db, clock.nowMs(), SWEEP_MAX))
-        await untilLessThan(SWEEP_MAX, () => forgetIssued(db, clock.nowSec() - ISSUED_KEPT_SEC, SWEEP_MAX))
-        await untilLessThan(SWEEP_MAX, () => forgetRevocations(db, clock.nowMs(), SWEEP_MAX))
+        const steadiness = steadyTime.look()
+        if (steadiness.is === 'stepped') house.log.warn('clock.stepped', { byMs: Math.round(steadiness.byMs) })
+        if (steadiness.is === 'steady') await forgetWhatIsOver()
         await untilLessThan(SWEEP_MAX, () => clearEndedRolls(db, SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetImports(db, clock.nowMs() - IMPORTS_KEPT_MS, SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetAttempts(db, clock.nowMs(), SWEEP_MAX))

@@ -89,3 +89,11 @@ export async function forgetSpent(db: Db, nowSec: number, max: number): Promise<
   const { numDeletedRows } = await db.deleteFrom('spent').where('id', 'in', over).executeTakeFirstOrThrow()
   return Number(numDeletedRows)
 }
+
+/** What time it is by the database's own clock, in whole seconds since 1970. */
+export async function databaseNowSec(db: Db): Promise<number> {
+  const { rows } = await sql<{
+    now_sec: number
+  }>`select floor(extract(epoch from clock_timestamp()))::bigint as now_sec`.execute(db)
+  return Number(rows[0]?.now_sec)
+}
