@@ -28,7 +28,7 @@ import { repeat } from './platform/clock.ts'
 import { type OpenDatabase, tidyTables } from './platform/database.ts'
 import { forgetAnswers } from './platform/idempotency.ts'
 import { errorName } from './platform/log.ts'
-import { databaseNowSec, forgetSpent } from './platform/once.ts'
+import { databaseNowSec, forgetSpent, raiseFloor } from './platform/once.ts'
 import { SteadyTime } from './platform/steady-time.ts'
 import { forgetAttempts } from './steering/connection-store.ts'
 import { openSteering } from './steering/projector.ts'
@@ -72,10 +72,11 @@ async function untilLessThan(full: number, sweep: () => Promise<number>, signal?
  * turn does anything.
  */
 export function startWorkers(house: House, opened: OpenDatabase) {
+  const { past } = house.checkpoints
   const turn = (name: string, work: (signal: AbortSignal) => Promise<unknown>) => async (signal: AbortSignal) => {
-    if (house.checkpoints.isFromPast) return
+    if (past.aborted) return
     try {
-      await work(signal)
+      await work(AbortSignal.any([signal, past]))
     } catch (error) {
       house.log.warn('worker.failed', { name, error: errorName(error) })
       house.meters.workerFailed(name)
@@ -85,10 +86,13 @@ export function startWorkers(house: House, opened: OpenDatabase) {
   const clearing = { ...house, isStillHeld: (space: SpaceUri) => isStillHeld(db, space, clock.nowSec()) }
   let sweeps = 0
   const steadyTime = new SteadyTime(clock, REUSABLE_MAX_SEC * 1000)
+  /** Up to here claims may be forgotten, since the last turn: whatever was being claimed then has ended long since. */
+  let overBeforeSec = 0
   /** What would count again, were it forgotten too soon. The clock of a database elsewhere has its say too: another process may be ahead for good. */
   const forgetWhatIsOver = async () => {
     const nowSec = Math.min(clock.nowSec(), await databaseNowSec(db))
-    await untilLessThan(SWEEP_MAX, () => forgetSpent(db, nowSec, SWEEP_MAX))
+    await untilLessThan(SWEEP_MAX, () => forgetSpent(db, overBeforeSec, SWEEP_MAX))
+    overBeforeSec = (await raiseFloor(db, nowSec)) + 1
     await untilLessThan(SWEEP_MAX, () => forgetAnswers(db, nowSec * 1000, SWEEP_MAX))
     await untilLessThan(SWEEP_MAX, () => forgetIssued(db, nowSec - ISSUED_KEPT_SEC, SWEEP_MAX))
     await untilLessThan(SWEEP_MAX, () => forgetRevocations(db, nowSec * 1000, SWEEP_MAX))
@@ -112,7 +116,7 @@ export function startWorkers(house: House, opened: OpenDatabase) {
       turn('checkpoints', async () => {
         await house.checkpoints.turn()
         // Whoever is told already would be told on.
-        if (house.checkpoints.isFromPast) await house.dispatcher.stop()
+        if (past.aborted) await house.dispatcher.stop()
       }),
       CHECKPOINT_PAUSE_MS,
     ),

@@ -6,10 +6,10 @@
  * found to be from the past, that is so until the process ends: what it remembers is of a time that isn't there any more.
  */
 import { type Clock, isoOf, withinMs } from '../platform/clock.ts'
-import type { Db } from '../platform/database.ts'
+import { type Db, isTransient } from '../platform/database.ts'
 import { errorName, type Log } from '../platform/log.ts'
 import { entriesIn, isDue } from './checkpoint.ts'
-import type { CheckpointFolder } from './checkpoint-folder.ts'
+import { type CheckpointFolder, UnreadableCheckpoint } from './checkpoint-folder.ts'
 import { countChained } from './head-store.ts'
 import { compareWith, missingFrom, type Parted } from './past.ts'
 
@@ -25,6 +25,8 @@ export interface CheckpointsCtx {
 export interface Checkpoints {
   /** Whether the database is from the past. Asked at every door: nobody is let in, and nothing is changed, while it is so. */
   readonly isFromPast: boolean
+  /** Aborts when it is found to be: what goes on by itself stops in the middle. */
+  readonly past: AbortSignal
   /** How many could not be written since the start. */
   readonly failures: number
   /** Writes one when it is time. Never throws: service goes on without, and the log says so. */
@@ -44,7 +46,7 @@ const CLOSING_MAX_MS = 2_000
  */
 export async function openCheckpoints(ctx: CheckpointsCtx): Promise<Checkpoints> {
   const { db, clock, log, folder, instance } = ctx
-  let isFromPast = false
+  const past = new AbortController()
   let failures = 0
   let againAtMs = Number.NEGATIVE_INFINITY
   /** Of the last one, by whichever process. */
@@ -54,7 +56,7 @@ export async function openCheckpoints(ctx: CheckpointsCtx): Promise<Checkpoints>
     isDue({ entries: entries - of.entries, ageMs: clock.nowMs() - of.atMs, bytes: of.bytes })
 
   function fall(parted: readonly Parted[]): void {
-    isFromPast = true
+    past.abort()
     log.error('restored.fromPast', { chains: parted.length, missing: missingFrom(parted), folder: folder.path })
   }
 
@@ -84,9 +86,14 @@ export async function openCheckpoints(ctx: CheckpointsCtx): Promise<Checkpoints>
     try {
       await write(isLast)
     } catch (error) {
-      failures += 1
       againAtMs = clock.monotonicMs() + AGAIN_AFTER_MS
-      log.warn('checkpoint.failed', { error: errorName(error), failures, folder: folder.path })
+      // That the database is away is told where it is asked for, and is no fault of the folder.
+      if (isTransient(error)) return
+      failures += 1
+      const about = { error: errorName(error), failures, folder: folder.path }
+      // While it runs this is easily mended; with such a file there it would not start again.
+      if (error instanceof UnreadableCheckpoint) log.error('checkpoint.unreadable', { ...about, says: error.message })
+      else log.warn('checkpoint.failed', about)
     }
   }
 
@@ -101,16 +108,17 @@ export async function openCheckpoints(ctx: CheckpointsCtx): Promise<Checkpoints>
 
   return {
     get isFromPast() {
-      return isFromPast
+      return past.signal.aborted
     },
+    past: past.signal,
     get failures() {
       return failures
     },
     async turn() {
-      if (!isFromPast && clock.monotonicMs() >= againAtMs) await attempt(false)
+      if (!past.signal.aborted && clock.monotonicMs() >= againAtMs) await attempt(false)
     },
     async close() {
-      if (isFromPast) return
+      if (past.signal.aborted) return
       const isDone = await withinMs(CLOSING_MAX_MS, attempt(true))
       if (isDone === 'late')
         log.warn('checkpoint.failed', { error: 'late', failures: failures + 1, folder: folder.path })

@@ -4,7 +4,7 @@
  * Accepting takes nothing back and brings nothing back. It has each community that is touched rest until its owners have looked at it, and it
  * waits until no token is good any more whose use this database has forgotten. Stopped at any moment it is run again and goes on.
  */
-import { AGE_MAX_MS } from '../audit/checkpoint.ts'
+import { AGE_MAX_MS, type Checkpoint } from '../audit/checkpoint.ts'
 import { type CheckpointFolder, checkpointFolder, type KeptCheckpoint } from '../audit/checkpoint-folder.ts'
 import { lastEntriesAt, loadHeads } from '../audit/head-store.ts'
 import { compareWith, missingFrom, type Parted } from '../audit/past.ts'
@@ -64,7 +64,16 @@ async function lookAt(db: Db, config: Config): Promise<Found> {
   const { kept } = await folder.read(instance)
   const checkpoints = kept.map(({ checkpoint }) => checkpoint)
   const { parted } = await compareWith(db, checkpoints)
-  return { instance, folder, kept, parted, newestAtMs: checkpoints.at(-1)?.atMs ?? null }
+  return { instance, folder, kept, parted, newestAtMs: newestOf(checkpoints, parted) }
+}
+
+/**
+ * When the newest checkpoint was made that the database is behind, or else the newest of all. One that `accept` wrote before it was stopped in the
+ * middle is not among the former; and none was made later than now, whatever clock said so.
+ */
+function newestOf(checkpoints: readonly Checkpoint[], parted: readonly Parted[]): number | null {
+  const times = parted.length > 0 ? parted.map(({ seenAtMs }) => seenAtMs) : checkpoints.map(({ atMs }) => atMs)
+  return times.length === 0 ? null : Math.min(Math.max(...times), systemClock.nowMs())
 }
 
 /** 0 when the database is a later state of every checkpoint. */

@@ -13,7 +13,7 @@ import type { Basis } from '../membership/basis.ts'
 import { whileBusy } from '../platform/busy.ts'
 import type { Db } from '../platform/database.ts'
 import { type Gather, openGather } from '../platform/gather.ts'
-import { claimInsert, claimInsertFrom } from '../platform/once.ts'
+import { claimInsert, claimInsertFrom, FLOOR_SEC } from '../platform/once.ts'
 import type { Counted } from '../platform/sizes.ts'
 import type { Grant } from '../policy/decide.ts'
 import type { Claim } from './possession.ts'
@@ -243,7 +243,7 @@ const issueStatement = (db: Db) => sql<IssueRow>`with
     )
   ),
   used as materialized (
-    select at from claim where (select true from spent where spent.id = claim.id limit 1)
+    select at from claim where keep_until_sec <= ${FLOOR_SEC} or (select true from spent where spent.id = claim.id limit 1)
   ),
   fresh as materialized (
     select at from standing where at not in (select at from used)
@@ -275,16 +275,19 @@ let compiled: CompiledQuery<IssueRow> | undefined
 
 const hex = (id: Uint8Array): string => Buffer.from(id).toString('hex')
 
-/** Those of some ids that stand in the table: one look by its key for each, whatever size the planner takes the table to be. */
-const spentIds = (claims: readonly Claim[]) =>
-  sql<{ id: Uint8Array }>`select id from unnest(${claims.map((claim) => claim.id)}::bytea[]) as asked (id)
-    where (select true from spent where spent.id = asked.id limit 1)`
+/** Those of some ids that stand in the table or below the floor: one look by its key for each, whatever size the planner takes the table to be. */
+const spentIds = (claims: readonly Claim[]) => {
+  const ids = claims.map((claim) => claim.id)
+  const ends = claims.map((claim) => claim.keepUntilSec)
+  return sql<{ id: Uint8Array }>`select id from unnest(${ids}::bytea[], ${ends}::bigint[]) as asked (id, keep_until_sec)
+    where keep_until_sec <= ${FLOOR_SEC} or (select true from spent where spent.id = asked.id limit 1)`
+}
 
 const noneSpent = (claims: readonly Claim[]) => sql<boolean>`not exists (${spentIds(claims)})`
 
 /**
  * Which of the claims somebody spent before, after a statement that claimed not all of them. Where it claimed some, the others
- * are meant; where it claimed none, they stand in the table.
+ * are meant; where it claimed none, they stand in the table or below its floor.
  */
 async function spentAmong(db: Db, claims: readonly Claim[], claimed: readonly string[]): Promise<Spent> {
   if (claimed.length > 0) return { spent: claims.filter((claim) => !claimed.includes(hex(claim.id))) }
@@ -292,7 +295,7 @@ async function spentAmong(db: Db, claims: readonly Claim[], claimed: readonly st
   return { spent: claims.filter((claim) => found.has(hex(claim.id))) }
 }
 
-/** The ids of those of the claims that stand in the table. */
+/** The ids of those of the claims that were spent. */
 async function spentOf(db: Db, claims: readonly Claim[]): Promise<ReadonlySet<string>> {
   if (claims.length === 0) return new Set()
   const { rows } = await spentIds(claims).execute(db)

@@ -48,9 +48,14 @@ export function openLook(deps: LookDeps): () => Promise<Looked> {
   const { clock } = deps
   let last: { readonly found: Looked; readonly atMs: number } | null = null
   let underWay: Promise<Looked> | null = null
+  // One that answers, and is slow to count, isn't away.
+  let hasAnswered = false
   return async () => {
     if (last && clock.monotonicMs() - last.atMs < LOOK_PAUSE_MS) return last.found
-    underWay ??= look(deps)
+    if (!underWay) hasAnswered = false
+    underWay ??= look(deps, () => {
+      hasAnswered = true
+    })
       .then((found) => {
         last = { found, atMs: clock.monotonicMs() }
         return found
@@ -59,7 +64,7 @@ export function openLook(deps: LookDeps): () => Promise<Looked> {
         underWay = null
       })
     const found = await withinMs(PATIENCE_MS, underWay)
-    return found === 'late' ? nothing(clock.nowMs()) : found
+    return found === 'late' ? { ...nothing(clock.nowMs()), isDatabaseUp: hasAnswered } : found
   }
 }
 
@@ -69,9 +74,10 @@ const nothing = (atMs: number): Looked => ({
 })
 
 /** One after the other, so that it never has more than one of the connections. */
-async function look({ db, clock, log, kekIds, hosted }: LookDeps): Promise<Looked> {
+async function look({ db, clock, log, kekIds, hosted }: LookDeps, answered: () => void): Promise<Looked> {
   const nowMs = clock.nowMs()
   if (!(await databaseAnswers(db))) return nothing(nowMs)
+  answered()
   const read = async <T>(name: string, work: () => Promise<T>): Promise<T | null> => {
     try {
       return await work()

@@ -43,6 +43,7 @@ export const COUNTED_FROM_ZERO: readonly (readonly [LogLevel, string])[] = [
   ['error', 'steering.unkept'],
   ['error', 'restored.fromPast'],
   ['warn', 'checkpoint.failed'],
+  ['error', 'checkpoint.unreadable'],
 ]
 
 export function openMetrics(): Metrics {

@@ -51,8 +51,11 @@ export function xrpcApp(house: House, doors: readonly Door[]): Hono<Env> {
         const address = addressOf(incoming.socket.remoteAddress, headerLines(incoming, 'x-forwarded-for').join(','))
         if (route.bucket) house.buckets.take(route.bucket, address)
         requireVerb(route, c.req.method)
-        if (route.inPast && house.checkpoints.isFromPast) throw new Unavailable(route.inPast, 'restored database')
-        return route.answer({ incoming, address }, query)
+        requirePresent(house, route)
+        const answer = await route.answer({ incoming, address }, query)
+        // Found out while this was under way: what was written stays, and nobody gets a credential or a yes.
+        requirePresent(house, route)
+        return answer
       })
       return send(house, c, asked, answer)
     })
@@ -69,6 +72,11 @@ export function xrpcApp(house: House, doors: readonly Door[]): Hono<Env> {
 }
 
 const NO_REFUSALS: ReadonlySet<string> = new Set()
+
+/** @throws Unavailable where more than reading is asked for and the database is one from the past */
+function requirePresent({ checkpoints }: House, { inPast }: Pick<Route, 'inPast'>): void {
+  if (inPast && checkpoints.isFromPast) throw new Unavailable(inPast, 'restored database')
+}
 
 const routeOf = (house: House, door: Door): Route => ({
   path: `/xrpc/${door.method.nsid}`,

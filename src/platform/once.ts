@@ -2,7 +2,8 @@
  * Single use: whoever claims an id first has it, across requests, processes and restarts.
  *
  * It is forgotten only after the last moment at which the token could still be accepted; sooner, a stolen token would pass
- * again. The database's primary key decides, never a look beforehand.
+ * again. Which moment that is, a clock says, and clocks are set: so what is forgotten leaves a floor behind, and whatever ends below it counts as
+ * spent, whoever's clock says what by then. The database's primary key and its floor decide, never a look beforehand.
  */
 import { type Expression, type InsertQueryBuilder, type QueryCreator, type RawBuilder, type SqlBool, sql } from 'kysely'
 import { lengthPrefixed, sha256 } from './bytes.ts'
@@ -16,6 +17,7 @@ export interface SpentTable {
 declare module './database.ts' {
   interface Tables {
     spent: SpentTable
+    spent_floor: { one: boolean; forgotten_until_sec: number }
   }
 }
 
@@ -31,6 +33,9 @@ export interface Claim {
  */
 export const claimId = (kind: string, holder: string, jti: string): Uint8Array =>
   sha256(lengthPrefixed('reeve-spent-v1', kind, holder, jti))
+
+/** In a statement: what ends by then counts as spent. */
+export const FLOOR_SEC = sql<number>`(select forgotten_until_sec from spent_floor)`
 
 /**
  * The insert that claims, returning the ids that nobody had; for a statement of one's own, `db.with('claimed', (q) =>
@@ -61,7 +66,9 @@ export const claimInsertFrom = (
   db
     .insertInto('spent')
     .columns(['id', 'keep_until_sec'])
-    .expression(sql<SpentTable>`${claims} order by id`)
+    .expression(
+      sql<SpentTable>`select id, keep_until_sec from (${claims}) as asked where keep_until_sec > ${FLOOR_SEC} order by id`,
+    )
     .onConflict((conflict) => conflict.column('id').doNothing())
     .returning('id')
 
@@ -75,12 +82,28 @@ export async function claimOnce(db: Db, claims: readonly Claim[]): Promise<boole
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-/** Deletes at most `max` claims whose time ended before `nowSec`, and answers how many. */
-export async function forgetSpent(db: Db, nowSec: number, max: number): Promise<number> {
+/**
+ * Raises the floor to the end of the newest claim that was over before `nowSec`, and answers where it stands: claims up to there may be forgotten
+ * when every statement that began before has ended. It is never lowered, and never raised above what was claimed: a clock that is far
+ * ahead shuts nobody out for longer than a token lives.
+ */
+export async function raiseFloor(db: Db, nowSec: number): Promise<number> {
+  await sql`update spent_floor set forgotten_until_sec = over.until_sec
+    from (select max(keep_until_sec) as until_sec from spent where keep_until_sec < ${nowSec}) over
+    where over.until_sec > forgotten_until_sec`.execute(db)
+  const { forgotten_until_sec } = await db
+    .selectFrom('spent_floor')
+    .select('forgotten_until_sec')
+    .executeTakeFirstOrThrow()
+  return Number(forgotten_until_sec)
+}
+
+/** Deletes at most `max` claims that ended before `endSec`, and answers how many. Only below a floor that was raised a while ago. */
+export async function forgetSpent(db: Db, endSec: number, max: number): Promise<number> {
   const over = db
     .selectFrom('spent')
     .select('id')
-    .where('keep_until_sec', '<', nowSec)
+    .where('keep_until_sec', '<', endSec)
     .orderBy('keep_until_sec')
     .limit(max)
     // Several processes may sweep at once: each takes what no other is taking.

@@ -798,6 +798,12 @@ table spent
   constraint spent_pkey PRIMARY KEY (id)
   CREATE INDEX spent_by_age ON public.spent USING btree (keep_until_sec)
 
+table spent_floor
+  one boolean not null default true
+  forgotten_until_sec bigint not null
+  constraint spent_floor_one_check CHECK (one)
+  constraint spent_floor_pkey PRIMARY KEY (one)
+
 table standing_moved
   id bigint not null generated always as identity
   community text collate "C" not null

@@ -2,7 +2,8 @@
 import type { MovableClock } from './world.ts'
 
 /**
- * Stops the clock where it is. From now on only `moveSec` moves it, in either direction; what is answered has it go on from there by itself.
+ * Stops the clock where it is. From now on only `moveSec` moves it, in either direction; what is answered has it go on as if it
+ * had gone all the while, since others who date things have gone on by the clock of the machine.
  */
 export function stopClock(clock: MovableClock): () => void {
   const running = { ...clock }
@@ -17,7 +18,7 @@ export function stopClock(clock: MovableClock): () => void {
     stoppedMs += Math.round(seconds * 1000)
   }
   return () => {
-    running.moveSec((stoppedMs - running.nowMs()) / 1000)
+    running.moveSec((stoppedMs - startMs) / 1000)
     Object.assign(clock, running)
   }
 }

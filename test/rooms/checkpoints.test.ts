@@ -254,6 +254,25 @@ describeOnEachEngine('checkpoints', (open) => {
     expect(checkpoints.isFromPast).toBe(true)
   })
 
+  it('while it runs: a file that can’t be read any more is told by its name, since nobody could start with it', async () => {
+    const checkpoints = await started()
+    await checkpoints.turn()
+    const [one] = await kept()
+    const name = one?.name ?? ''
+    writeFileSync(join(path, name), '{')
+    await grow(db, first(), 1)
+    clock.moveSec(61)
+    await checkpoints.turn()
+    const told = lines.map((line) => JSON.parse(line)).find(({ event }) => event === 'checkpoint.unreadable')
+    expect(told).toMatchObject({ level: 50, failures: 1, folder: path, says: expect.stringContaining(name) })
+    expect([checkpoints.isFromPast, events().includes('checkpoint.failed')]).toEqual([false, false])
+    await expect(started()).rejects.toThrow(name)
+    rmSync(join(path, name))
+    clock.moveSec(61)
+    await checkpoints.turn()
+    expect((await kept())[0]?.checkpoint.heads).toEqual(await loadHeads(db))
+  })
+
   it('goes on saying when it was accepted', async () => {
     await folder().write({ ...(await checkpointOf(db, 5_000)), acceptedAtMs: 4_999 })
     const checkpoints = await started()

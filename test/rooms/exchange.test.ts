@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { sql } from 'kysely'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { Did } from '../../src/names.ts'
-import { forgetSpent } from '../../src/platform/once.ts'
+import { forgetSpent, raiseFloor } from '../../src/platform/once.ts'
 import { describeOnEachEngine, type TestDatabase } from '../kit/databases.ts'
 import {
   auditRows,
@@ -711,6 +711,28 @@ describeOnEachEngine('time at the exchange', (open) => {
     clock.moveSec(2)
     expect(await exchange(scene, { token })).toMatchObject({ status: 401, body: { error: 'JwtExpired' } })
   })
+
+  it.each(BINDINGS)(
+    'takes no token whose use was forgotten before the clock was set back (%s; row 315)',
+    async (binding) => {
+      const { clock } = scene.world
+      const { db } = scene.world.reeve.house
+      const livingLong = () =>
+        makeDelegation({
+          ...{ key: scene.bob.key, iss: scene.bob.did, space: spaceOf(scene.forum), nowSec: clock.nowSec() },
+          payload: { iat: clock.nowSec(), exp: clock.nowSec() + 300 },
+        })
+      const token = livingLong()
+      expect(await exchange(scene, { binding, token })).toMatchObject({ status: 200 })
+      clock.moveSec(400)
+      await raiseFloor(db, clock.nowSec())
+      await sweep()
+      clock.moveSec(-110)
+      expect(await exchange(scene, { binding, token })).toMatchObject({ status: 401, body: { error: 'JwtReplayed' } })
+      expect(await exchange(scene, { binding, token: livingLong() })).toMatchObject({ status: 200 })
+      clock.moveSec(110)
+    },
+  )
 })
 
 describeOnEachEngine('the user’s key', (open) => {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/platform/clock.ts'
 import { openDatabase } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
-import { type Claim, claimId, claimInsert, claimOnce, forgetSpent } from '../../src/platform/once.ts'
+import { type Claim, claimId, claimInsert, claimOnce, forgetSpent, raiseFloor } from '../../src/platform/once.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
 
 const claimOf = (jti: string, keepUntilSec = 1_000): Claim => ({
@@ -108,6 +108,25 @@ describeOnEachEngine('a claim', (open, engine) => {
     expect(await claimOnce(db, [claimOf('c', 102), claimOf('a', 100)])).toEqual([false, true])
     expect(await forgetSpent(db, 103, 10)).toBe(2)
     expect(await claimOnce(db, [claimOf('d', 103)])).toEqual([false])
+  })
+
+  it('leaves a floor: what ends by then counts as spent, whoever’s clock says what', async () => {
+    const { db } = await open()
+    await claimOnce(db, [claimOf('a', 100), claimOf('b', 200), claimOf('c', 300)])
+    expect(await raiseFloor(db, 100)).toBe(0)
+    expect(await raiseFloor(db, 201)).toBe(200)
+    expect(await forgetSpent(db, 201, 10)).toBe(2)
+    // Those that were forgotten, and others that nobody ever showed: who could tell them from each other?
+    expect(await claimOnce(db, [claimOf('a', 100), claimOf('b', 200), claimOf('new', 200)])).toEqual([
+      false,
+      false,
+      false,
+    ])
+    expect(await claimOnce(db, [claimOf('c', 300), claimOf('new', 201)])).toEqual([false, true])
+    // By a clock that was set back it isn't lowered, and by one that is years ahead it comes no further than what was claimed.
+    expect(await raiseFloor(db, 50)).toBe(200)
+    expect(await raiseFloor(db, 9_000_000_000)).toBe(300)
+    expect(await claimOnce(db, [claimOf('later', 301)])).toEqual([true])
   })
 
   it('with an id of another length is refused by the database itself', async () => {
