@@ -204,7 +204,7 @@ describeOnEachEngine('checkpoints', (open) => {
     await checkpoints.turn()
     await checkpoints.turn()
     expect(checkpoints.failures).toBe(1)
-    expect(events().filter((event) => event === 'checkpoint.failed')).toHaveLength(1)
+    expect(events().filter((event) => event === 'checkpoint.unreadable')).toHaveLength(1)
     clock.moveSec(61)
     await checkpoints.turn()
     expect(checkpoints.failures).toBe(2)
