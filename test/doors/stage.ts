@@ -57,6 +57,7 @@ export async function openStage(options: WorldOptions = {}): Promise<Stage> {
 /** Tables that a refused call may touch: what was used up, what is kept about refusals, and what workers do meanwhile. */
 const MAY_MOVE = [
   'spent',
+  'spent_floor',
   'audit_entry',
   'audit_head',
   'migration',
