@@ -81,24 +81,26 @@ export interface Sender {
 /** Connections that are kept, so many at once to each origin. */
 export function openSender(connections: number): Sender {
   const agent = new Agent({ keepAlive: true, maxSockets: connections })
-  return {
-    send: (origin, { method, path, headers, body }) =>
-      new Promise((resolve, reject) => {
-        const length = method === 'POST' ? { 'content-length': Buffer.byteLength(body) } : {}
-        const options = { method, agent, headers: { ...headers, ...length } }
-        const outgoing = request(`${origin}${path}`, options, (incoming) => {
-          const chunks: Buffer[] = []
-          incoming.on('error', reject)
-          incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
-          incoming.on('end', () =>
-            resolve({ status: incoming.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
-          )
-        })
-        outgoing.on('error', reject)
-        outgoing.end(method === 'POST' ? body : undefined)
-      }),
-    close: () => agent.destroy(),
-  }
+  const send: Sender['send'] = (origin, ready) =>
+    new Promise((resolve, reject) => {
+      const { method, path, headers, body } = ready
+      const length = method === 'POST' ? { 'content-length': Buffer.byteLength(body) } : {}
+      const options = { method, agent, headers: { ...headers, ...length } }
+      const outgoing = request(`${origin}${path}`, options, (incoming) => {
+        const chunks: Buffer[] = []
+        incoming.on('error', reject)
+        incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+        incoming.on('end', () => resolve({ status: incoming.statusCode ?? 0, text: Buffer.concat(chunks).toString() }))
+      })
+      outgoing.on('error', (error) => {
+        // The server closes what was idle for too long, and may do so just when something is sent over it, which nobody reads then.
+        const isClosedIdle = outgoing.reusedSocket && 'code' in error && error.code === 'ECONNRESET'
+        if (isClosedIdle) send(origin, ready).then(resolve, reject)
+        else reject(error)
+      })
+      outgoing.end(method === 'POST' ? body : undefined)
+    })
+  return { send, close: () => agent.destroy() }
 }
 
 /** The value below which this share of the sorted values lies. */
