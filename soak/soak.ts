@@ -66,9 +66,10 @@ type Measured = Side<MeasuredOrder, MeasuredReport>
 async function soak(given: Plan): Promise<Run> {
   const plc = await startFakePlc()
   let silence: Promise<'cut'> | null = null
-  // Names that strangers made up aren't asked for behind the door: the directory itself is not what is tried here.
+  // Names that strangers made up aren't asked for behind the door: the directory itself is not what is tried here. They are told by more
+  // letters than somebody who is registered ever begins with.
   plc.misbehave(
-    (ask) => silence ?? (/^did:plc:z[zx]/.test(ask.did) ? json(404, { message: 'not registered' }) : undefined),
+    (ask) => silence ?? (/^did:plc:z[zx]z{8}/.test(ask.did) ? json(404, { message: 'not registered' }) : undefined),
   )
   const names = await startNameServer(() => ({ rcode: 3 }))
   const folder = await mkdtemp(join(tmpdir(), 'reeve-soak-'))
@@ -95,6 +96,7 @@ async function soak(given: Plan): Promise<Run> {
     plc.forget()
     console.log(`everything is furnished and filled; ${given.minutes} minutes begin`)
 
+    const { sample: start } = await measured.ask({ kind: 'sample', isCollected: false, hasTables: false }, 'sample')
     honest.order({ kind: 'go', plan: given, world })
     hostile.order({ kind: 'go', plan: given, world })
     const over = Promise.all([honest.report('over', FOR_EVER_MS), hostile.report('over', FOR_EVER_MS)])
@@ -135,7 +137,7 @@ async function soak(given: Plan): Promise<Run> {
     }
     await staging
     const last = await settled(measured)
-    return { plan: given, moments, last, failures: failuresIn(measured.output) }
+    return { plan: given, start, moments, last, failures: failuresIn(measured.output) }
   } finally {
     for (const side of [honest, hostile]) await side.end({ kind: 'end' })
     await measured.end({ kind: 'end' })

@@ -19,6 +19,8 @@ export interface Verdict {
 
 export interface Run {
   readonly plan: Plan
+  /** Before anybody asks for anything. */
+  readonly start: Pick<MeasuredSample, 'cpuSec' | 'starvedSec'>
   readonly moments: readonly Moment[]
   /** When all is quiet. */
   readonly last: MeasuredSample
@@ -161,12 +163,17 @@ const explainedBy = ({ stalls }: Plan, { beganSec, endedSec }: Refused): boolean
 
 /** A process that gets less than its share of a processor is as busy as one that is asked too much: it says so, and is asked again. */
 const STARVED_SHARE = 0.25
+/** Of one processor, what it got and what it waited for: beyond this it is asked for more than there is. */
+const FULL_SHARE = 0.8
 
-/** Times in which the machine had no processor for the measured process, each with what is answered late because of it. */
-export function starvedIn(moments: readonly Moment[]): readonly Stretch[] {
-  return moments.flatMap(({ atSec, lengthSec, starvedSec }, nth) => {
-    const waitedSec = starvedSec - (moments[nth - 1]?.starvedSec ?? starvedSec)
-    return waitedSec > STARVED_SHARE * lengthSec ? [{ fromSec: atSec - lengthSec, toSec: atSec }] : []
+/** Times in which there was no processor left for what the measured process was asked, each with what is answered late because of it. */
+export function busyIn({ start, moments }: Pick<Run, 'start' | 'moments'>): readonly Stretch[] {
+  return moments.flatMap(({ atSec, lengthSec, cpuSec, starvedSec }, nth) => {
+    const before = moments[nth - 1] ?? start
+    const waitedSec = starvedSec - before.starvedSec
+    const isStarved = waitedSec > STARVED_SHARE * lengthSec
+    const isFull = waitedSec + cpuSec - before.cpuSec > FULL_SHARE * lengthSec
+    return isStarved || isFull ? [{ fromSec: atSec - lengthSec, toSec: atSec }] : []
   })
 }
 
@@ -191,14 +198,14 @@ const tallied = (refused: readonly Refused[]): string =>
     .map(([what, count]) => `${count} × ${what}`)
     .join(', ') || 'none'
 
-export function honestVerdicts({ plan, moments }: Pick<Run, 'plan' | 'moments'>): readonly Verdict[] {
+export function honestVerdicts({ plan, start, moments }: Pick<Run, 'plan' | 'start' | 'moments'>): readonly Verdict[] {
   const refused = moments.flatMap(({ honest }) => honest.refused)
   const all = moments.flatMap(({ honest }) => Object.values(honest.tookMs).map((times) => times.length))
   const sent = all.reduce((sum, count) => sum + count, 0)
   const lost = refused.filter(isLost)
   const others = refused.filter((one) => !isLost(one))
-  const starved = starvedIn(moments)
-  const byMachine = others.filter((one) => isOurs(one) && isWithin(starved, one))
+  const busy = busyIn({ start, moments })
+  const byMachine = others.filter((one) => isOurs(one) && isWithin(busy, one))
   const explained = others.filter((one) => !byMachine.includes(one) && isTemporary(one) && explainedBy(plan, one))
   const unexplained = others.filter((one) => !explained.includes(one) && !byMachine.includes(one))
   const warm = explained.filter(({ what }) => what.startsWith('exchange'))
@@ -207,7 +214,7 @@ export function honestVerdicts({ plan, moments }: Pick<Run, 'plan' | 'moments'>)
     {
       name: 'nobody honest is refused',
       isOk: unexplained.length === 0,
-      says: `${tallied(unexplained)}; by the directory’s silence: ${tallied(explained)}; while the machine had no processor for it: ${tallied(byMachine)}`,
+      says: `${tallied(unexplained)}; by the directory’s silence: ${tallied(explained)}; while no processor was left for it: ${tallied(byMachine)}`,
     },
     { name: 'exchanges during stalls', isOk: warm.length === 0, says: `refused: ${tallied(warm)}` },
   ]

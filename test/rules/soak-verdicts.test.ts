@@ -5,6 +5,7 @@ import { planOf } from '../../soak/plan.ts'
 import { faultOf, Stand } from '../../soak/stand.ts'
 import {
   boundsVerdict,
+  busyIn,
   emptyVerdict,
   handlesVerdict,
   heapVerdict,
@@ -14,7 +15,6 @@ import {
   LEAK_BYTES,
   type Moment,
   slopeOf,
-  starvedIn,
   tablesVerdict,
 } from '../../soak/verdicts.ts'
 
@@ -45,7 +45,7 @@ const run = (of: (atSec: number, nth: number) => Partial<Moment> = () => ({})) =
     return momentAt(atSec, of(atSec, nth))
   })
   const rest = momentAt(SECONDS, { lanesWaiting: 0, sizes: [{ name: 'line', kind: 'waiting', size: 0, most: 9 }] })
-  return { plan: PLAN, moments, last: rest, failures: {} }
+  return { plan: PLAN, start: { cpuSec: 0, starvedSec: 0 }, moments, last: rest, failures: {} }
 }
 
 /** As a heap is never measured alike twice. */
@@ -159,10 +159,13 @@ describe('the honest', () => {
     expect(failing(refusedAt(sec, says))).toEqual(names)
   })
 
-  it('are told so when the machine has no processor for the process', () => {
+  it('are told so when no processor is left for the process: others have it, or all of it is in use', () => {
     const starved = run((atSec) => ({ starvedSec: atSec < 600 ? 0 : (atSec - 600) / 2 }))
-    expect(starvedIn(starved.moments)[0]).toEqual({ fromSec: 600, toSec: 630 })
-    expect(starvedIn(run().moments)).toEqual([])
+    expect(busyIn(starved)[0]).toEqual({ fromSec: 600, toSec: 630 })
+    const full = run((atSec) => ({ cpuSec: atSec / 3 + (atSec < 60 ? 0 : 18) }))
+    expect(busyIn(full)).toEqual([{ fromSec: 30, toSec: 60 }])
+    expect(busyIn({ ...run(), start: { cpuSec: -20, starvedSec: 0 } })).toEqual([{ fromSec: 0, toSec: 30 }])
+    expect(busyIn(run())).toEqual([])
   })
 
   it.each([
