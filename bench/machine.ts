@@ -31,7 +31,7 @@ export async function versions(isPostgresAsked: boolean): Promise<Versions> {
   }
 }
 
-function commit(): string | null {
+export function commit(): string | null {
   const cwd = fileURLToPath(new URL('..', import.meta.url))
   const git = (...args: string[]) => execFileSync('git', args, { cwd, stdio: ['ignore', 'pipe', 'ignore'] }).toString()
   try {

@@ -12,6 +12,7 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { commit } from '../bench/machine.ts'
 import type { ReceiverOrder, ReceiverReport } from '../bench/receivers.ts'
 import { json, startFakePlc } from '../test/kit/fake-plc.ts'
 import { startNameServer } from '../test/kit/name-server.ts'
@@ -52,11 +53,12 @@ const FOR_EVER_MS = 2 ** 31 - 1
 
 if (!['postgres', 'embedded'].includes(ENGINE)) throw new Error(`SOAK_ENGINE: there is no ${ENGINE}`)
 const plan = planOf(process.env)
+const begun = { date: new Date().toISOString(), commit: commit() }
 const run = await soak(plan)
 const verdicts = verdictsOf(run)
 const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.version}, ${ENGINE}`
 const file = new URL('last.json', import.meta.url)
-writeFileSync(file, `${JSON.stringify({ machine, verdicts, ...run }, null, 1)}\n`)
+writeFileSync(file, `${JSON.stringify({ ...begun, machine, verdicts, ...run }, null, 1)}\n`)
 if (PICTURE) writeFileSync(PICTURE, drawSoak(plan, run.moments, `${plan.minutes} minutes, ${machine}`))
 tell(machine, run, verdicts)
 process.exit(verdicts.every(({ isOk }) => isOk) ? 0 : 1)

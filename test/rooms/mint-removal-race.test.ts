@@ -23,30 +23,68 @@ import { sendRaw, spaceOf } from '../kit/world.ts'
 
 const ROUNDS = 8
 const AT_ONCE = 24
+/** Of what binds by the same lock and the same revision as a removal. */
+const ROUNDS_BESIDE = 3
 
-/** Removes bob in the middle of many exchanges of his, and holds the answers and the table against the removal. */
-async function race(scene: Scene, database: TestDatabase, urls: readonly string[], round: number): Promise<number> {
-  const { alice, bob, forum } = scene
+/** Something that shuts bob out, what he is told then, and how he is let in again. */
+interface Loss {
+  readonly lose: (scene: Scene) => ReturnType<Scene['alice']['call']>
+  readonly error: string
+  readonly undo: (scene: Scene) => Promise<unknown>
+}
+
+const R = 'community.reeve'
+const REMOVAL: Loss = {
+  lose: ({ alice, bob, forum }) => alice.call(`${R}.member.remove`, { space: forum, did: bob.did }),
+  error: 'UserNotAuthorized',
+  undo: ({ alice, bob, forum }) => letIn(alice, forum, bob.did),
+}
+const BAN: Loss = {
+  lose: ({ alice, bob, forum }) => alice.call(`${R}.member.ban`, { space: forum, did: bob.did }),
+  error: 'UserNotAuthorized',
+  async undo({ alice, bob, forum }) {
+    expect(await alice.call(`${R}.member.unban`, { space: forum, did: bob.did })).toMatchObject({ status: 200 })
+    await letIn(alice, forum, bob.did)
+  },
+}
+/** His app doesn't say which one it is. */
+const RULE: Loss = {
+  lose: ({ alice, forum }) => alice.call(`${R}.app.setAccess`, { space: forum, mode: 'allowList' }),
+  error: 'AppNotAuthorized',
+  async undo({ alice, forum }) {
+    expect(await alice.call(`${R}.app.setAccess`, { space: forum, mode: 'open' })).toMatchObject({ status: 200 })
+  },
+}
+
+/** Shuts bob out in the middle of many exchanges of his, and holds the answers and the table against that. */
+async function race(
+  scene: Scene,
+  database: TestDatabase,
+  urls: readonly string[],
+  round: number,
+  { lose, error, undo }: Loss = REMOVAL,
+): Promise<number> {
+  const { bob } = scene
   const before = new Set((await issuances(database)).map(({ jti }) => jti))
   const send = (at: number) =>
     sendRaw(urls[at % urls.length] ?? scene.world.url, exchangeOf(scene, { binding: at % 2 ? 'october' : 'august' }))
   const early = Array.from({ length: AT_ONCE }, (_none, at) => send(at))
   // Somewhere in the middle: each round lets another number of them finish first.
   await Promise.race(early.slice(round))
-  const removing = alice.call('community.reeve.member.remove', { space: forum, did: bob.did })
+  const losing = lose(scene)
   const beside = Array.from({ length: AT_ONCE }, (_none, at) => send(at))
-  const removed = await removing
-  expect(removed.status).toBe(200)
+  const lost = await losing
+  expect(lost.status).toBe(200)
   const late = await Promise.all(Array.from({ length: AT_ONCE }, (_none, at) => send(at)))
-  for (const answer of late) expect(answer).toMatchObject({ status: 400, body: { error: 'UserNotAuthorized' } })
+  for (const answer of late) expect(answer).toMatchObject({ status: 400, body: { error } })
   const answered = [...(await Promise.all(early)), ...(await Promise.all(beside))]
   for (const { status, body } of answered) {
-    expect(['200', 'UserNotAuthorized']).toContain(status === 200 ? '200' : body.error)
+    expect(['200', error]).toContain(status === 200 ? '200' : body.error)
   }
   const issued = (await issuances(database)).filter(({ jti, did }) => did === bob.did && !before.has(jti))
   expect(issued).toHaveLength(answered.filter(({ status }) => status === 200).length)
-  for (const { revision } of issued) expect(revision).toBeLessThan(removed.body.revision)
-  await letIn(alice, forum, bob.did)
+  for (const { revision } of issued) expect(revision).toBeLessThan(lost.body.revision)
+  await undo(scene)
   return issued.length
 }
 
@@ -64,8 +102,31 @@ describeOnEachEngine('a removal among exchanges', (open) => {
   })
 })
 
-describe.runIf(hasPostgres)('a removal at one process among exchanges at two', () => {
-  it('is never outlived by a decision', async () => {
+describeOnEachEngine('among exchanges', (open) => {
+  it.each([
+    ['a ban', BAN],
+    ['a rule about apps', RULE],
+  ])('%s is never outlived by a decision either', async (_says, loss) => {
+    const database = await open()
+    const scene = await openScene(database)
+    try {
+      let issued = 0
+      for (let round = 0; round < ROUNDS_BESIDE; round++) {
+        issued += await race(scene, database, [scene.world.url], round, loss)
+      }
+      expect(issued).toBeGreaterThan(0)
+    } finally {
+      await scene.close()
+    }
+  })
+})
+
+describe.runIf(hasPostgres)('what is taken back at one process among exchanges at two', () => {
+  it.each([
+    ['a removal', REMOVAL],
+    ['a ban', BAN],
+    ['a rule about apps', RULE],
+  ])('is never outlived by a decision: %s', async (_says, loss) => {
     const database = await openTestDatabase('postgres')
     const scene = await openScene(database)
     const { config, clock, url } = scene.world
@@ -75,8 +136,8 @@ describe.runIf(hasPostgres)('a removal at one process among exchanges at two', (
     )
     try {
       let issued = 0
-      for (let round = 0; round < ROUNDS; round++) {
-        issued += await race(scene, database, [url, `http://localhost:${second.port}`], round)
+      for (let round = 0; round < (loss === REMOVAL ? ROUNDS : ROUNDS_BESIDE); round++) {
+        issued += await race(scene, database, [url, `http://localhost:${second.port}`], round, loss)
       }
       expect(issued).toBeGreaterThan(0)
     } finally {

@@ -1,4 +1,4 @@
-/** A delegation token and a DPoP proof work once: at once, one after the other, at two processes, after a crash. */
+/** A delegation token, a DPoP proof and an attestation work once: at once, one after the other, at two processes, after a crash. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/platform/clock.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import { openReeve, type Reeve } from '../../src/reeve.ts'
+import { startAppServer } from '../kit/app-server.ts'
+import { makeAppKey, makeAttestation } from '../kit/attestations.ts'
 import {
   createOnServer,
   describeOnEachEngine,
@@ -206,6 +208,8 @@ describe.each(engines())('single use across the end of a process (%s)', (engine)
       ...(onServer ? { databaseUrl: onServer.url.reveal() } : {}),
     })
     let reeve = await startReeve(place)
+    const key = makeAppKey('ES256')
+    const app = await startAppServer(key)
     try {
       const alice = await makeSomebody(plc.url)
       const at = () => ({ ...reeve, nowSec: systemClock.nowSec() })
@@ -222,19 +226,33 @@ describe.each(engines())('single use across the end of a process (%s)', (engine)
         const jti = freshJti()
         return () => sendRaw(reeve.url, exchangeOf({ world, forum, bob: alice }, { binding, jti }))
       })
-      for (const ask of requests) expect(await ask()).toMatchObject({ status: 200 })
+      const nowSec = systemClock.nowSec()
+      const clientAttestation = makeAttestation({
+        ...{ key, authority: minted.body.did, clientId: app.clientId(), nowSec },
+        payload: { exp: nowSec + 300 },
+      })
+      /** With a token of its own each time, so that only the attestation comes again. */
+      const bring = () =>
+        sendRaw(reeve.url, exchangeOf({ world, forum, bob: alice }, { body: { space: forum, clientAttestation } }))
+      for (const ask of [...requests, bring]) expect(await ask()).toMatchObject({ status: 200 })
+      const areSpent = async () => {
+        for (const ask of requests) {
+          expect(await ask()).toMatchObject({ status: 401, body: { error: 'JwtReplayed' } })
+        }
+        expect((await bring()).body).toEqual({
+          error: 'InvalidClientAttestation',
+          message: 'the attestation was used before',
+        })
+      }
       await reeve.kill()
       reeve = await startReeve(place)
-      for (const ask of requests) {
-        expect(await ask()).toMatchObject({ status: 401, body: { error: 'JwtReplayed' } })
-      }
+      await areSpent()
       expect(await reeve.stop()).toBe(0)
       reeve = await startReeve(place)
-      for (const ask of requests) {
-        expect(await ask()).toMatchObject({ status: 401, body: { error: 'JwtReplayed' } })
-      }
+      await areSpent()
     } finally {
       await reeve.kill()
+      await app.close()
       await onServer?.drop()
       await plc.close()
       await rm(dataDir, { recursive: true, force: true })
