@@ -85,11 +85,11 @@ export class Node {
     await eventually('a killed node ends', async () => all.every((pid) => !existsSync(`/proc/${pid}`)))
   }
 
-  /** The machine stands still, with everything in its sockets and in its memory. */
-  async standStill(): Promise<void> {
+  /** The machine stands still, with everything in its sockets and in its memory; or Patroni alone does, and its PostgreSQL goes on. */
+  async standStill(what: 'everything' | 'patroni'): Promise<void> {
     const all = await this.#processes()
-    signalAll(all, 'SIGSTOP')
-    this.#still = all
+    this.#still = what === 'everything' ? all : all.filter((pid) => pid === this.#patroni.pid)
+    signalAll(this.#still, 'SIGSTOP')
   }
 
   goOn(): void {

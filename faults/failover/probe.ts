@@ -14,7 +14,9 @@ export interface Probe {
   connect(node: Node): Promise<void>
   /** One write on each of them at once, which nobody waits for: into the sockets of a node that stands still. */
   write(): void
-  /** Writes on, on these and on new ones, until that is so. */
+  /** Some more on each, and on new ones. */
+  writeOn(): Promise<void>
+  /** The same again and again until that is so; then its connections are closed. */
   writeUntil(isOver: () => Promise<boolean>): Promise<void>
   /** What was asked and acknowledged, and how much of that the primary of now doesn't have. */
   close(): Promise<{ asked: number; acknowledged: number; lost: number }>
@@ -45,6 +47,12 @@ export async function openProbe(cluster: Cluster): Promise<Probe> {
       () => {},
     )
   }
+  const writeOn = async () => {
+    const fresh = await connected(url).catch(() => null)
+    const all = fresh ? [...held, fresh] : held
+    await Promise.race([Promise.all(all.map(insert)), sleep(ANSWER_MAX_MS)])
+    void fresh?.end().catch(() => {})
+  }
   return {
     async connect(node) {
       url = cluster.urlOf(node)
@@ -53,13 +61,10 @@ export async function openProbe(cluster: Cluster): Promise<Probe> {
     write() {
       writing.push(...held.map(insert))
     },
+    writeOn,
     async writeUntil(isOver) {
       while (!(await isOver())) {
-        const fresh = await connected(url).catch(() => null)
-        const all = fresh ? [...held, fresh] : held
-        const late = sleep(ANSWER_MAX_MS)
-        await Promise.race([Promise.all(all.map(insert)), late])
-        void fresh?.end().catch(() => {})
+        await writeOn()
         await sleep(50)
       }
       for (const client of held) void client.end().catch(() => {})

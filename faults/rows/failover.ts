@@ -51,22 +51,27 @@ export const primary: Row = {
     }),
 }
 
+/** How often somebody writes to a node that is a primary beside another. */
+const WRITES_BESIDE = 3
+
 export const hung: Row = {
   ...alike,
   name: 'hung',
-  does: 'everything of PostgreSQL and Patroni at the primary stands still (SIGSTOP) until another has taken over, and goes on, with what lay in its sockets',
+  does: 'at the primary everything of PostgreSQL and Patroni stands still (SIGSTOP) until another has taken over, and goes on with what lay in its sockets; every other time Patroni alone does, so that there are two primaries meanwhile',
   holds: 'the former primary acknowledges nothing that the new one doesn’t have, and follows it',
   run: (tried) =>
     onCluster(tried, async (scene) => {
       const { cluster } = scene.house
       const probe = await openProbe(cluster)
-      await again(tried, scene, times(6, 2), async () => {
+      await again(tried, scene, times(6, 2), async (nth) => {
+        const isWhole = nth % 2 === 0
         const former = await cluster.primary()
         await probe.connect(former)
         await takenOver(scene, former, async () => {
-          await former.standStill()
-          probe.write()
+          await former.standStill(isWhole ? 'everything' : 'patroni')
+          if (isWhole) probe.write()
         })
+        for (let more = isWhole ? 0 : WRITES_BESIDE; more > 0; more--) await probe.writeOn()
         former.goOn()
         await probe.writeUntil(async () => (await former.standing())?.role === 'replica')
       })
