@@ -53,7 +53,7 @@ export interface Notebook {
   expectThat(holds: boolean, says: string): void
 }
 
-function openNotebook(): Notebook {
+export function openNotebook(): Notebook {
   const faults: string[] = []
   const expectThat = (holds: boolean, says: string) => {
     if (!holds) faults.push(says)
@@ -135,6 +135,13 @@ async function found(stage: Stage, notebook: Notebook, judgeBesides: (final: Fin
   return { times, recoveriesMs, notes, ...talliedOf(operations), looked: lookedIn(verdicts), faults }
 }
 
+/** What came of a row after which what was acknowledged is lost on purpose: only what the row itself noted counts. */
+export function unjudged({ recorder }: Stage, { times, recoveriesMs, notes, faults }: Notebook): Found {
+  return { times, recoveriesMs, notes, ...talliedOf(recorder.operations), looked: NOTHING_LOOKED, faults }
+}
+
+const NOTHING_LOOKED = Object.fromEntries(PROMISES.map((name) => [name, 0])) as Record<Promised, number>
+
 const faultsIn = (verdicts: Verdicts): readonly string[] =>
   PROMISES.flatMap((name) => verdicts[name].faults.map((fault) => `${name}: ${fault}`))
 
@@ -146,8 +153,11 @@ export async function tryRow(row: Row, engine: EngineName, says: (line: string) 
   try {
     return await row.run({ engine, dice: diceFor(`${row.name} ${engine}`), says })
   } catch (error) {
-    const none = Object.fromEntries(PROMISES.map((name) => [name, 0])) as Record<Promised, number>
     const about = { times: 0, recoveriesMs: [], operations: 0, acknowledged: 0, undecided: 0, refused: {}, notes: {} }
-    return { ...about, looked: none, faults: [`broke off: ${error instanceof Error ? error.message : String(error)}`] }
+    return {
+      ...about,
+      looked: NOTHING_LOOKED,
+      faults: [`broke off: ${error instanceof Error ? error.message : String(error)}`],
+    }
   }
 }

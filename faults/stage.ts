@@ -44,8 +44,24 @@ export interface StageOptions {
   readonly dataDir?: string
   /** What stands between Reeve and its server. */
   readonly through?: (databaseUrl: string) => Promise<string>
+  /** Several processes behind a proxy, in place of one that is started here. */
+  readonly house?: (given: HouseGiven) => Promise<HouseOpened>
   readonly place?: Partial<Pick<ReevePlace, 'execArgv' | 'main'>>
   readonly environment?: Readonly<Record<string, string>>
+}
+
+export interface HouseGiven {
+  readonly plcUrl: string
+  readonly dataDir: string
+  readonly environment: Readonly<Record<string, string>>
+}
+
+export interface HouseOpened {
+  readonly databaseUrl: string
+  readonly place: ReevePlace
+  /** All of them, as those see them who ask: at one address. */
+  readonly reeve: ReeveProcess
+  close(): Promise<void>
 }
 
 export interface Stage {
@@ -87,7 +103,8 @@ export async function sendTo(url: string, raw: RawRequest, from: Did): Promise<O
     (error: NodeJS.ErrnoException) => ({ status: 0, body: { error: error.code ?? 'CUT' } }),
   )
   const { status, body } = answered
-  const says = status === 200 ? 'ok' : `${status} ${body?.error ?? ''}`
+  const isOfProxy = /^the proxy /.test(body?.message ?? '')
+  const says = status === 200 ? 'ok' : `${status} ${body?.error ?? ''}${isOfProxy ? ' of the proxy' : ''}`
   return { status, says, body, tookMs: performance.now() - begunMs }
 }
 
@@ -148,20 +165,18 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   const plc = await startFakePlc()
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'reeve-faults-')))
   const own = options.ownServer ? await startOwnPostgres(options.ownServer) : null
-  const shared = engine === 'postgres' && !own ? await createOnServer() : null
-  const databaseUrl = own?.url.reveal() ?? shared?.url.reveal() ?? null
-  const place: ReevePlace = {
-    ...(await reevePlace({
-      plcUrl: plc.url,
-      dataDir,
-      ...(databaseUrl === null ? {} : { databaseUrl: await through(databaseUrl) }),
-      environment: {
-        REEVE_LOG_LEVEL: 'info',
-        // Each who loads it has an address of their own, so that the rates are those of production.
-        REEVE_TRUSTED_PROXIES: '127.0.0.0/8,::1/128',
-        ...options.environment,
-      },
-    })),
+  const environment = {
+    REEVE_LOG_LEVEL: 'info',
+    // Each who loads it has an address of their own, so that the rates are those of production.
+    REEVE_TRUSTED_PROXIES: '127.0.0.0/8,::1/128',
+    ...options.environment,
+  }
+  const house = options.house ? await options.house({ plcUrl: plc.url, dataDir, environment }) : null
+  const shared = engine === 'postgres' && !own && !house ? await createOnServer() : null
+  const databaseUrl = house?.databaseUrl ?? own?.url.reveal() ?? shared?.url.reveal() ?? null
+  const reached = databaseUrl === null ? {} : { databaseUrl: await through(databaseUrl) }
+  const place: ReevePlace = house?.place ?? {
+    ...(await reevePlace({ plcUrl: plc.url, dataDir, environment, ...reached })),
     ...options.place,
   }
   const recorder = new Recorder()
@@ -170,7 +185,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   const [founder] = owners
   if (!founder) throw new Error('nobody')
   const syncers = await Promise.all(Array.from({ length: SYNCERS }, () => startSyncer()))
-  let reeve = await startReeve(place)
+  let reeve = house?.reeve ?? (await startReeve(place))
   const about = {
     ...{ engine, place, plc, own, databaseUrl, dataDir, recorder, founder, owners, steady, movers, syncers },
     get reeve() {
@@ -185,6 +200,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     async close() {
       if (!reeve.hasEnded()) await reeve.kill()
       await Promise.all(syncers.map((syncer) => syncer.close()))
+      await house?.close()
       await own?.drop()
       await shared?.drop()
       await plc.close()

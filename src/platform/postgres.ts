@@ -5,7 +5,7 @@
  */
 import pg from 'pg'
 import { Unavailable } from '../refusals.ts'
-import { asUnavailable, isTransient } from './database-trouble.ts'
+import { asUnavailable, databaseCodeOf, isTransient } from './database-trouble.ts'
 import { STATEMENT_TIMEOUT_MS } from './limits.ts'
 import { errorName, type Log } from './log.ts'
 import type { Secret } from './secret.ts'
@@ -20,6 +20,20 @@ const CONNECT_TIMEOUT_MS = 3_000
 const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 2_000
 /** A transaction that a bug left open would hold its rows for ever. */
 const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
+/** SQLSTATE of a write where only reading is allowed. */
+const READ_ONLY = '25006'
+/** Where in the server the wait for a standby is, as its messages say in every language. */
+const STANDBY_WAIT = 'SyncRepWaitForLSN'
+
+/** The server follows another one, and shows what was: whoever was removed a moment ago would be let in by it. */
+class ServerFollows extends Error {
+  override readonly name = 'ServerFollows'
+}
+
+/** A commit stands at one server alone that was to be kept at two: if that one is lost now, so is the commit. */
+class KeptAlone extends Error {
+  override readonly name = 'KeptAlone'
+}
 
 /**
  * Connects and makes sure that the server keeps what it acknowledges.
@@ -30,6 +44,7 @@ const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
 export async function openPostgres(url: Secret<string>, allowUnsafe: boolean, log: Log): Promise<Engine> {
   const connectionString = url.reveal()
   requireAddress(connectionString)
+  const follows = { isTold: false, tell: () => log.warn('database-follows') }
   const pool = new pg.Pool({
     connectionString,
     max: CONNECTIONS_MAX,
@@ -39,12 +54,20 @@ export async function openPostgres(url: Secret<string>, allowUnsafe: boolean, lo
     keepAlive: true,
     application_name: 'reeve',
     types: { getTypeParser },
+    // A server can't begin to follow while somebody is connected, so it is enough to look once.
+    onConnect: (client) => requireLeader(client, follows),
   })
   const lost = (error: Error) => log.warn('database-connection-lost', { error: errorName(error) })
   // An 'error' event without a listener ends the process. The pool listens while a connection is idle; this listens while
   // somebody holds it, whose own statement then fails and tells.
   pool.on('error', lost)
   pool.on('connect', (client) => client.on('error', () => {}))
+  const keptAlone = new WeakSet<pg.PoolClient>()
+  pool.on('connect', (client) =>
+    client.on('notice', ({ routine }) => {
+      if (routine === STANDBY_WAIT) keptAlone.add(client)
+    }),
+  )
 
   const names = new StatementNames(NAMES_MAX, () => log.warn('database-statements-not-kept'))
   let closing: Promise<void> | null = null
@@ -55,7 +78,7 @@ export async function openPostgres(url: Secret<string>, allowUnsafe: boolean, lo
   const engine: Engine = {
     name: 'postgres',
     connectionsMax: CONNECTIONS_MAX,
-    acquire: () => acquire(pool, names),
+    acquire: () => acquire(pool, names, keptAlone),
     close,
   }
   try {
@@ -77,7 +100,17 @@ function requireAddress(address: string): void {
   }
 }
 
-async function acquire(pool: pg.Pool, names: StatementNames): Promise<Session> {
+/** @throws Unavailable where a standby answers, which an address may lead to while servers change their parts. */
+async function requireLeader(client: pg.ClientBase, follows: { isTold: boolean; tell(): void }): Promise<void> {
+  const asked = { text: 'select pg_is_in_recovery() as follows', ...{ query_timeout: CONNECT_TIMEOUT_MS } }
+  const { rows } = await client.query<{ follows: boolean }>(asked)
+  const isFollowing = rows[0]?.follows !== false
+  if (isFollowing && !follows.isTold) follows.tell()
+  follows.isTold = isFollowing
+  if (isFollowing) throw new Unavailable('NotEnoughResources', 'database', { cause: new ServerFollows() })
+}
+
+async function acquire(pool: pg.Pool, names: StatementNames, keptAlone: WeakSet<pg.PoolClient>): Promise<Session> {
   const leave = enterConnection(pool)
   const client = await pool.connect().catch((error: unknown) => {
     leave()
@@ -95,12 +128,16 @@ async function acquire(pool: pg.Pool, names: StatementNames): Promise<Session> {
         ...named,
         ...limit,
       })
+      // Somebody ended its wait for the standby (`pg_cancel_backend`). It is kept here, and may yet be lost: nobody is told yes.
+      if (keptAlone.delete(client)) throw new Unavailable('NotEnoughResources', 'database', { cause: new KeptAlone() })
       const last = Array.isArray(result) ? result.at(-1) : result
       return answerOf(last?.command ?? '', last?.rows ?? [], last?.rowCount)
     } catch (error) {
       // An error of the statement leaves the connection whole. After any other trouble it is about to end, or (after the
-      // timeout on this side) still busy, and whoever had it next would fail or wait for it.
-      const isOfStatement = error instanceof pg.DatabaseError && error.severity === 'ERROR'
+      // timeout on this side) still busy, and whoever had it next would fail or wait for it. One that may only read is of no
+      // use any more either: another may lead to the server that has taken over.
+      const isReadOnly = databaseCodeOf(error) === READ_ONLY
+      const isOfStatement = error instanceof pg.DatabaseError && error.severity === 'ERROR' && !isReadOnly
       if (isTransient(error) && !isOfStatement) isLost = true
       throw error
     }

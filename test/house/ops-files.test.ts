@@ -1,11 +1,14 @@
-/** The unit for systemd and the compose file: every setting in them is one, and neither is softer than it says. */
+/** What operators are given to run: every setting in it is one, and nothing is softer than it says. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import { STATUS_OF_REFUSAL, STATUS_OF_UNAVAILABLE } from '../../src/doors/refusal-to-http.ts'
 import { parseConfig, SETTINGS } from '../../src/platform/config.ts'
+import { KEPT_IDLE_MS } from '../../src/platform/limits.ts'
+import { durabilityFaults } from '../../src/platform/postgres.ts'
 import { readText } from '../kit/source.ts'
 
 const unit = readText('ops/reeve.service')
@@ -126,5 +129,58 @@ describe('ops/compose.yml', () => {
     expect(services.reeve.command.join('\n')).toContain(`${command} & child=$$!`)
     expect(services.reeve.volumes).toContain('reeve-data:/data')
     expect(image).toContain('VOLUME /data')
+  })
+})
+
+describe('ops/patroni.yml', () => {
+  const node = parse(readText('ops/patroni.yml'))
+
+  it('acknowledges nothing that one node alone has, on servers that Reeve takes', () => {
+    const { dcs, initdb } = node.bootstrap
+    expect(dcs).toMatchObject({ synchronous_mode: true, synchronous_mode_strict: true, synchronous_node_count: 1 })
+    const { parameters } = dcs.postgresql
+    const encoding = initdb.find((one: { encoding?: string }) => one.encoding)?.encoding
+    const settings = { ...parameters, server_version_num: '150000', server_encoding: encoding }
+    expect(durabilityFaults(settings)).toEqual([])
+    expect(dcs.loop_wait + 2 * dcs.retry_timeout).toBeLessThanOrEqual(dcs.ttl)
+  })
+
+  it('holds no password, and lets nobody in without one but its own account', () => {
+    for (const { password } of Object.values<{ password: string }>(node.postgresql.authentication))
+      expect(password).toMatch(/^[A-Z]+$/)
+    const [own, ...others]: string[] = node.postgresql.pg_hba
+    expect(own).toMatch(/^local all postgres peer$/)
+    for (const line of others) expect(line).toMatch(/ scram-sha-256$/)
+  })
+})
+
+describe('ops/haproxy.cfg', () => {
+  const text = readText('ops/haproxy.cfg')
+
+  it('leads to the nodes that the other file makes, to the primary alone', () => {
+    const node = parse(readText('ops/patroni.yml'))
+    expect(text).toContain(
+      `server ${node.name} ${node.postgresql.connect_address} check port ${node.restapi.listen.split(':')[1]}`,
+    )
+    expect(text).toContain('option httpchk GET /primary')
+    expect(text).toContain('on-marked-down shutdown-sessions')
+  })
+
+  it('asks for the health that there is, and gives an idle connection up before Reeve does', () => {
+    expect(text).toContain('option httpchk GET /xrpc/_health')
+    expect(readText('src/doors/xrpc-app.ts')).toContain(`'/xrpc/_health'`)
+    const keptSec = Number(/timeout http-keep-alive (\d+)s/.exec(text)?.[1])
+    expect(keptSec * 1_000).toBeLessThan(KEPT_IDLE_MS)
+  })
+
+  it('refuses by names that there are, and says whose refusal it is', () => {
+    const refusals = [...text.matchAll(/^ *http-error status (\d+) .* string '(.*)' hdr/gm)]
+    expect(refusals.map(([, status]) => status)).toEqual(['400', '408', '502', '503', '504'])
+    const names = [...Object.keys(STATUS_OF_REFUSAL), ...Object.keys(STATUS_OF_UNAVAILABLE)]
+    for (const [, , body = ''] of refusals) {
+      const { error, message } = JSON.parse(body)
+      expect(names).toContain(error)
+      expect(message).toMatch(/^the proxy /)
+    }
   })
 })

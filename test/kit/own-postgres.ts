@@ -3,7 +3,7 @@
  * other tests share can't.
  */
 import { execFile, execFileSync } from 'node:child_process'
-import { chown, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { chown, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -26,6 +26,10 @@ export interface OwnPostgres {
   /** Stops it and leaves it so. */
   stop(): Promise<void>
   start(): Promise<unknown>
+  /** Stops it and starts it as a standby with what it has: it shows that, and takes nothing. */
+  follow(): Promise<void>
+  /** Has a standby lead. */
+  promote(): Promise<void>
   drop(): Promise<void>
 }
 
@@ -100,6 +104,14 @@ export async function startOwnPostgres({ under = tmpdir() } = {}): Promise<OwnPo
           ),
         START_MAX_MS,
       ),
+    async follow() {
+      await stop('fast')
+      await writeFile(join(data, 'standby.signal'), '')
+      await start()
+    },
+    async promote() {
+      await call('pg_ctl', '-D', data, '-w', 'promote')
+    },
     async drop() {
       await stop('immediate').catch(() => {})
       await rm(folder, { recursive: true, force: true })
