@@ -4,10 +4,12 @@ import { steps } from './rows/clock.ts'
 import { backend, commit, server } from './rows/database.ts'
 import { directory } from './rows/directory.ts'
 import { disk } from './rows/disk.ts'
+import { kek } from './rows/kek.ts'
 import { kill } from './rows/kills.ts'
 import { managing } from './rows/managing.ts'
 import { memory } from './rows/memory.ts'
 import { network } from './rows/network.ts'
+import { past } from './rows/past.ts'
 import { second, sigterm, stall } from './rows/process.ts'
 
 export const ROWS: readonly Row[] = [
@@ -17,10 +19,12 @@ export const ROWS: readonly Row[] = [
   commit,
   sigterm,
   second,
+  past,
   disk,
   network,
   directory,
   managing,
+  kek,
   memory,
   stall,
   steps,
