@@ -49,9 +49,11 @@ export class Load {
   #isOver = false
   #overMs = 0
 
-  constructor(stage: Stage, dice: Dice) {
+  /** `inside`: who of those who come and go stands where already. */
+  constructor(stage: Stage, dice: Dice, inside: readonly { readonly space: string; readonly did: string }[] = []) {
     this.#stage = stage
     this.#dice = dice
+    for (const { space, did } of inside) this.#inYardOrHall.set(`${space} ${did}`, true)
   }
 
   start(): void {

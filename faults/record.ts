@@ -6,7 +6,7 @@ import type { Deed, Span } from '../test/kit/history.ts'
 /** `ok`; the status and the name of a refusal, as `503 NotEnoughResources`; or how the connection ended: nobody knows what came of it. */
 export type Says = string
 
-export type Operation = Exchange | Change | TakingBack | Write | Registration
+export type Operation = Exchange | Change | TakingBack | Resting | Write | Registration
 
 /** A token for a credential. The same token may be in several of them, and counts once. */
 export interface Exchange extends Span {
@@ -42,6 +42,15 @@ export interface TakingBack extends Span {
   readonly says: Says
   readonly revision: number | null
   readonly found: number
+}
+
+/** A community that was put to sleep as a whole, or woken: it changes who gets something, and nobody's place. */
+export interface Resting extends Span {
+  readonly op: 'rest'
+  readonly community: Did
+  readonly isFrozen: boolean
+  readonly says: Says
+  readonly revision: number | null
 }
 
 export interface Write extends Span {

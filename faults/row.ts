@@ -5,7 +5,7 @@ import { readFinal } from './final.ts'
 import { Load } from './load.ts'
 import { diceFor } from './settings.ts'
 import { openStage, type Stage, type StageOptions, timeUntil } from './stage.ts'
-import { type Final, judge, PROMISES, type Promised, talliedOf, type Verdicts } from './verdicts.ts'
+import { type Evidence, type Final, judge, PROMISES, type Promised, talliedOf, type Verdicts } from './verdicts.ts'
 
 export interface Row {
   readonly name: string
@@ -61,8 +61,10 @@ export function openNotebook(): Notebook {
   return { times: 0, recoveriesMs: [], faults, notes: {}, expectThat }
 }
 
+/** Judges what else must hold, and answers what is to be held against the promises where that isn't all that was recorded. */
+type JudgesBesides = (final: Final, evidence: Evidence) => Evidence | undefined
 // biome-ignore lint/suspicious/noConfusingVoidType: most faults have nothing more to say.
-type Besides = void | ((final: Final) => void)
+type Besides = void | JudgesBesides
 
 /** However slow the machine is: after so long it doesn't go on by itself any more. */
 export const RECOVERY_MAX_MS = 60_000
@@ -89,7 +91,7 @@ export async function underLoad(
       const code = await stage.reeve.stop()
       notebook.expectThat(code === 0, `it ended with ${code} when it was asked to`)
     }
-    return await found(stage, notebook, judgeBesides ?? (() => {}))
+    return await found(stage, notebook, judgeBesides ?? (() => undefined))
   } finally {
     await load.stop()
     await stage.close()
@@ -122,13 +124,13 @@ async function told(stage: Stage): Promise<void> {
   }
 }
 
-async function found(stage: Stage, notebook: Notebook, judgeBesides: (final: Final) => void): Promise<Found> {
+async function found(stage: Stage, notebook: Notebook, judgeBesides: JudgesBesides): Promise<Found> {
   const { community, founder, recorder, syncers } = stage
   const { operations } = recorder
   const final = await readFinal(stage, community)
-  judgeBesides(final)
   const heard = syncers.map((syncer) => syncer.told)
-  const verdicts = judge({ community, founder: founder.did, operations, heard, final })
+  const all = { community, founder: founder.did, operations, heard, final }
+  const verdicts = judge(judgeBesides(final, all) ?? all)
   const { times, recoveriesMs, notes } = notebook
   const faults = [...notebook.faults, ...faultsIn(verdicts)]
   if (faults.length > 0) recorder.writeTo(new URL(`found-${process.pid}-${Date.now()}.jsonl`, import.meta.url))
@@ -142,11 +144,36 @@ export function unjudged({ recorder }: Stage, { times, recoveriesMs, notes, faul
 
 const NOTHING_LOOKED = Object.fromEntries(PROMISES.map((name) => [name, 0])) as Record<Promised, number>
 
-const faultsIn = (verdicts: Verdicts): readonly string[] =>
+export const faultsIn = (verdicts: Verdicts): readonly string[] =>
   PROMISES.flatMap((name) => verdicts[name].faults.map((fault) => `${name}: ${fault}`))
 
 const lookedIn = (verdicts: Verdicts) =>
   Object.fromEntries(PROMISES.map((name) => [name, verdicts[name].looked])) as Record<Promised, number>
+
+/** What came of the same fault on several stages, one after the other. */
+export function together(all: readonly Found[]): Found {
+  const sumOf = (counts: readonly Readonly<Record<string, number>>[]) => {
+    const sums: Record<string, number> = {}
+    for (const each of counts) for (const [name, count] of Object.entries(each)) sums[name] = (sums[name] ?? 0) + count
+    return sums
+  }
+  const sum = (of: (found: Found) => number) => all.reduce((before, found) => before + of(found), 0)
+  const numbers = all.map(({ notes }) =>
+    Object.entries(notes).filter((note): note is [string, number] => typeof note[1] === 'number'),
+  )
+  return {
+    ...{ times: sum(({ times }) => times), operations: sum(({ operations }) => operations) },
+    ...{ acknowledged: sum((one) => one.acknowledged), undecided: sum((one) => one.undecided) },
+    recoveriesMs: all.flatMap(({ recoveriesMs }) => recoveriesMs),
+    refused: sumOf(all.map(({ refused }) => refused)),
+    looked: sumOf(all.map(({ looked }) => looked)) as Found['looked'],
+    faults: all.flatMap(({ faults }) => faults),
+    notes: {
+      ...Object.assign({}, ...all.map(({ notes }) => notes)),
+      ...sumOf(numbers.map((each) => Object.fromEntries(each))),
+    },
+  }
+}
 
 /** Runs one row on one engine. What breaks on the way is a fault as well. */
 export async function tryRow(row: Row, engine: EngineName, says: (line: string) => void): Promise<Found> {

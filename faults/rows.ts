@@ -6,10 +6,12 @@ import { backend, commit, server } from './rows/database.ts'
 import { directory } from './rows/directory.ts'
 import { disk } from './rows/disk.ts'
 import { etcd, hung, primary, reeve, replicas, switchover } from './rows/failover.ts'
+import { kek } from './rows/kek.ts'
 import { kill } from './rows/kills.ts'
 import { managing } from './rows/managing.ts'
 import { memory } from './rows/memory.ts'
 import { network } from './rows/network.ts'
+import { past } from './rows/past.ts'
 import { second, sigterm, stall } from './rows/process.ts'
 
 /** A database that takes over by itself, and several processes behind a proxy: `npm run test:failover`. */
@@ -22,10 +24,12 @@ export const ROWS: readonly Row[] = [
   commit,
   sigterm,
   second,
+  past,
   disk,
   network,
   directory,
   managing,
+  kek,
   memory,
   stall,
   steps,

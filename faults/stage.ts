@@ -36,10 +36,17 @@ export interface Outcome {
   readonly tookMs: number
 }
 
+/** One request over the wire, by the clock that never steps back. */
+export interface Sent {
+  readonly begunMs: number
+  readonly endedMs: number
+  readonly says: Says
+}
+
 export interface StageOptions {
   readonly engine: EngineName
-  /** A server of its own, which may be stopped; its files `under` a folder, when that is given. */
-  readonly ownServer?: { readonly under?: string }
+  /** A server of its own, which may be stopped; its files `under` a folder, when that is given, or its log alone. */
+  readonly ownServer?: { readonly under?: string; readonly logUnder?: string }
   /** The folder of the embedded database, in place of one that is made. */
   readonly dataDir?: string
   /** What stands between Reeve and its server. */
@@ -73,6 +80,8 @@ export interface Stage {
   readonly databaseUrl: string | null
   readonly dataDir: string
   readonly recorder: Recorder
+  /** Every request that was sent, in the order in which they ended. */
+  readonly sent: readonly Sent[]
   /** The process of now. */
   readonly reeve: ReeveProcess
   readonly community: Did
@@ -86,8 +95,10 @@ export interface Stage {
   readonly yard: SpaceUri
   readonly syncers: readonly Syncer[]
   send(raw: RawRequest, from: Did): Promise<Outcome>
-  /** Starts it again where it was, and answers how long that took, in milliseconds. */
-  restart(): Promise<number>
+  /** Starts it again where it was, with other settings for once, and answers how long that took, in milliseconds. */
+  restart(environment?: Readonly<Record<string, string>>): Promise<number>
+  /** From its next start on it lives on another database. */
+  moveTo(databaseUrl: string): void
   close(): Promise<void>
 }
 
@@ -173,13 +184,14 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   }
   const house = options.house ? await options.house({ plcUrl: plc.url, dataDir, environment }) : null
   const shared = engine === 'postgres' && !own && !house ? await createOnServer() : null
-  const databaseUrl = house?.databaseUrl ?? own?.url.reveal() ?? shared?.url.reveal() ?? null
+  let databaseUrl = house?.databaseUrl ?? own?.url.reveal() ?? shared?.url.reveal() ?? null
   const reached = databaseUrl === null ? {} : { databaseUrl: await through(databaseUrl) }
-  const place: ReevePlace = house?.place ?? {
+  let place: ReevePlace = house?.place ?? {
     ...(await reevePlace({ plcUrl: plc.url, dataDir, environment, ...reached })),
     ...options.place,
   }
   const recorder = new Recorder()
+  const sent: Sent[] = []
   const crowd = (count: number) => Promise.all(Array.from({ length: count }, () => makeSomebody(plc.honestUrl)))
   const [owners, steady, movers] = await Promise.all([crowd(OWNERS), crowd(STEADY), crowd(MOVERS)])
   const [founder] = owners
@@ -187,15 +199,30 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   const syncers = await Promise.all(Array.from({ length: SYNCERS }, () => startSyncer()))
   let reeve = house?.reeve ?? (await startReeve(place))
   const about = {
-    ...{ engine, place, plc, own, databaseUrl, dataDir, recorder, founder, owners, steady, movers, syncers },
+    ...{ engine, plc, own, dataDir, recorder, sent, founder, owners, steady, movers, syncers },
     get reeve() {
       return reeve
     },
-    send: (raw: RawRequest, from: Did) => sendTo(reeve.url, raw, from),
-    async restart() {
+    get place() {
+      return place
+    },
+    get databaseUrl() {
+      return databaseUrl
+    },
+    async send(raw: RawRequest, from: Did) {
       const begunMs = performance.now()
-      reeve = await startReeve(place)
+      const outcome = await sendTo(reeve.url, raw, from)
+      sent.push({ begunMs, endedMs: performance.now(), says: outcome.says })
+      return outcome
+    },
+    async restart(environment: Readonly<Record<string, string>> = {}) {
+      const begunMs = performance.now()
+      reeve = await startReeve({ ...place, environment: { ...place.environment, ...environment } })
       return performance.now() - begunMs
+    },
+    moveTo(url: string) {
+      databaseUrl = url
+      place = { ...place, environment: { ...place.environment, DATABASE_URL: url } }
     },
     async close() {
       if (!reeve.hasEnded()) await reeve.kill()

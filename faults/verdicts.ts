@@ -116,11 +116,14 @@ function historyFor({ community, founder, operations, final }: Evidence): Histor
 
 function changesOf({ community, operations }: Pick<Evidence, 'community' | 'operations'>): readonly Changed[] {
   return operations.flatMap((one): Changed[] => {
-    if (one.op !== 'change' && one.op !== 'takeBack') return []
+    if (one.op !== 'change' && one.op !== 'takeBack' && one.op !== 'rest') return []
     const { began, ended, revision } = one
     if (one.community !== community || !isAcknowledged(one) || revision === null) return []
     if (one.op === 'change') return [{ began, ended, community, deed: one.deed, revision }]
-    return one.found === 0 ? [] : [{ began, ended, community, deed: { does: 'takeBack', community }, revision }]
+    // To the roll both are the same: a revision at which nobody comes or goes.
+    return one.op === 'takeBack' && one.found === 0
+      ? []
+      : [{ began, ended, community, deed: { does: 'takeBack', community }, revision }]
   })
 }
 
@@ -252,6 +255,9 @@ const CHAINED = new Map([
   ['takeBack', 'credential.revoke'],
 ])
 
+const FREEZE = 'community.freeze'
+const WAKE = 'community.unfreeze'
+
 /** The chain holds; it has each change that was made, once, in order; and each credential, once. */
 function chainVerdict({ community, operations, final }: Evidence): Verdict {
   const faults = final.chains.flatMap(({ community: of, fault }) => (fault === null ? [] : [`broken: ${of}: ${fault}`]))
@@ -262,7 +268,11 @@ function chainVerdict({ community, operations, final }: Evidence): Verdict {
     const line = `${CHAINED.get(deed.does)} ${'did' in deed ? deed.did : ''}`
     due.set(revision, (due.get(revision) ?? new Set()).add(line))
   }
-  const actions = new Set(CHAINED.values())
+  for (const one of operations) {
+    if (one.op !== 'rest' || one.revision === null) continue
+    due.set(one.revision, (due.get(one.revision) ?? new Set()).add(`${one.isFrozen ? FREEZE : WAKE} `))
+  }
+  const actions = new Set([...CHAINED.values(), FREEZE, WAKE])
   let before = 0
   const logged = new Set<number>()
   for (const { seq, actor, action, subject, revision } of entries) {

@@ -1,10 +1,13 @@
 /** Starts Reeve: reads the environment, opens the house, and closes it again when it is told to. */
+import { sleep } from './platform/clock.ts'
 import { ConfigError, parseConfig, processEnvironment } from './platform/config.ts'
 import { errorName } from './platform/log.ts'
 import { openReeve, type Reeve } from './reeve.ts'
 
 /** sysexits(3): what is wrong is in the configuration, and starting again won't mend it. */
 const EXIT_CONFIG = 78
+/** From the signal on, until nobody is let in any more: callers hear that their connections end, and balancers that this process does. */
+const NOTICE_MS = 1_000
 
 try {
   const reeve = await openReeve(parseConfig(processEnvironment()))
@@ -17,7 +20,7 @@ try {
 }
 
 async function end(reeve: Reeve): Promise<void> {
-  await reeve.close()
+  await reeve.close(sleep(NOTICE_MS))
   process.exit(0)
 }
 

@@ -5,7 +5,6 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { createAdaptorServer } from '@hono/node-server'
 import manifest from '../package.json' with { type: 'json' }
 import { openHook } from './access/hook.ts'
 import { ASKED_AT_ONCE, openManagingApps } from './access/managing-apps.ts'
@@ -18,8 +17,10 @@ import { openIssuing } from './credential/store.ts'
 import { CREDENTIAL } from './credential/token-classes.ts'
 import type { House } from './doors/house.ts'
 import { openLook } from './doors/house-look.ts'
+import { Leaving } from './doors/leaving.ts'
 import { METRICS_HOST, metricsApp } from './doors/metrics-app.ts'
 import { type BucketName, type Rate, RateBuckets } from './doors/rate-buckets.ts'
+import { closeServer, listen } from './doors/server.ts'
 import { DOORS } from './doors/xrpc.ts'
 import { xrpcApp } from './doors/xrpc-app.ts'
 import { openAppMetadata } from './identity/app-metadata.ts'
@@ -38,20 +39,12 @@ import { openDispatcher } from './notify/dispatcher.ts'
 import { RefusedWrites } from './notify/refused-writes.ts'
 import { openSponsorWords } from './notify/sponsor-words.ts'
 import { openIntake } from './notify/writer-store.ts'
-import { type Clock, repeat, sleep, systemClock } from './platform/clock.ts'
+import { type Clock, systemClock } from './platform/clock.ts'
 import { type Config, readVariable } from './platform/config.ts'
 import { type Db, type OpenDatabase, openDatabase } from './platform/database.ts'
 import { es256kBackend } from './platform/ecdsa.ts'
 import { openHostLookup, openTxtLookup } from './platform/host-lookup.ts'
 import { loadInstanceId } from './platform/instance.ts'
-import {
-  CONNECTIONS_MAX,
-  HEADERS_MAX_BYTES,
-  HEADERS_MAX_COUNT,
-  HEADERS_TIMEOUT_MS,
-  KEPT_IDLE_MS,
-  REQUEST_TIMEOUT_MS,
-} from './platform/limits.ts'
 import { heardLog, type Log, openLog } from './platform/log.ts'
 import { type Meters, NO_METERS } from './platform/meters.ts'
 import { migrate } from './platform/migrations.ts'
@@ -70,8 +63,11 @@ import { startWorkers } from './workers.ts'
 export interface Reeve {
   readonly house: House
   readonly port: number
-  /** Finishes what is under way, then lets go of everything. */
-  close(): Promise<void>
+  /**
+   * Finishes what is under way, then lets go of everything. Until `notice` is over all goes on as before, but for what tells callers and balancers
+   * that it ends: whoever knows by then comes no more.
+   */
+  close(notice?: Promise<unknown>): Promise<void>
 }
 
 export interface Given {
@@ -87,9 +83,6 @@ export interface Given {
   readonly pds?: Pds
 }
 
-/** How long a request under way may take to finish once closing has begun. */
-const CLOSING_MAX_MS = 5_000
-const IDLE_LOOK_PAUSE_MS = 50
 /** Calls to those who are told of something, by one process: more than are ever made at once, so that none waits while its time runs. */
 const DELIVERIES_AT_ONCE = 1_024
 /** Opens everything and listens. Fails before a port is open when anything is missing; nothing is half open afterwards. */
@@ -108,9 +101,12 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
     if (metrics && config.metricsPort !== null) {
       const look = openLook({ db: opened.db, clock, log, kekIds, hosted: house.hosted })
       metrics.watch({ version: house.version, opened, sizes: house.sizes, look })
-      numbers = await listen(metricsApp(metrics, log).fetch, config, { port: config.metricsPort, host: METRICS_HOST })
+      const at = { port: config.metricsPort, host: METRICS_HOST, setting: 'REEVE_METRICS_PORT' }
+      numbers = await listen(metricsApp(metrics, log).fetch, config.publicUrl, at)
     }
-    const server = await listen(xrpcApp(house, DOORS).fetch, config, config)
+    const { host } = config
+    const at = { host, port: config.port, setting: 'REEVE_HOST, REEVE_PORT' }
+    const server = await listen(xrpcApp(house, DOORS).fetch, config.publicUrl, at)
     const workers = startWorkers(house, opened)
     const port = (server.address() as AddressInfo).port
     const { publicUrl, metricsPort, serviceDid } = config
@@ -124,12 +120,15 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
     return {
       house,
       port,
-      async close() {
+      async close(notice) {
+        house.leaving.begin()
+        if (notice) log.info('closing')
+        await notice
         // From here on they begin nothing: a call to a host that the door doesn't let out any more would count against what it takes.
         const stopped = Promise.all(workers.map((worker) => worker.stop()))
         // Beside the server: whoever is told takes no longer to hear of it than whoever asks to be answered.
         const told = house.dispatcher.stop()
-        await closeServer(server)
+        await closeServer(server, house.leaving)
         await told
         // Before the workers have ended: one of them may be waiting for a directory that doesn't answer.
         await Promise.all([house.outbound.close(), house.inquiries.close(), house.calls.close()])
@@ -215,6 +214,7 @@ async function furnish(config: Config, db: Db, furniture: Furniture) {
     clock,
     random,
     checkpoints,
+    leaving: new Leaving(),
     names: drawnAhead(random),
     log,
     vault,
@@ -281,44 +281,4 @@ function keksOf(config: Config, random: Random): { kek: Kek; previousKeks: reado
   if (!config.kek) createDevelopmentKek(developmentPath, random)
   const kek = openKek(config.kek ?? `file:${developmentPath}`, deps)
   return { kek, previousKeks: config.kekPrevious ? [openKek(config.kekPrevious, deps)] : [] }
-}
-
-type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']
-
-/** Has `fetch` answer there. */
-function listen(fetch: Fetch, { publicUrl }: Config, at: Pick<Config, 'port' | 'host'>): Promise<Server> {
-  const server = createAdaptorServer({
-    fetch,
-    // Nothing of a request's address is believed; this only keeps the framework from reading `Host`.
-    hostname: new URL(publicUrl).hostname,
-    serverOptions: {
-      maxHeaderSize: HEADERS_MAX_BYTES,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: KEPT_IDLE_MS,
-      connectionsCheckingInterval: 2_000,
-    },
-  }) as Server
-  server.maxHeadersCount = HEADERS_MAX_COUNT
-  server.maxConnections = CONNECTIONS_MAX
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(at.port, at.host, () => {
-      server.off('error', reject)
-      resolve(server)
-    })
-  })
-}
-
-/** Takes no more connections, lets requests under way finish, and after a while ends those that don't. */
-async function closeServer(server: Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  // A connection whose last answer has just gone out is idle only now, and would be kept open for the next request.
-  const idle = repeat(async () => server.closeIdleConnections(), IDLE_LOOK_PAUSE_MS)
-  const patience = new AbortController()
-  await Promise.race([closed, sleep(CLOSING_MAX_MS, patience.signal)])
-  patience.abort()
-  server.closeAllConnections()
-  await idle.stop()
-  await closed
 }

@@ -69,14 +69,16 @@ async function untilLessThan(full: number, sweep: () => Promise<number>, signal?
 
 /**
  * The work that goes on by itself. A turn that fails is told and tried again; it never takes the process down. On a database from the past no
- * turn does anything.
+ * turn does anything, but for noting that it is one.
  */
 export function startWorkers(house: House, opened: OpenDatabase) {
   const { past } = house.checkpoints
   const turn = (name: string, work: (signal: AbortSignal) => Promise<unknown>) => async (signal: AbortSignal) => {
-    if (past.aborted) return
+    if (!past.aborted) await always(name, () => work(AbortSignal.any([signal, past])))
+  }
+  const always = async (name: string, work: () => Promise<unknown>) => {
     try {
-      await work(AbortSignal.any([signal, past]))
+      await work()
     } catch (error) {
       house.log.warn('worker.failed', { name, error: errorName(error) })
       house.meters.workerFailed(name)
@@ -112,14 +114,14 @@ export function startWorkers(house: House, opened: OpenDatabase) {
       turn('seal', () => sealDue(db)),
       SEAL_PAUSE_MS,
     ),
-    repeat(
-      turn('checkpoints', async () => {
+    repeat(async () => {
+      const isFound = past.aborted
+      await always('checkpoints', async () => {
         await house.checkpoints.turn()
         // Whoever is told already would be told on.
-        if (past.aborted) await house.dispatcher.stop()
-      }),
-      CHECKPOINT_PAUSE_MS,
-    ),
+        if (past.aborted && !isFound) await house.dispatcher.stop()
+      })
+    }, CHECKPOINT_PAUSE_MS),
     repeat(
       turn('resume-mints', () => resumeMints(house)),
       RESUME_PAUSE_MS,

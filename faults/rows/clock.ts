@@ -3,7 +3,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Row, recovers, underLoad, warm } from '../row.ts'
+import type { Load } from '../load.ts'
+import { type Notebook, type Row, recovers, underLoad, warm } from '../row.ts'
 import { IS_QUICK, isEnough, times } from '../settings.ts'
 import { type Asked, clock, type Stage, show, tokenOf } from '../stage.ts'
 
@@ -12,7 +13,12 @@ const LIBRARY = ['x86_64-linux-gnu', 'aarch64-linux-gnu']
   .find((path) => existsSync(path))
 const HOUR_SEC = 3_600
 const STEPS_SEC = [HOUR_SEC, -HOUR_SEC]
+/** What clocks do every day: nobody notices. */
+const SMALL_STEPS_SEC = [-1, 1]
+/** Five hundred millionths: as fast as a clock is ever set right by slewing. */
+const DRIFT = 'x1.0005'
 const HELD_MS = 1_500
+const DRIFT_MS = IS_QUICK ? 5_000 : 60_000
 /** Once, ahead: longer than from one sweep of used tokens to the next. */
 const HELD_LONG_MS = 65_000
 /** Tokens that are asked with while the clock is wrong. */
@@ -21,15 +27,15 @@ const AT_ONCE = 6
 /** Everything is by the right clock, but for the process itself. */
 export const steps: Row = {
   name: 'clock',
-  does: 'the clock of the process steps an hour ahead and back again, and an hour back and ahead again (libfaketime)',
+  does: 'the clock of the process steps an hour ahead and back again, and an hour back and ahead again; then a second back and ahead, and goes too fast by 500 ppm (libfaketime)',
   holds:
-    'while it is wrong nobody’s token is taken that was made by the right clock and is off by more than clocks may be, and those that were used before are not taken again; when it is right again everything goes on, and nothing is written twice',
+    'while it is wrong nobody’s token is taken that was made by the right clock and is off by more than clocks may be, and those that were used before are not taken again; when it is right again everything goes on, and nothing is written twice; of a second, and of what clocks are slewed by, nobody hears',
   engines: ['embedded', 'postgres'],
   leftOut: () => (LIBRARY === undefined ? 'libfaketime is not installed (Debian: apt-get install faketime)' : null),
   run: async (tried) => {
     const folder = mkdtempSync(join(tmpdir(), 'reeve-clock-'))
     const file = join(folder, 'offset')
-    const step = (seconds: number) => writeFileSync(file, `${seconds < 0 ? '' : '+'}${seconds}\n`)
+    const step = (seconds: number, drift = '') => writeFileSync(file, `${seconds < 0 ? '' : '+'}${seconds} ${drift}\n`)
     step(0)
     const environment = {
       ...{ LD_PRELOAD: LIBRARY ?? '', FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: '1' },
@@ -62,11 +68,47 @@ export const steps: Row = {
           }
         }
         notebook.notes['tokens shown while it was wrong'] = asked
+        for (const seconds of SMALL_STEPS_SEC) {
+          await expectUnnoticed(stage, load, notebook, `off by ${seconds} s`, async () => {
+            step(seconds)
+            await sleep(HELD_MS)
+          })
+        }
+        await expectUnnoticed(stage, load, notebook, 'drifting', async () => {
+          step(0, DRIFT)
+          await sleep(DRIFT_MS)
+        })
+        step(0)
+        await warm(load)
       })
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }
   },
+}
+
+/** Everything goes on, nobody is refused for the time, and what was used is not taken again. */
+async function expectUnnoticed(
+  stage: Stage,
+  load: Load,
+  notebook: Notebook,
+  says: string,
+  change: () => Promise<void>,
+): Promise<void> {
+  const used = await useTokens(stage)
+  const since = stage.recorder.operations.length
+  await change()
+  await warm(load)
+  const told = stage.recorder.operations
+    .slice(since)
+    .flatMap((one) => ('earlier' in one ? [...one.earlier, one.says] : [one.says]))
+  for (const refused of told.filter((one) => /^401 (?!JwtReplayed)/.test(one)))
+    notebook.faults.push(`${says}: somebody was told ${refused}`)
+  for (const one of used) {
+    const { status } = await show(stage, one)
+    notebook.expectThat(status !== 200, `${says}: a used token was taken`)
+  }
+  notebook.times += 1
 }
 
 const preparedBy = (stage: Stage): readonly Asked[] =>

@@ -4,8 +4,9 @@ import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, writeSync } from '
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
 import { requestAs } from '../../test/kit/people.ts'
-import { type Row, recovers, underLoad, warm } from '../row.ts'
+import { type Found, type Notebook, type Row, recovers, type Tried, together, underLoad, warm } from '../row.ts'
 import { isEnough, times } from '../settings.ts'
 import { clock, R, type Stage, timeUntil } from '../stage.ts'
 
@@ -15,6 +16,7 @@ const LAST_BYTES = 4096
 /** Until the room within files that are there already is used up. */
 const UNTIL_FELT_MS = 90_000
 const FELT_FOR_MS = 2_000
+const PIECES_AT_ONCE = 20
 /** Whoever goes on without being started again does so by then. */
 const BY_ITSELF_MS = 15_000
 
@@ -79,49 +81,118 @@ async function readsOf(stage: Stage): Promise<string> {
 
 export const disk: Row = {
   name: 'disk',
-  does: `the small disk (${SIZE_MIB} MiB) on which the database is fills up to the last page, and is freed again`,
+  does: `the small disk (${SIZE_MIB} MiB) on which the database is fills up to the last page, and is freed again; then the same with the disk on which the log of a PostgreSQL is (\`pg_wal\`), which has to grow`,
   holds:
-    'changes are put off by 503 with its name; reads go on while the database does; when there is room it goes on, PostgreSQL by itself, the embedded database at the latest when it is started again; no row of the log is torn',
+    'changes are put off by 503 with its name; reads go on while the database does; when there is room it goes on, PostgreSQL by itself unless it has ended for lack of a log, the embedded database at the latest when it is started again; no row of the log is torn',
   engines: ['embedded', 'postgres'],
   leftOut: cannotMount,
   run: async (tried) => {
-    const small = mountSmall()
-    try {
-      const where = tried.engine === 'embedded' ? { dataDir: small.folder } : { ownServer: { under: small.folder } }
-      return await underLoad(tried, where, async (stage, load, notebook) => {
-        const count = times(4, 2)
-        let [byItself, started] = [0, 0]
-        const reads: Record<string, number> = {}
-        for (; notebook.times < count && !isEnough(); notebook.times++) {
-          await warm(load)
-          const since = stage.recorder.operations.length
-          small.fill()
-          try {
-            const felt = await timeUntil(() => isPutOff(stage, since), UNTIL_FELT_MS)
-            notebook.expectThat(felt !== null, 'full: nothing was put off, so nothing was shown')
-            await sleep(FELT_FOR_MS)
-            const said = await readsOf(stage)
-            reads[said] = (reads[said] ?? 0) + 1
-            notebook.expectThat(said === 'ok' || said === PUT_OFF, `full: who reads was told ${said}`)
-          } finally {
-            small.free()
-          }
-          const before = load.acknowledged.changes
-          if ((await timeUntil(() => load.acknowledged.changes > before, BY_ITSELF_MS)) !== null) byItself += 1
-          else {
-            notebook.expectThat(tried.engine === 'embedded', 'recovery: it did not go on by itself')
-            started += 1
-            if (!stage.reeve.hasEnded()) await stage.reeve.stop()
-            await stage.restart()
-          }
-          await recovers(load, notebook, 'after the disk was freed')
-          tried.says(`${notebook.times + 1} of ${count}`)
-        }
-        Object.assign(notebook.notes, { 'went on by itself': byItself, 'had to be started again': started })
-        for (const [said, often] of Object.entries(reads)) notebook.notes[`reads while full: ${said}`] = often
-      })
-    } finally {
-      small.close()
-    }
+    const found = await onSmallDisk((small) => fillTables(tried, small))
+    return tried.engine === 'embedded' ? found : together([found, await onSmallDisk((small) => fillLog(tried, small))])
   },
+}
+
+async function onSmallDisk<T>(work: (small: SmallDisk) => Promise<T>): Promise<T> {
+  const small = mountSmall()
+  try {
+    return await work(small)
+  } finally {
+    small.close()
+  }
+}
+
+function fillTables(tried: Tried, small: SmallDisk): Promise<Found> {
+  const where = tried.engine === 'embedded' ? { dataDir: small.folder } : { ownServer: { under: small.folder } }
+  return underLoad(tried, where, async (stage, load, notebook) => {
+    const count = times(4, 2)
+    let [byItself, started] = [0, 0]
+    for (; notebook.times < count && !isEnough(); notebook.times++) {
+      await warm(load)
+      const since = stage.recorder.operations.length
+      small.fill()
+      try {
+        const felt = await timeUntil(() => isPutOff(stage, since), UNTIL_FELT_MS)
+        notebook.expectThat(felt !== null, 'full: nothing was put off, so nothing was shown')
+        await sleep(FELT_FOR_MS)
+        await expectRead(stage, notebook)
+      } finally {
+        small.free()
+      }
+      const before = load.acknowledged.changes
+      if ((await timeUntil(() => load.acknowledged.changes > before, BY_ITSELF_MS)) !== null) byItself += 1
+      else {
+        notebook.expectThat(tried.engine === 'embedded', 'recovery: it did not go on by itself')
+        started += 1
+        if (!stage.reeve.hasEnded()) await stage.reeve.stop()
+        await stage.restart()
+      }
+      await recovers(load, notebook, 'after the disk was freed')
+      tried.says(`${notebook.times + 1} of ${count}`)
+    }
+    Object.assign(notebook.notes, { 'went on by itself': byItself, 'had to be started again': started })
+  })
+}
+
+/** A log that can't grow ends every process of the server at once, and it may not come back before there is room. */
+function fillLog(tried: Tried, small: SmallDisk): Promise<Found> {
+  return underLoad(tried, { ownServer: { logUnder: small.folder } }, async (stage, load, notebook) => {
+    const { own } = stage
+    if (!own) throw new Error('no server of its own')
+    const { pid } = stage.reeve
+    const count = times(4, 2)
+    let started = 0
+    for (; notebook.times < count && !isEnough(); notebook.times++) {
+      await warm(load)
+      const since = stage.recorder.operations.length
+      small.fill()
+      try {
+        const fell = await timeUntil(() => isGone(stage), UNTIL_FELT_MS)
+        notebook.expectThat(fell !== null, 'log: the server went on, so nothing was shown')
+        const felt = await timeUntil(() => isPutOff(stage, since), UNTIL_FELT_MS)
+        notebook.expectThat(felt !== null, 'log: nothing was put off')
+        await sleep(FELT_FOR_MS)
+        await expectRead(stage, notebook)
+      } finally {
+        small.free()
+      }
+      const before = load.acknowledged.changes
+      const isBack = await timeUntil(() => load.acknowledged.changes > before, BY_ITSELF_MS)
+      if (isBack === null && !(await own.isRunning())) {
+        started += 1
+        await own.start()
+      }
+      await recovers(load, notebook, 'after the disk of the log was freed')
+      tried.says(`log, ${notebook.times + 1} of ${count}`)
+    }
+    const panics = (await own.log()).split('\n').filter((line) => line.includes('PANIC:')).length
+    notebook.expectThat(panics > 0, 'log: the server never failed for lack of it')
+    notebook.expectThat(!stage.reeve.hasEnded() && stage.reeve.pid === pid, 'recovery: the process ended')
+    Object.assign(notebook.notes, { 'servers without a log': panics, 'servers that had ended': started })
+  })
+}
+
+/** Has the server begin the next piece of its log, and says whether it fell by that. */
+async function isGone(stage: Stage): Promise<boolean> {
+  const client = new pg.Client({ connectionString: stage.databaseUrl ?? '', connectionTimeoutMillis: 5_000 })
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    for (let nth = 0; nth < PIECES_AT_ONCE; nth++) {
+      await client.query(`select pg_logical_emit_message(true, 'faults', 'x')`)
+      await client.query('select pg_switch_wal()')
+    }
+    return false
+  } catch {
+    return true
+  } finally {
+    await client.end().catch(() => {})
+  }
+}
+
+/** Who only reads is answered, or put off. */
+async function expectRead(stage: Stage, notebook: Notebook): Promise<void> {
+  const said = await readsOf(stage)
+  const name = `reads while full: ${said}`
+  notebook.notes[name] = Number(notebook.notes[name] ?? 0) + 1
+  notebook.expectThat(said === 'ok' || said === PUT_OFF, `full: who reads was told ${said}`)
 }

@@ -1,7 +1,15 @@
 /** The service that decides for a space is slow, lies, or fails. */
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { SpaceUri } from '../../src/names.ts'
+import { certificateFor } from '../../test/kit/certificates.ts'
 import { type Answering, NO_ANSWER, startManagingApp } from '../../test/kit/managing-app.ts'
-import { type Row, underLoad } from '../row.ts'
-import { callBy, clock, exchangeBy, FORUM, noteChange } from '../stage.ts'
+import { type Notebook, type Row, underLoad } from '../row.ts'
+import { callBy, clock, exchangeBy, FORUM, noteChange, type Stage } from '../stage.ts'
 
 const ANSWERED_MAX_MS = 15_000
 /** Says nothing, or a byte a second. */
@@ -16,26 +24,79 @@ const SLOW: Readonly<Record<string, Answering>> = {
   },
 }
 
+/** By the name for which it was made, until when; and whether the process knows who made it. */
+const CERTIFICATES = {
+  'a good certificate': { ...certificateFor('localhost', { from: '20', to: '49' }), isKnown: true },
+  'a certificate of another name': { ...certificateFor('forum.org', { from: '20', to: '49' }), isKnown: true },
+  'a certificate that has expired': { ...certificateFor('localhost', { from: '20', to: '21' }), isKnown: true },
+  'a certificate of nobody we know': { ...certificateFor('localhost', { from: '20', to: '49' }), isKnown: false },
+}
+
+/** The same service behind TLS, which has to be who it says it is before it hears anything. */
+async function expectCertified(
+  stage: Stage,
+  says: string,
+  identity: { readonly key: string | Buffer; readonly cert: string },
+  notebook: Notebook,
+): Promise<void> {
+  const { founder, movers, steady } = stage
+  const app = await startManagingApp({ plcUrl: stage.plc.honestUrl, clock })
+  const heard: string[] = []
+  const behind = createServer(identity, (incoming, outgoing) => {
+    heard.push(incoming.url ?? '')
+    outgoing.setHeader('content-type', 'application/json')
+    outgoing.end('{"authorized":true}')
+  })
+  behind.listen(0, 'localhost')
+  await once(behind, 'listening')
+  try {
+    app.publish(`https://localhost:${(behind.address() as AddressInfo).port}`)
+    const space = await openDoor(stage, app.service, `tls${notebook.times}`)
+    const person = movers[notebook.times % movers.length] ?? steady[0] ?? founder
+    const { says: told } = await stage.send(exchangeBy(stage, person, space), person.did)
+    const isGood = says === 'a good certificate'
+    const isRight = isGood ? told === 'ok' : /^50[234] \w+/.test(told)
+    notebook.expectThat(isRight, `${says}: told as ${told}`)
+    notebook.expectThat(heard.length > 0 === isGood, `${says}: it heard ${heard.length} requests`)
+    notebook.times += 1
+  } finally {
+    behind.close()
+    behind.closeAllConnections()
+    await app.close()
+  }
+}
+
+/** A space for which that service decides. */
+async function openDoor({ recorder, send, ...stage }: Stage, managingApp: string, skey: string): Promise<SpaceUri> {
+  const { founder, community } = stage
+  const readPolicy = { $type: 'com.atproto.simplespace.defs#managingAppPolicy', managingApp }
+  const began = recorder.begin()
+  const input = { community, spaceType: FORUM, skey, readPolicy }
+  const { status, says, body } = await send(callBy(stage, founder, 'space.create', input), founder.did)
+  if (status !== 200) throw new Error(`no space: ${says} ${JSON.stringify(body)}`)
+  noteChange(recorder, began, { does: 'make', space: body.uri }, community, body.revision)
+  return body.uri
+}
+
 export const managing: Row = {
   name: 'managing',
-  does: 'the managing app of a space says nothing, drips, cuts its line, or answers what is neither yes nor no, each once',
+  does: 'the managing app of a space says nothing, drips, cuts its line, or answers what is neither yes nor no, each once; or is behind a certificate that isn’t its own',
   holds:
     'nobody is let in by it: who asks is told 502, 503 or 504 with its name, in bounded time; nobody else waits; a sound yes lets in afterwards, and a no doesn’t',
   engines: ['embedded', 'postgres'],
-  run: (tried) =>
-    underLoad(tried, {}, async (stage, load, notebook) => {
+  run: async (tried) => {
+    const folder = await mkdtemp(join(tmpdir(), 'reeve-managing-'))
+    const authorities = join(folder, 'authorities.pem')
+    const known = Object.values(CERTIFICATES).filter(({ isKnown }) => isKnown)
+    await writeFile(authorities, known.map(({ cert }) => cert).join(''))
+    return underLoad(tried, { environment: { NODE_EXTRA_CA_CERTS: authorities } }, async (stage, load, notebook) => {
       const app = await startManagingApp({ plcUrl: stage.plc.honestUrl, clock })
       try {
-        const { founder, community, movers, recorder } = stage
-        const readPolicy = { $type: 'com.atproto.simplespace.defs#managingAppPolicy', managingApp: app.service }
-        const began = recorder.begin()
-        const input = { community, spaceType: FORUM, skey: 'door', readPolicy }
-        const made = await stage.send(callBy(stage, founder, 'space.create', input), founder.did)
-        if (made.status !== 200) throw new Error(`no space: ${made.says} ${JSON.stringify(made.body)}`)
-        noteChange(recorder, began, { does: 'make', space: made.body.uri }, community, made.body.revision)
+        const { founder, movers } = stage
+        const space = await openDoor(stage, app.service, 'door')
         const ask = (nth: number) => {
           const person = movers[nth % movers.length] ?? founder
-          return stage.send(exchangeBy(stage, person, made.body.uri), person.did)
+          return stage.send(exchangeBy(stage, person, space), person.did)
         }
         let letIn = 0
         let longestMs = 0
@@ -51,6 +112,8 @@ export const managing: Row = {
         }
         notebook.expectThat(letIn === 0, `${letIn} were let in by what was no answer`)
         notebook.expectThat(longestMs < ANSWERED_MAX_MS, `it took ${Math.round(longestMs)} ms`)
+        for (const [says, identity] of Object.entries(CERTIFICATES))
+          await expectCertified(stage, says, identity, notebook)
         app.misbehave(null)
         const no = await ask(0)
         notebook.expectThat(no.says === '400 UserNotAuthorized', `a no was told as ${no.says}`)
@@ -61,5 +124,6 @@ export const managing: Row = {
       } finally {
         await app.close()
       }
-    }),
+    }).finally(() => rm(folder, { recursive: true, force: true }))
+  },
 }

@@ -6,50 +6,65 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { ERRAND_TIMES } from '../../src/platform/jwt-claims.ts'
-import { type Exchange, isAcknowledged, type Operation } from '../record.ts'
+import { type Exchange, isAcknowledged } from '../record.ts'
 import { type Row, recovers, underLoad, warm } from '../row.ts'
 import { isEnough, times } from '../settings.ts'
 import { clock, type Stage, show, tokenOf } from '../stage.ts'
 
 const EXIT_MAX_MS = 10_000
 
-/** Under way at the signal, and never answered: its connection waited at the door, and was turned away with it. */
-const isLost = (one: Operation, signal: number): one is Exchange =>
-  one.op === 'exchange' && one.began < signal && one.ended > signal && /^0 /.test(one.says)
+/** Its connection was made, and cut before an answer. Whoever was not let in at all asks again. */
+const isCut = ({ says }: { readonly says: string }) => /^0 /.test(says) && says !== '0 ECONNREFUSED'
 
 export const sigterm: Row = {
   name: 'sigterm',
   does: 'SIGTERM under load, and a new process on the same database',
   holds:
-    'it ends with 0 within ten seconds; whatever was taken in is answered, or refused by name: what was never answered has left nothing',
+    'it ends with 0 within ten seconds; whatever was sent before the signal is answered, or refused by name; what was cut in the moment in which the door closes has left nothing',
   engines: ['embedded', 'postgres'],
   run: (tried) =>
     underLoad(tried, {}, async (stage, load, notebook) => {
       const count = times(20, 5)
-      const lost: Exchange[] = []
+      const { recorder, sent } = stage
+      const seen = { underWay: 0, meanwhile: 0, cut: 0 }
+      const spans: { readonly from: number; readonly to: number }[] = []
       let longestMs = 0
       for (; notebook.times < count && !isEnough(); notebook.times++) {
         await warm(load)
         await sleep(tried.dice.below(500))
-        const begunMs = performance.now()
-        const signal = stage.recorder.begin()
+        const signalMs = performance.now()
+        const from = recorder.begin()
         const code = await stage.reeve.stop()
-        longestMs = Math.max(longestMs, performance.now() - begunMs)
+        const endedMs = performance.now()
+        longestMs = Math.max(longestMs, endedMs - signalMs)
         notebook.expectThat(code === 0, `end: it ended with ${code}`)
         await stage.restart()
         await recovers(load, notebook, 'after a start')
-        lost.push(...stage.recorder.operations.filter((one) => isLost(one, signal)))
+        spans.push({ from, to: recorder.begin() })
+        for (const one of sent.filter((each) => each.endedMs > signalMs && each.begunMs < endedMs)) {
+          const isBefore = one.begunMs < signalMs
+          if (isBefore) seen.underWay += 1
+          else if (!one.says.startsWith('0 ')) seen.meanwhile += 1
+          if (!isCut(one)) continue
+          seen.cut += 1
+          notebook.expectThat(!isBefore, `end: what was sent before the signal was told ${one.says}`)
+        }
       }
       notebook.expectThat(longestMs <= EXIT_MAX_MS, `end: it took ${Math.round(longestMs)} ms`)
+      notebook.expectThat(seen.underWay > 0, 'end: nothing was ever under way, so nothing was shown')
       notebook.notes['exit ms, longest'] = Math.round(longestMs)
-      notebook.notes['exchanges that were not taken in any more'] = lost.length
+      notebook.notes['under way at the signal'] = seen.underWay
+      notebook.notes['sent later, and answered'] = seen.meanwhile
+      notebook.notes['sent later, and cut'] = seen.cut
       return ({ issuances }) => {
         const holders = new Set(issuances.map(({ holder }) => holder))
-        const uses = stage.recorder.operations.filter((one) => one.op === 'exchange')
+        const uses = recorder.operations.filter((one) => one.op === 'exchange')
         const given = new Set(uses.filter(isAcknowledged).map(({ token }) => token))
-        for (const { token, holder } of lost)
-          if (holders.has(holder) && !given.has(token))
-            notebook.faults.push(`in flight: ${token} was taken in, and not answered`)
+        const isWithin = ({ began, ended }: Exchange) => spans.some(({ from, to }) => ended > from && began < to)
+        for (const one of uses.filter((each) => isCut(each) && isWithin(each)))
+          if (holders.has(one.holder) && !given.has(one.token))
+            notebook.faults.push(`in flight: ${one.token} was taken in, and not answered`)
+        return undefined
       }
     }),
 }

@@ -48,11 +48,11 @@ const TRIES_MAX = 100
 /** Nobody writes at one for so long. */
 const DRAFT_KEPT_MS = 60 * 60_000
 
-export const checkpointFolder = (path: string, random: Random): CheckpointFolder => ({
+export const checkpointFolder = (path: string, random: Random, known: Known = new Map()): CheckpointFolder => ({
   path,
   async read(instance) {
     for (let tries = 0; tries < TRIES_MAX; tries++) {
-      const all = await readAll(path)
+      const all = await readAll(path, known)
       if (all === null) continue
       const kept = all.filter(({ checkpoint }) => checkpoint.instance === instance)
       return {
@@ -68,7 +68,10 @@ export const checkpointFolder = (path: string, random: Random): CheckpointFolder
     await mkdir(path, { recursive: true, mode: 0o700 })
     await removeOldDrafts(path, checkpoint.atMs)
     await writeWhole(path, name, text)
-    return { name, bytes: Buffer.byteLength(text), checkpoint }
+    const kept = { name, bytes: Buffer.byteLength(text), checkpoint }
+    const file = await lookAt(join(path, name))
+    if (file) known.set(name, { ...kept, file })
+    return kept
   },
   async remove(names) {
     for (const name of names) await rm(join(path, name), { force: true })
@@ -83,13 +86,32 @@ export const checkpointFolder = (path: string, random: Random): CheckpointFolder
   },
 })
 
+/** Files that were read or written before, by their names. To read one takes as long as all else that is done with it. */
+type Known = Map<string, KeptCheckpoint & { readonly file: string }>
+
+/** What says that a file is the one it was: a file is made once, and whoever touches it leaves a trace here. Null: it isn't there. */
+async function lookAt(path: string): Promise<string | null> {
+  const status = await stat(path).catch(() => null)
+  return status && [status.dev, status.ino, status.size, status.mtimeMs, status.ctimeMs].join()
+}
+
 /** Every file there, or null when one of them went meanwhile: then another has come, which may say more than all that were seen. */
-async function readAll(path: string): Promise<readonly KeptCheckpoint[] | null> {
+async function readAll(path: string, known: Known): Promise<readonly KeptCheckpoint[] | null> {
   const all: KeptCheckpoint[] = []
-  for (const name of await namesIn(path)) {
+  const names = await namesIn(path)
+  for (const name of known.keys()) if (!names.includes(name)) known.delete(name)
+  for (const name of names) {
+    const file = await lookAt(join(path, name))
+    const before = known.get(name)
+    if (before && before.file === file) {
+      all.push(before)
+      continue
+    }
     const found = await readCheckpoint(join(path, name))
     if (found === null) return null
-    all.push({ name, ...found })
+    const kept = { name, ...found }
+    if (file) known.set(name, { ...kept, file })
+    all.push(kept)
   }
   return all
 }

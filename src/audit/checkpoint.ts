@@ -100,8 +100,12 @@ const isMoment = (value: unknown): value is number =>
 /** How many entries stand in all chains of a checkpoint together. */
 export const entriesIn = ({ heads }: Pick<Checkpoint, 'heads'>): number => heads.reduce((sum, { seq }) => sum + seq, 0)
 
-/** A checkpoint is written at the latest for so many entries, and at the latest when the last one is so old and something came since. */
+/**
+ * A checkpoint is written at the latest for so many entries, and at the latest when the last one is so old and something came since. Where one is long,
+ * since there are thousands of communities, for more of them: writing it holds up everybody for a moment.
+ */
 export const ENTRIES_MAX = 256
+const BYTES_PER_ENTRY = 1_000
 export const AGE_MAX_MS = 10 * 60_000
 /** Sooner where it is cheap: who was removed a moment before a disk died is to be missed as well. No more than so many bytes a second. */
 const AGE_MIN_MS = 5_000
@@ -113,5 +117,5 @@ export function isDue(since: { readonly entries: number; readonly ageMs: number;
   // A clock that was set back must not keep it from being written.
   const ageMs = Math.abs(since.ageMs)
   const pauseMs = Math.min(AGE_MAX_MS, Math.max(AGE_MIN_MS, since.bytes / BYTES_PER_MS))
-  return Math.abs(since.entries) >= ENTRIES_MAX || ageMs >= pauseMs
+  return Math.abs(since.entries) >= Math.max(ENTRIES_MAX, since.bytes / BYTES_PER_ENTRY) || ageMs >= pauseMs
 }

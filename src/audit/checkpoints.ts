@@ -3,7 +3,8 @@
  *
  * A database that is put back to an older state brings removed members back, and tokens that were used up. So it is compared with what was kept
  * apart from it: at the start, and before each new checkpoint, since a server may be replaced by an older copy while Reeve runs. Once it is
- * found to be from the past, that is so until the process ends: what it remembers is of a time that isn't there any more.
+ * found to be from the past, that is so until the process ends: what it remembers is of a time that isn't there any more. Whoever finds it marks the
+ * database, so that a process on another machine, whose own folder may be empty, doesn't go on with it.
  */
 import { type Clock, isoOf, withinMs } from '../platform/clock.ts'
 import { type Db, isTransient } from '../platform/database.ts'
@@ -12,6 +13,7 @@ import { entriesIn, isDue } from './checkpoint.ts'
 import { type CheckpointFolder, UnreadableCheckpoint } from './checkpoint-folder.ts'
 import { countChained } from './head-store.ts'
 import { compareWith, missingFrom, type Parted } from './past.ts'
+import { checkpointsIn, isMarked, loadMark, markPast } from './past-store.ts'
 
 export interface CheckpointsCtx {
   readonly db: Db
@@ -29,7 +31,7 @@ export interface Checkpoints {
   readonly past: AbortSignal
   /** How many could not be written since the start. */
   readonly failures: number
-  /** Writes one when it is time. Never throws: service goes on without, and the log says so. */
+  /** Looks whether another process has found it, and writes one when it is time. Never throws: service goes on without, and the log says so. */
   turn(): Promise<void>
   /** Writes the last one when anything came since. Never throws, and never takes long. */
   close(): Promise<void>
@@ -51,19 +53,43 @@ export async function openCheckpoints(ctx: CheckpointsCtx): Promise<Checkpoints>
   let againAtMs = Number.NEGATIVE_INFINITY
   /** Of the last one, by whichever process. */
   let last = { entries: 0, atMs: 0, bytes: 0 }
+  /** What was found and could not be noted in the database yet. */
+  let unnoted: readonly Parted[] | null = null
 
   const isDueAt = (entries: number, of: typeof last): boolean =>
     isDue({ entries: entries - of.entries, ageMs: clock.nowMs() - of.atMs, bytes: of.bytes })
 
-  function fall(parted: readonly Parted[]): void {
+  const tell = (parted: readonly Parted[]): void => {
     past.abort()
     log.error('restored.fromPast', { chains: parted.length, missing: missingFrom(parted), folder: folder.path })
+  }
+
+  async function fall(parted: readonly Parted[]): Promise<void> {
+    tell(parted)
+    unnoted = parted
+    await note()
+  }
+
+  async function note(): Promise<void> {
+    if (unnoted === null) return
+    try {
+      await markPast(db, unnoted, clock.nowMs())
+      unnoted = null
+    } catch (error) {
+      log.warn('restored.notMarked', { error: errorName(error) })
+    }
+  }
+
+  /** Whether another process has found it before. What is missing is told as that one saw it. */
+  async function hearOfMark(): Promise<void> {
+    const mark = (await isMarked(db)) ? await loadMark(db) : null
+    if (mark) tell((await compareWith(db, checkpointsIn(mark, instance))).parted)
   }
 
   async function write(isLast: boolean): Promise<void> {
     const entries = await countChained(db)
     // Whatever the folder says: what is remembered here is of a longer past than the database has.
-    if (entries < last.entries) return fall([])
+    if (entries < last.entries) return fall(await partedNow())
     if (isLast ? entries === last.entries : !isDueAt(entries, last)) return
     const { kept } = await folder.read(instance)
     const atMs = clock.nowMs()
@@ -80,6 +106,15 @@ export async function openCheckpoints(ctx: CheckpointsCtx): Promise<Checkpoints>
     last = { entries: entriesIn(made.checkpoint), atMs, bytes: made.bytes }
     // Each of them was compared: the new one says as much and more.
     await folder.remove(kept.map(({ name }) => name))
+  }
+
+  /** What can be told of what is missing; nothing where the folder doesn't say. */
+  async function partedNow(): Promise<readonly Parted[]> {
+    try {
+      return (await compareWith(db, checkpointsOf((await folder.read(instance)).kept))).parted
+    } catch {
+      return []
+    }
   }
 
   async function attempt(isLast: boolean): Promise<void> {
@@ -100,8 +135,9 @@ export async function openCheckpoints(ctx: CheckpointsCtx): Promise<Checkpoints>
   const { kept, strangers } = await folder.read(instance)
   const { parted } = await compareWith(db, checkpointsOf(kept))
   const newest = newestOf(kept)
-  if (parted.length > 0) fall(parted)
-  else if (newest) last = newest
+  if (parted.length > 0) await fall(parted)
+  else await hearOfMark()
+  if (newest) last = newest
   else log.info('checkpoint.none', { folder: folder.path })
   if (strangers > 0) log.warn('checkpoint.foreign', { files: strangers, folder: folder.path })
   if (newest) log.debug('checkpoint.compared', { of: isoOf(newest.atMs), chains: newest.chains })
@@ -115,6 +151,13 @@ export async function openCheckpoints(ctx: CheckpointsCtx): Promise<Checkpoints>
       return failures
     },
     async turn() {
+      if (past.signal.aborted) return note()
+      try {
+        await hearOfMark()
+      } catch (error) {
+        if (!isTransient(error))
+          log.warn('checkpoint.failed', { error: errorName(error), failures, folder: folder.path })
+      }
       if (!past.signal.aborted && clock.monotonicMs() >= againAtMs) await attempt(false)
     },
     async close() {

@@ -10,12 +10,12 @@ import { hashesAt, loadHeads } from './head-store.ts'
 
 /**
  * What is wrong with a chain. `behind`: it is shorter than it was; `rewritten`: another entry stands where one was seen; `gone`: the database
- * has no such chain.
+ * has no such chain; `unknown`: something is missing from this database, and nobody can tell where.
  */
 export interface Parted {
   readonly community: string
-  readonly fault: 'behind' | 'rewritten' | 'gone'
-  /** Where a checkpoint saw it, and when. */
+  readonly fault: 'behind' | 'rewritten' | 'gone' | 'unknown'
+  /** Where a checkpoint saw it, and when; at 0 where none did. */
   readonly seen: Head
   readonly seenAtMs: number
   /** How many entries the database has of it. */
@@ -57,6 +57,13 @@ export async function compareWith(
   }
   return { parted: [...found.values()].toSorted((a, b) => (a.community < b.community ? -1 : 1)), heads }
 }
+
+/** Where the checkpoints that show it are lost, each chain may be one that lacks something. */
+export const unknownOf = (heads: readonly Head[], foundAtMs: number): readonly Parted[] =>
+  heads.map(({ community, seq }) => {
+    const seen = { community, seq: 0, hash: '' }
+    return { community, fault: 'unknown', seen, seenAtMs: foundAtMs, has: seq }
+  })
 
 /** How many entries are missing from these chains. Of one that was written anew nobody can tell. */
 export const missingFrom = (parted: readonly Parted[]): number =>

@@ -7,7 +7,8 @@
 import { AGE_MAX_MS, type Checkpoint } from '../audit/checkpoint.ts'
 import { type CheckpointFolder, checkpointFolder, type KeptCheckpoint } from '../audit/checkpoint-folder.ts'
 import { lastEntriesAt, loadHeads } from '../audit/head-store.ts'
-import { compareWith, missingFrom, type Parted } from '../audit/past.ts'
+import { compareWith, missingFrom, type Parted, unknownOf } from '../audit/past.ts'
+import { canBeMarked, checkpointsIn, loadMark, type Mark, markPast, unmark } from '../audit/past-store.ts'
 import { appendAllChained, listEntries } from '../audit/store.ts'
 import { ACCEPT, type Accepted, acceptRestored } from '../community/restored-community.ts'
 import { REUSABLE_MAX_SEC } from '../credential/token-classes.ts'
@@ -53,6 +54,8 @@ interface Found {
   readonly instance: string
   readonly folder: CheckpointFolder
   readonly kept: readonly KeptCheckpoint[]
+  /** What a process found that has seen more. Null: none has looked yet, or it was accepted. */
+  readonly mark: Mark | null
   readonly parted: readonly Parted[]
   /** When the newest checkpoint was made; null where there is none. */
   readonly newestAtMs: number | null
@@ -62,9 +65,14 @@ async function lookAt(db: Db, config: Config): Promise<Found> {
   const instance = await loadInstanceId(db, systemRandom, systemClock)
   const folder = checkpointFolder(config.checkpointDir, systemRandom)
   const { kept } = await folder.read(instance)
-  const checkpoints = kept.map(({ checkpoint }) => checkpoint)
-  const { parted } = await compareWith(db, checkpoints)
-  return { instance, folder, kept, parted, newestAtMs: newestOf(checkpoints, parted) }
+  const mark = (await canBeMarked(db)) ? await loadMark(db) : null
+  // Whoever found it may have looked into another folder, on another machine.
+  const checkpoints = [...kept.map(({ checkpoint }) => checkpoint), ...(mark ? checkpointsIn(mark, instance) : [])]
+  const compared = await compareWith(db, checkpoints)
+  const isAccepted = kept.some(({ checkpoint }) => (checkpoint.acceptedAtMs ?? 0) >= (mark?.foundAtMs ?? 0))
+  const isUnknown = mark && !isAccepted && compared.parted.length === 0
+  const parted = isUnknown ? unknownOf(compared.heads, mark.foundAtMs) : compared.parted
+  return { instance, folder, kept, mark, parted, newestAtMs: newestOf(checkpoints, parted) }
 }
 
 /**
@@ -77,28 +85,37 @@ function newestOf(checkpoints: readonly Checkpoint[], parted: readonly Parted[])
 }
 
 /** 0 when the database is a later state of every checkpoint. */
-async function status(db: Db, { folder, parted, newestAtMs }: Found): Promise<number> {
+async function status(db: Db, { folder, mark, parted, newestAtMs }: Found): Promise<number> {
   if (newestAtMs === null) {
     say(`There is no checkpoint of this database in ${folder.path}: nobody can tell whether it is an old one.`)
     return EXIT_FAILED
   }
   await tell(db, parted)
+  if (parted.length === 0 && mark) {
+    say(`This database was accepted, and that was stopped before its end: ${AGAIN}`)
+    return EXIT_FAILED
+  }
   if (parted.length === 0) {
     say(`This database goes on from its newest checkpoint, of ${isoOf(newestAtMs)}.`)
     return EXIT_FINE
   }
+  const foundAtMs = mark?.foundAtMs ?? systemClock.nowMs()
   say(
     `${parted.length} chains are not as they were, ${missingFrom(parted)} entries are missing; the newest checkpoint is of ${isoOf(newestAtMs)}.`,
-    `To go on with this database as it is: reeve restored accept, from ${isoOf(earliestMs(newestAtMs))} on.`,
+    `To go on with this database as it is: ${AGAIN}, from ${isoOf(earliestMs(newestAtMs, foundAtMs))} on.`,
   )
   return EXIT_FAILED
 }
 
+const AGAIN = 'reeve restored accept'
+
 /**
  * From when on no token is good that may have been used up since the backup: the service may have gone on for that long after its last
- * checkpoint, and what was used up in the last moment of it has to be over.
+ * checkpoint, and what was used up in the last moment of it has to be over. Where checkpoints could not be written it went on for longer, nobody
+ * knows for how long; but it had ended when its database was found to be this one.
  */
-const earliestMs = (newestAtMs: number): number => newestAtMs + AGE_MAX_MS + REUSABLE_MAX_SEC * 1000
+const earliestMs = (newestAtMs: number, foundAtMs: number): number =>
+  Math.max(newestAtMs + AGE_MAX_MS, foundAtMs) + REUSABLE_MAX_SEC * 1000
 
 async function tell(db: Db, parted: readonly Parted[]): Promise<void> {
   const lastAt = await lastEntriesAt(
@@ -112,6 +129,7 @@ async function tell(db: Db, parted: readonly Parted[]): Promise<void> {
     if (fault === 'gone') say(`GONE      ${community}: ${was}, this database knows nothing of it`)
     if (fault === 'behind')
       say(`BEHIND    ${community}: ${seen.seq - has} entries missing; ${was}, this database ${has}${since}`)
+    if (fault === 'unknown') say(`UNKNOWN   ${community}: this database has ${has} entries${since}`)
     if (fault === 'rewritten')
       say(`REWRITTEN ${community}: entry ${seen.seq} is another one; ${was}, this database ${has}${since}`)
   }
@@ -119,15 +137,28 @@ async function tell(db: Db, parted: readonly Parted[]): Promise<void> {
 
 /** 0 when the database was accepted, or there was nothing to accept. @throws Error in one line when it is too early */
 async function accept(db: Db, config: Config, found: Found): Promise<number> {
-  const { folder, kept, parted, newestAtMs } = found
+  const { folder, kept, mark, parted, newestAtMs } = found
+  if (parted.length === 0 && mark) {
+    await unmark(db)
+    say('This database had been accepted. Its mark is gone now too: start EVERY process of this service again.')
+    return EXIT_FINE
+  }
   if (newestAtMs === null || parted.length === 0) {
     say('This database is not behind any checkpoint: there is nothing to accept, and nothing was changed.')
     return EXIT_FINE
   }
-  const nowMs = systemClock.nowMs()
-  if (nowMs < earliestMs(newestAtMs)) {
+  if (!(await canBeMarked(db))) {
     throw new Error(
-      `too early: tokens that were used up since the backup may still be good. Come back at ${isoOf(earliestMs(newestAtMs))}; nothing was changed`,
+      'this database is of an older schema: start one process on it, which lets nobody in, and then do this',
+    )
+  }
+  const nowMs = systemClock.nowMs()
+  // Where no process has found it, nobody can tell how long ago the service went on elsewhere: it is found now.
+  const foundAtMs = mark?.foundAtMs ?? (await markPast(db, parted, nowMs))
+  const fromMs = earliestMs(newestAtMs, foundAtMs)
+  if (nowMs < fromMs) {
+    throw new Error(
+      `too early: tokens that were used up since the backup may still be good. Come back at ${isoOf(fromMs)}; nothing was changed`,
     )
   }
   await tell(db, parted)
@@ -150,6 +181,7 @@ async function accept(db: Db, config: Config, found: Found): Promise<number> {
   await folder.write({ instance: found.instance, atMs: acceptedAtMs, acceptedAtMs, heads: await loadHeads(db) })
   // The other way about, a process that starts in between would take the database for a good one, and nobody would have looked at it.
   const aside = await folder.setAside(kept.map(({ name }) => name))
+  await unmark(db)
   say(...endOf(aside).split('\n'))
   return EXIT_FINE
 }
@@ -207,7 +239,7 @@ const endOf = (aside: string): string => `
 Done. The old checkpoints are kept in ${aside}.
 
 - Start EVERY process of this service again now: those that run remember what isn't there any more. Where another machine has a folder of
-  checkpoints of its own, move the files in it aside first.
+  checkpoints of its own, move the files in it aside first, or it finds the same once more, for all.
 - Tell the owners of the communities above. They look at their members, bans, rules about apps, offers and proposals (member.list,
   member.listBans, app.list, federation.listOffers, proposal.list), compare with what they remember, and wake the community:
   community.freeze with isFrozen false.

@@ -13,6 +13,7 @@ import { errorName } from '../platform/log.ts'
 import { randomHex } from '../platform/random.ts'
 import { Refusal, type RefusalCode, Unavailable, type UnavailableCode } from '../refusals.ts'
 import type { House } from './house.ts'
+import { Stopping } from './leaving.ts'
 import { EmptyBucket } from './rate-buckets.ts'
 import { STATUS_OF_REFUSAL, STATUS_OF_UNAVAILABLE } from './refusal-to-http.ts'
 
@@ -22,7 +23,7 @@ export type Env = { Bindings: HttpBindings }
 export interface Answer {
   readonly status: number
   readonly body: unknown
-  /** For whoever was told that it is too much: when to try again. */
+  /** For whoever was told that it is too much, or too late: when to try again. */
   readonly retryAfterSec?: number
   /** Beside or in place of those that every answer has. */
   readonly headers?: Readonly<Record<string, string>>
@@ -66,17 +67,20 @@ const OF_OTHER_SITES = ['access-control-allow-origin', 'access-control-expose-he
 
 /** What a browser asks before it sends a request with headers of ours. */
 export function preflight(house: Counting, asked: Asked, outgoing: ServerResponse, verb: string): Response {
-  note(house, asked, '204')
+  note(house, outgoing, asked, '204')
   outgoing.setHeader('access-control-allow-methods', verb)
   outgoing.setHeader('access-control-allow-headers', ALLOWED_HEADERS)
   outgoing.setHeader('access-control-max-age', '86400')
   return new Response(null, { status: 204 })
 }
 
-type Counting = Pick<House, 'clock' | 'log' | 'meters'>
+type Counting = Pick<House, 'clock' | 'log' | 'meters' | 'leaving'>
 
 /** The one place through which every answer passes: it is counted here, and stands in the log by its names and its time alone. */
-function note({ clock, log, meters }: Counting, { method, requestId, sinceMs }: Asked, outcome: string): void {
+function note(house: Counting, outgoing: ServerResponse, { method, requestId, sinceMs }: Asked, outcome: string): void {
+  const { clock, log, meters, leaving } = house
+  // Whoever asks again over a connection that is about to be closed may find nobody there to read it.
+  if (leaving.hasBegun) outgoing.setHeader('connection', 'close')
   const ms = clock.monotonicMs() - sinceMs
   meters.answered(method, outcome, ms)
   log.debug('answered', { method, requestId, outcome, ms: Math.round(ms * 10) / 10 })
@@ -93,7 +97,7 @@ function outcomeOf({ status, body, error }: Answer): string {
 export function send(house: Counting, c: Context<Env>, asked: Asked, answer: Answer): Response {
   const { status, body, retryAfterSec, headers = {}, isPage } = answer
   const { outgoing } = c.env
-  note(house, asked, outcomeOf(answer))
+  note(house, outgoing, asked, outcomeOf(answer))
   if (isPage) for (const name of OF_OTHER_SITES) outgoing.removeHeader(name)
   for (const [name, value] of Object.entries(headers)) outgoing.setHeader(name, value)
   if (headers['content-type'] !== undefined) return c.body(String(body), status as 200, {})
@@ -124,7 +128,8 @@ export function failure(house: House, { method, requestId, refusals }: Telling, 
   if (error instanceof Unavailable || isTransient(error)) {
     const { code, what } = error instanceof Unavailable ? error : databaseAway
     house.log.warn('unavailable', { method, requestId, code, what })
-    return { status: STATUS_OF_UNAVAILABLE[code], body: { error: code, message: SAYS[code] ?? SAYS_ALWAYS } }
+    const answer = { status: STATUS_OF_UNAVAILABLE[code], body: { error: code, message: SAYS[code] ?? SAYS_ALWAYS } }
+    return error instanceof Stopping ? { ...answer, retryAfterSec: error.retryAfterSec } : answer
   }
   // Our own mistake, or a refusal that the method's lexicon doesn't name: nothing about it is for the caller.
   const code = error instanceof Refusal ? error.code : undefined

@@ -25,6 +25,7 @@ import type { PdsSessions } from '../steering/connection.ts'
 import type { Grants } from '../steering/grants.ts'
 import type { Pds } from '../steering/pds.ts'
 import type { Signing } from '../steering/signing.ts'
+import type { Leaving } from './leaving.ts'
 import type { RateBuckets } from './rate-buckets.ts'
 
 /** What an exchange charges, and whom, is each request's own. */
@@ -63,6 +64,8 @@ export interface House
   readonly alarmsOf: (community: Did) => Promise<readonly Caveat[]>
   /** Whether the database is the one that was here before. */
   readonly checkpoints: Checkpoints
+  /** Whether this process was told to end. */
+  readonly leaving: Leaving
   readonly version: string
   readonly buckets: RateBuckets
   /** How big everything is that is kept in memory and has a bound. */

@@ -52,7 +52,7 @@ export function xrpcApp(house: House, doors: readonly Door[]): Hono<Env> {
         if (route.bucket) house.buckets.take(route.bucket, address)
         requireVerb(route, c.req.method)
         requirePresent(house, route)
-        const answer = await route.answer({ incoming, address }, query)
+        const answer = await house.leaving.inTime(() => route.answer({ incoming, address }, query))
         // Found out while this was under way: what was written stays, and nobody gets a credential or a yes.
         requirePresent(house, route)
         return answer

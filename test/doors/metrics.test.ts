@@ -239,7 +239,7 @@ describe('without the setting', () => {
     const port = typeof address === 'object' && address ? address.port : 0
     const database = await openTestDatabase('embedded')
     await expect(openWorld({ database, environment: { REEVE_METRICS_PORT: String(port) } })).rejects.toThrow(
-      /EADDRINUSE/,
+      `nothing can listen on 127.0.0.1, port ${port} (REEVE_METRICS_PORT): EADDRINUSE`,
     )
     // What was opened for it is closed again.
     await expect(sql`select 1`.execute(database.db)).rejects.toThrow()

@@ -58,6 +58,8 @@ export async function openStage(options: WorldOptions = {}): Promise<Stage> {
 const MAY_MOVE = [
   'spent',
   'spent_floor',
+  'from_past',
+  'from_past_seen',
   'audit_entry',
   'audit_head',
   'migration',

@@ -222,6 +222,21 @@ table departure
   constraint departure_space_fkey FOREIGN KEY (space) REFERENCES space(uri)
   CREATE INDEX departure_by_person ON public.departure USING btree (community, did, space)
 
+table from_past
+  one boolean not null default true
+  found_at_ms bigint not null
+  constraint from_past_one_check CHECK (one)
+  constraint from_past_pkey PRIMARY KEY (one)
+
+table from_past_seen
+  community text not null
+  seq bigint not null
+  hash bytea not null
+  seen_at_ms bigint not null
+  constraint from_past_seen_hash_check CHECK ((length(hash) = 32))
+  constraint from_past_seen_pkey PRIMARY KEY (community)
+  constraint from_past_seen_seq_check CHECK ((seq > 0))
+
 table held_turn
   name text collate "C" not null
   holder text collate "C" not null

@@ -42,7 +42,7 @@ describe('ops/reeve.service', () => {
   })
 
   it('waits longer for an orderly end than that may take', () => {
-    expect(readText('src/reeve.ts')).toContain('const CLOSING_MAX_MS = 5_000')
+    expect(readText('src/doors/server.ts')).toContain('const CLOSING_MAX_MS = 5_000')
     expect(valuesOf('TimeoutStopSec')).toEqual(['30s'])
   })
 

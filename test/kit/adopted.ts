@@ -97,7 +97,7 @@ export async function keptIn(database: TestDatabase, space?: string): Promise<Ke
 /** Everything that the database holds but the log and what workers do by themselves meanwhile, as one text; and how long the log is. */
 export async function stateOf(database: TestDatabase): Promise<string> {
   const { rows } = await sql<{ name: string }>`select table_name as name from information_schema.tables
-    where table_schema = current_schema() and table_name not in ('audit_entry', 'audit_head', 'standing_moved', 'spent', 'spent_floor', 'idempotency', 'plc_watch') order by 1`.execute(
+    where table_schema = current_schema() and table_name not in ('audit_entry', 'audit_head', 'standing_moved', 'spent', 'spent_floor', 'from_past', 'from_past_seen', 'idempotency', 'plc_watch') order by 1`.execute(
     database.db,
   )
   const lines: string[] = []

@@ -1,7 +1,11 @@
 /** Checkpoints that are made up, and those of a database as it is, with a chain or two seen otherwise. */
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { type RawBuilder, sql } from 'kysely'
-import type { Checkpoint, Head } from '../../src/audit/checkpoint.ts'
+import { AGE_MAX_MS, type Checkpoint, type Head, textOfCheckpoint } from '../../src/audit/checkpoint.ts'
+import { readCheckpoint } from '../../src/audit/checkpoint-folder.ts'
 import { loadHeads } from '../../src/audit/head-store.ts'
+import { REUSABLE_MAX_SEC } from '../../src/credential/token-classes.ts'
 import type { Did } from '../../src/names.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import type { Db } from '../../src/platform/database.ts'
@@ -33,6 +37,23 @@ export async function checkpointOf(
 ): Promise<Checkpoint> {
   const heads = (await loadHeads(db)).map(seen).filter((head) => head !== null)
   return { instance: await instanceOf(db), atMs, acceptedAtMs: null, heads }
+}
+
+/** As if a database that is from the past had been found so long ago, and the last checkpoint been written before that, that it may be accepted now. */
+export async function foundLongAgo(db: Db, folder: string): Promise<void> {
+  const foundAtMs = systemClock.nowMs() - REUSABLE_MAX_SEC * 1000
+  const atMs = foundAtMs - AGE_MAX_MS
+  await sql`update from_past set found_at_ms = ${foundAtMs}`.execute(db)
+  await sql`update from_past_seen set seen_at_ms = ${atMs}`.execute(db)
+  await seenLongAgo(folder, atMs)
+}
+
+/** As if the checkpoints of a folder were all of that time. */
+export async function seenLongAgo(folder: string, atMs: number): Promise<void> {
+  for (const name of (await readdir(folder)).filter((one) => one.endsWith('.json'))) {
+    const kept = await readCheckpoint(join(folder, name))
+    if (kept) await writeFile(join(folder, name), textOfCheckpoint({ ...kept.checkpoint, atMs }))
+  }
 }
 
 /** What the log lets nobody do. */

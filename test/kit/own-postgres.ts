@@ -30,6 +30,10 @@ export interface OwnPostgres {
   follow(): Promise<void>
   /** Has a standby lead. */
   promote(): Promise<void>
+  /** Whether its first process is there. */
+  isRunning(): Promise<boolean>
+  /** What it wrote into its log. */
+  log(): Promise<string>
   drop(): Promise<void>
 }
 
@@ -53,6 +57,9 @@ if (!hasOwnPostgres) {
   process.stderr.write(`${fault}: what is tried while a server stops is left out.\n`)
 }
 
+/** A program of PostgreSQL: of the newest server that is installed, or what the path has. */
+export const postgresProgram = (name: string): string => (bin === null ? name : join(bin, name))
+
 /** The server refuses to run as root, so root has it run as the account that it was installed with. */
 function account(): { uid: number; gid: number } | null {
   if (process.getuid?.() !== 0) return null
@@ -60,8 +67,14 @@ function account(): { uid: number; gid: number } | null {
   return { uid: of('-u'), gid: of('-g') }
 }
 
-/** Makes one, running, with an empty database; its files in a folder of their own, `under` that of temporary files. */
-export async function startOwnPostgres({ under = tmpdir() } = {}): Promise<OwnPostgres> {
+/**
+ * Makes one, running, with an empty database; its files in a folder of their own, `under` that of temporary files. `logUnder`: where its log of
+ * what was written lies, in small pieces.
+ */
+export async function startOwnPostgres({
+  under = tmpdir(),
+  logUnder,
+}: Partial<Record<'under' | 'logUnder', string>> = {}): Promise<OwnPostgres> {
   if (bin === null) throw new Error('no server is installed')
   const folder = await mkdtemp(join(under, 'reeve-postgres-'))
   const who = account()
@@ -69,8 +82,10 @@ export async function startOwnPostgres({ under = tmpdir() } = {}): Promise<OwnPo
   const data = join(folder, 'data')
   const port = await freePort()
   const call = (program: string, ...args: string[]) => run(join(bin, program), args, { cwd: folder, ...who })
-  await call('initdb', '-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync')
-  const settings = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=${folder}`
+  const piecesIn = logUnder === undefined ? [] : [`--waldir=${join(logUnder, 'log')}`, '--wal-segsize=1']
+  await call('initdb', '-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync', ...piecesIn)
+  const few = logUnder === undefined ? '' : ' -c min_wal_size=2MB -c max_wal_size=8MB'
+  const settings = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=${folder}${few}`
   const start = async () => {
     await call('pg_ctl', '-D', data, '-w', '-l', join(folder, 'log'), '-o', settings, 'start')
   }
@@ -112,6 +127,12 @@ export async function startOwnPostgres({ under = tmpdir() } = {}): Promise<OwnPo
     async promote() {
       await call('pg_ctl', '-D', data, '-w', 'promote')
     },
+    isRunning: () =>
+      call('pg_ctl', '-D', data, 'status').then(
+        () => true,
+        () => false,
+      ),
+    log: () => readFile(join(folder, 'log'), 'utf8'),
     async drop() {
       await stop('immediate').catch(() => {})
       await rm(folder, { recursive: true, force: true })

@@ -9,6 +9,7 @@ import { checkpointFolder } from '../../src/audit/checkpoint-folder.ts'
 import { type Checkpoints, openCheckpoints } from '../../src/audit/checkpoints.ts'
 import { loadHeads } from '../../src/audit/head-store.ts'
 import { compareWith, missingFrom } from '../../src/audit/past.ts'
+import { loadMark, markPast, unmark } from '../../src/audit/past-store.ts'
 import { appendAllChained, appendChained } from '../../src/audit/store.ts'
 import type { Did } from '../../src/names.ts'
 import { type Db, withTransaction } from '../../src/platform/database.ts'
@@ -57,6 +58,7 @@ describeOnEachEngine('checkpoints', (open) => {
   beforeEach(async () => {
     await behindItsBack(db, sql`delete from audit_entry`)
     await sql`delete from audit_head`.execute(db)
+    await unmark(db)
     path = mkdtempSync(join(tmpdir(), 'reeve-checkpoints-'))
     communities = [freshDid(), freshDid(), freshDid()].toSorted()
     for (const community of communities) await grow(db, community, 3)
@@ -271,6 +273,68 @@ describeOnEachEngine('checkpoints', (open) => {
     clock.moveSec(61)
     await checkpoints.turn()
     expect((await kept())[0]?.checkpoint.heads).toEqual(await loadHeads(db))
+  })
+
+  it('from the past, once: whoever comes with an empty folder hears of it, at the start and while it runs', async () => {
+    const elsewhere = mkdtempSync(join(tmpdir(), 'reeve-checkpoints-'))
+    const about = { db, clock, log, folder: checkpointFolder(elsewhere, systemRandom), instance: await instanceOf(db) }
+    try {
+      const running = await openCheckpoints(about)
+      await running.turn()
+      rmSync(elsewhere, { recursive: true })
+      expect(running.isFromPast).toBe(false)
+      const community = first()
+      await folder().write(
+        await checkpointOf(db, 5_000, (head) => (head.community === community ? { ...head, seq: head.seq + 4 } : head)),
+      )
+      expect((await started()).isFromPast).toBe(true)
+      await running.turn()
+      expect(running.isFromPast).toBe(true)
+      expect((await openCheckpoints(about)).isFromPast).toBe(true)
+      const told = lines.map((line) => JSON.parse(line)).filter(({ event }) => event === 'restored.fromPast')
+      expect(told.map(({ chains, missing }) => [chains, missing])).toEqual([
+        [1, 4],
+        [1, 4],
+        [1, 4],
+      ])
+      await unmark(db)
+      expect((await openCheckpoints(about)).isFromPast).toBe(false)
+      // Until its process ends it stays what it is, and doesn't mark what was accepted meanwhile.
+      await running.turn()
+      expect([running.isFromPast, await loadMark(db)]).toEqual([true, null])
+    } finally {
+      rmSync(elsewhere, { recursive: true, force: true })
+    }
+  })
+
+  it('from the past: the mark says of each chain what was seen most, and keeps the first moment', async () => {
+    const parted = (community: Did, seq: number, seenAtMs: number) => ({
+      ...{ community, fault: 'behind' as const, seen: { community, seq, hash: HASH }, seenAtMs, has: 3 },
+    })
+    expect(await markPast(db, [parted(first(), 7, 70), parted(second(), 8, 80)], 1_000)).toBe(1_000)
+    expect(await markPast(db, [parted(first(), 9, 90), parted(second(), 4, 40)], 2_000)).toBe(1_000)
+    const mark = await loadMark(db)
+    expect(mark?.foundAtMs).toBe(1_000)
+    expect(mark?.seen.map(({ head, atMs }) => [head.seq, head.hash, atMs]).toSorted()).toEqual([
+      [8, HASH, 80],
+      [9, HASH, 90],
+    ])
+  })
+
+  it('from the past: what can’t be noted in the database is told, and noted later', async () => {
+    const checkpoints = await started()
+    await checkpoints.turn()
+    await cut(db, third(), 2)
+    await sql`alter table from_past add constraint never check (found_at_ms is null)`.execute(db)
+    try {
+      await checkpoints.turn()
+      expect([checkpoints.isFromPast, events().includes('restored.notMarked')]).toEqual([true, true])
+      expect(await loadMark(db)).toBeNull()
+    } finally {
+      await sql`alter table from_past drop constraint never`.execute(db)
+    }
+    await checkpoints.turn()
+    expect((await loadMark(db))?.seen.map(({ head }) => [head.community, head.seq])).toEqual([[third(), 3]])
   })
 
   it('goes on saying when it was accepted', async () => {

@@ -105,8 +105,9 @@ describe('it is time for another one', () => {
     ['a little less', { ...SMALL, entries: ENTRIES_MAX - 1, ageMs: 0 }, false],
     ['something came, and it is long', { bytes: 1_200_000, entries: 1, ageMs: 5_000 }, false],
     ['the same, a minute later', { bytes: 1_200_000, entries: 1, ageMs: 60_000 }, true],
-    ['much came, and it is long', { bytes: 1_200_000, entries: ENTRIES_MAX, ageMs: 0 }, true],
     ['it is longer than any', { bytes: 1e9, entries: 1, ageMs: AGE_MAX_MS }, true],
+    ['as much, and it is long', { bytes: 1_200_000, entries: ENTRIES_MAX, ageMs: 5_000 }, false],
+    ['more, as it is long', { bytes: 1_200_000, entries: 1_200, ageMs: 5_000 }, true],
     ['the clock was set back', { ...SMALL, entries: 1, ageMs: -3_600_000 }, true],
   ])('%s', (_name, since, due) => {
     expect(isDue(since)).toBe(due)

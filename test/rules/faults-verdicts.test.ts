@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest'
 import { Recorder } from '../../faults/record.ts'
+import { survivorsOf } from '../../faults/survivors.ts'
 import { type Evidence, type Final, judge, PROMISES, type Promised, talliedOf } from '../../faults/verdicts.ts'
 import { type Did, type Nsid, spaceUriOf } from '../../src/names.ts'
 import { tidOf } from '../../src/platform/tid.ts'
@@ -246,5 +247,62 @@ describe('a recorder', () => {
       [2, 3],
       [1, 4],
     ])
+  })
+})
+
+describe('a backup that was put back, and accepted', () => {
+  const rest = (began: number, revision: number, isFrozen: boolean): Operation => ({
+    ...{ op: 'rest', began, ended: began + 1, community: COMMUNITY, isFrozen, says: 'ok', revision },
+  })
+  /** Made after the first exchange; put back at 30; woken at 37. */
+  const restoring = { backedUp: 9, putBack: 30, woken: 37, restored: { revision: 3, issuances: [row('one', 3)] } }
+  const after = [
+    exchange(31, 32, 'meanwhile', '503 NotEnoughResources'),
+    rest(33, 4, true),
+    exchange(34.5, 34.6, 'resting', '400 UserNotAuthorized'),
+    rest(35, 5, false),
+    exchange(38, 39, 'new', 'ok'),
+    change(40, 41, 6, remove),
+    exchange(42, 43, 'over', '400 UserNotAuthorized'),
+  ]
+  const operations = survivorsOf([...OPERATIONS, ...after], restoring)
+  const final: Partial<Final> = {
+    revision: 6,
+    issuances: [row('one', 3), row('new', 5)],
+    ...{ writers: [], services: [] },
+    entries: [
+      ...FINAL.entries.slice(0, 4),
+      entry(5, 'community.freeze', null, 4, { actor: SERVICE }),
+      entry(6, 'community.unfreeze', null, 5),
+      entry(7, 'credential.issue', BOB, 5, { actor: BOB, jti: 'credential by new' }),
+      entry(8, 'member.remove', BOB, 6),
+    ],
+  }
+
+  it('is judged by what it has and by what came later', () => {
+    expect(brokenIn({ operations, final })).toEqual({})
+    expect(brokenIn({ operations: [...OPERATIONS, ...after], final })).toMatchObject({
+      Durable: expect.arrayContaining(['lost']),
+    })
+  })
+
+  it('has lost something where what was acknowledged before the backup is missing', () => {
+    expect(brokenIn({ operations, final: { ...final, issuances: [row('new', 5)] } })).toMatchObject({
+      Durable: ['lost'],
+    })
+  })
+
+  it('is found where somebody who was removed since is let in', () => {
+    const late = [...operations, exchange(44, 45, 'late', 'ok')]
+    const entries = [...(final.entries ?? []), entry(9, 'credential.issue', BOB, 5, { jti: 'credential by late' })]
+    const issuances = [...(final.issuances ?? []), row('late', 5)]
+    expect(brokenIn({ operations: late, final: { ...final, issuances, entries } })).toMatchObject({
+      Fresh: expect.arrayContaining(['removed']),
+    })
+  })
+
+  it('is found where it was put to sleep, or woken, and the log doesn’t say so', () => {
+    const entries = final.entries?.filter(({ action }) => action !== 'community.unfreeze') ?? []
+    expect(brokenIn({ operations, final: { ...final, entries } })).toEqual({ Chain: ['missing'] })
   })
 })

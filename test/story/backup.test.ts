@@ -3,7 +3,7 @@
  * state is there, the chains hold, every key opens with the key-encryption key and with no other, and a Reeve starts on it.
  */
 import { execFile } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,6 +16,7 @@ import { silentLog } from '../../src/platform/log.ts'
 import { Secret } from '../../src/platform/secret.ts'
 import { runCli } from '../kit/cli.ts'
 import { createOnServer, engines } from '../kit/databases.ts'
+import { postgresProgram } from '../kit/own-postgres.ts'
 import { callAs, makeSomebody, type Somebody } from '../kit/people.ts'
 import { startPlcServer } from '../kit/plc.ts'
 import { freePort } from '../kit/ports.ts'
@@ -26,14 +27,6 @@ import { eventually } from '../kit/waiting.ts'
 import { sendRaw } from '../kit/world.ts'
 
 const run = promisify(execFile)
-const INSTALLED = '/usr/lib/postgresql'
-
-/** A program of PostgreSQL: the newest that is installed, or what the path has. */
-function programOf(name: string): string {
-  const versions = existsSync(INSTALLED) ? readdirSync(INSTALLED).map(Number).filter(Number.isFinite) : []
-  const newest = versions.toSorted((a, b) => b - a).map((version) => join(INSTALLED, String(version), 'bin', name))
-  return newest.find((path) => existsSync(path)) ?? name
-}
 
 const filesUnder = (path: string): readonly string[] =>
   readdirSync(path, { recursive: true, withFileTypes: true })
@@ -93,11 +86,11 @@ describe.each(engines())('a backup (%s)', (engine) => {
       }
     }
     const file = join(folder, 'reeve.dump')
-    await run(programOf('pg_dump'), ['--format=custom', `--file=${file}`, where.databaseUrl])
+    await run(postgresProgram('pg_dump'), ['--format=custom', `--file=${file}`, where.databaseUrl])
     return async () => {
       const { url } = await made()
       const into = url.reveal()
-      await run(programOf('pg_restore'), ['--exit-on-error', '--no-owner', `--dbname=${into}`, file])
+      await run(postgresProgram('pg_restore'), ['--exit-on-error', '--no-owner', `--dbname=${into}`, file])
       return { dataDir: join(folder, 'restored'), databaseUrl: into }
     }
   }

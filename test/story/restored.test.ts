@@ -2,14 +2,18 @@
  * Yesterday's backup, as an operator puts it back: somebody who was removed since is on the roster again, and gets nothing by it. Then the way
  * on: what is missing is shown, the operator accepts it, the community rests, its owner looks and wakes it.
  */
-import { cp, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { AGE_MAX_MS, textOfCheckpoint } from '../../src/audit/checkpoint.ts'
+import { AGE_MAX_MS } from '../../src/audit/checkpoint.ts'
 import { readCheckpoint } from '../../src/audit/checkpoint-folder.ts'
 import { REUSABLE_MAX_SEC } from '../../src/credential/token-classes.ts'
 import { systemClock } from '../../src/platform/clock.ts'
+import { type Db, openDatabase } from '../../src/platform/database.ts'
+import { silentLog } from '../../src/platform/log.ts'
+import { Secret } from '../../src/platform/secret.ts'
+import { foundLongAgo, seenLongAgo } from '../kit/checkpoints.ts'
 import { runCli } from '../kit/cli.ts'
 import { createOnServer, hasPostgres } from '../kit/databases.ts'
 import { exchangeOf } from '../kit/exchange.ts'
@@ -63,6 +67,13 @@ describe('a backup that is put back', () => {
   const health = async () => {
     const { status, body } = await sendRaw(at().url, { path: '/xrpc/_health' })
     return [status, body.error ?? 'well']
+  }
+  async function onRestored(work: (db: Db) => Promise<void>): Promise<void> {
+    const { DATABASE_URL } = place.environment
+    const url = DATABASE_URL === undefined ? null : new Secret(DATABASE_URL)
+    const about = { url, dataDir: dataDir(), allowUnsafe: true, log: silentLog, clock: systemClock }
+    const { db, close } = await openDatabase(about)
+    await work(db).finally(close)
   }
   const tool = (args: readonly string[], typed = '') => runCli({ args, typed, environment: place.environment })
   const stop = async () => {
@@ -121,6 +132,12 @@ describe('a backup that is put back', () => {
     const inQuiet = await ask(alice, 'member.explain', { space: quiet.forum, did: carol.did, action: 'read' })
     expect(inQuiet).toMatchObject({ status: 200, body: { allowed: true } })
     await stop()
+    // Nor does a machine that has never seen it serve it.
+    const environment = { ...place.environment, REEVE_CHECKPOINT_DIR: join(folder, 'empty') }
+    reeve = await startReeve({ ...place, environment })
+    expect(await health()).toEqual([503, 'RestoredFromPast'])
+    expect(await exchange(carol, quiet.forum)).toEqual([503, 'NotEnoughResources'])
+    await stop()
     // Not even its end writes another one.
     expect(await newest()).toBe(checkpoint)
 
@@ -138,11 +155,13 @@ describe('a backup that is put back', () => {
     const early = await tool(['restored', 'accept'], `${serviceDidOf(place)}\n`)
     expect(early).toMatchObject({ code: 1, out: '' })
     expect(early.err).toMatch(/too early: .* Come back at \S+Z; nothing was changed/)
-    // As if the time had passed.
-    const kept = await readCheckpoint(checkpoint)
-    if (!kept) throw new Error('no checkpoint')
+    // As if the time had passed since the last checkpoint: whoever found it knows that the service had gone on.
     const atMs = systemClock.nowMs() - AGE_MAX_MS - REUSABLE_MAX_SEC * 1000
-    await writeFile(checkpoint, textOfCheckpoint({ ...kept.checkpoint, atMs }))
+    await seenLongAgo(checkpoints(), atMs)
+    const soon = await tool(['restored', 'accept'], `${serviceDidOf(place)}\n`)
+    expect(soon).toMatchObject({ code: 1, out: '' })
+    expect(soon.err).toMatch(/too early: .* Come back at \S+Z; nothing was changed/)
+    await onRestored((db) => foundLongAgo(db, checkpoints()))
 
     const wrong = await tool(['restored', 'accept'], 'yes\n')
     expect(wrong).toMatchObject({ code: 1, err: '' })
@@ -190,7 +209,7 @@ describe('a backup that is put back', () => {
 
   it.runIf(hasPostgres)(
     'PostgreSQL, from a copy of the database: nobody comes back by it unseen',
-    { timeout: 240_000 },
+    { timeout: 600_000 },
     async () => {
       const database = await createOnServer()
       undo.push(() => database.drop())
@@ -211,7 +230,7 @@ describe('a backup that is put back', () => {
   )
 
   it('the embedded database, from a copy of its directory: nobody comes back by it unseen', {
-    timeout: 240_000,
+    timeout: 600_000,
   }, () => {
     const backup = join(folder, 'backup')
     return live({
