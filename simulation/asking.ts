@@ -36,8 +36,8 @@ export class Asking {
   readonly decisions: Decision[] = []
   readonly issued: string[] = []
   readonly held: (Held & { readonly did: Did })[] = []
-  /** Calls of owners that were carried out, by their keys. */
-  readonly answered: { readonly owner: Somebody; readonly key: string }[] = []
+  /** Calls of owners that were carried out, by their keys, which are each method's own. */
+  readonly answered: { readonly owner: Somebody; readonly method: string; readonly key: string }[] = []
   /** Of the last revision of a repo. */
   #micros = 0
 
@@ -113,7 +113,7 @@ export class Asking {
       // A clock that is wrong takes no token of the right time: that passes as well.
       const isKnown = !isUndecided(outcome) && outcome.status !== 429 && outcome.status !== 401
       if (isKnown || scheduler.nowMs > endMs) {
-        if (outcome.status === 200) this.answered.push({ owner, key })
+        if (outcome.status === 200) this.answered.push({ owner, method, key })
         recorder.end(began, noted({ key, earlier, outcome }) as Parameters<typeof recorder.end>[1])
         return outcome
       }

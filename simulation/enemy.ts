@@ -117,7 +117,7 @@ export class Enemy {
 
   /** What an owner asked for, and was answered, is asked for again under the same key with another body. */
   async #contradicts(): Promise<void> {
-    const used = this.#asking.answered.slice(-20)
+    const used = this.#asking.answered.filter(({ method }) => method === 'member.put').slice(-20)
     if (used.length === 0) return
     const { owner, key } = this.#dice.pick(used)
     const space = this.#cast.gardeners.spaces[2]

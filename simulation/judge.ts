@@ -14,7 +14,7 @@ export type Rule = (typeof RULES)[number]
 
 export interface Judged {
   readonly faults: readonly string[]
-  readonly looked: Readonly<Record<Rule, number>>
+  readonly looked: Readonly<Partial<Record<Rule, number>>>
 }
 
 export async function judged(world: World, asking: Asking, cast: Cast, load: Load): Promise<Judged> {

@@ -12,8 +12,19 @@ import { drawPair, isCurve, signSame } from './signing.ts'
 
 type Timed = (...given: unknown[]) => void
 
-/** Puts them in place, and answers what puts everything back. */
-export function takeOver(scheduler: Scheduler, random: Random): () => void {
+export interface Machine {
+  /** How many times as long the shortest pauses of what goes on by itself take, as on a machine that has much else to do. */
+  laziness: number
+  /** Puts everything back. */
+  giveBack(): void
+}
+
+/** The pause between two turns of the work that looks most often. */
+const SHORTEST_PAUSE_MS = 500
+
+/** Puts them in place. */
+export function takeOver(scheduler: Scheduler, random: Random): Machine {
+  const machine: Machine = { laziness: 1, giveBack() {} }
   const off = new Map<object, () => void>()
   const timer = (ms: number, work: Timed, given: unknown[], isOften: boolean): object => {
     const handle: Record<string | symbol, unknown> = {
@@ -30,7 +41,9 @@ export function takeOver(scheduler: Scheduler, random: Random): () => void {
         else off.delete(handle)
         work(...given)
       }
-      off.set(handle, scheduler.after(Math.max(1, Number(ms) || 1), life, `timer ${ms}`, go, true))
+      const isShortest = Number(ms) === SHORTEST_PAUSE_MS
+      const pauseMs = isShortest ? SHORTEST_PAUSE_MS * machine.laziness : Math.max(1, Number(ms) || 1)
+      off.set(handle, scheduler.after(pauseMs, life, `timer ${ms}`, go, true))
     }
     set()
     return handle
@@ -84,10 +97,11 @@ export function takeOver(scheduler: Scheduler, random: Random): () => void {
   ]
   // What was imported by its name is the new one from here on.
   syncBuiltinESMExports()
-  return () => {
+  machine.giveBack = () => {
     for (const back of putBack) back()
     syncBuiltinESMExports()
   }
+  return machine
 }
 
 function replace(where: object, name: string, by: unknown): () => void {

@@ -9,9 +9,9 @@ import { migrate } from '../src/platform/migrations.ts'
 import type { Random } from '../src/platform/random.ts'
 import { emptyDump } from '../test/kit/empty-dump.ts'
 import { Asking } from './asking.ts'
-import { countWaiting, judged } from './judge.ts'
+import { countWaiting, type Judged, judged } from './judge.ts'
 import { found, Load } from './load.ts'
-import { takeOver } from './machine.ts'
+import { type Machine, takeOver } from './machine.ts'
 import type { Plant } from './plants.ts'
 import { BEGINS_MS, diceOf, Scheduler } from './scheduler.ts'
 import { Storage } from './storage.ts'
@@ -32,7 +32,7 @@ function randomOf(seed: number, name: string): Random {
   }
 }
 
-/** What of a run may be otherwise. */
+/** What may be otherwise in a run. */
 export interface RunOptions {
   readonly seed: number
   /** Processes of Reeve on the one database. */
@@ -81,23 +81,56 @@ const STOP_MAX_MS = 600_000
 /** After this everything must have come to rest: longer than anybody waits before they look again. */
 const REST_MAX_MS = 180_000
 const LOOK_EVERY_MS = 5_000
+const LASTS_MS = 10_000
+/** Where nothing is to be found in the pauses, and where something may be. */
+const QUIET_LAZINESS = 4
+const LAZINESS = [1, 3, 6] as const
 
 export async function simulate(options: RunOptions): Promise<Run> {
-  const { seed, houses = 2, lastsMs = 20_000, isTroubled = true, isTraced = false, plant = {} } = options
-  const whole = await migratedDump()
+  const { seed, isTraced = false } = options
+  const dump = await migratedDump()
   const scheduler = new Scheduler(diceOf(seed, 'order'), isTraced)
   const tally = new Tally()
-  const putBack = takeOver(scheduler, randomOf(seed, 'people'))
+  const machine = takeOver(scheduler, randomOf(seed, 'people'))
   try {
-    const storage = await Storage.open({ scheduler, dice: diceOf(seed, 'database'), tally, dump: whole, plant })
-    const random = randomOf(seed, 'houses')
-    const world = new World({ seed, scheduler, storage, tally, random, houses, plant })
-    const asking = new Asking(world)
+    const found = await runIn(options, { scheduler, tally, machine, dump })
+    const { operations, history, ...more } = found
+    scheduler.note(history)
+    const { asked, faults: done } = tally
+    const times = { steps: scheduler.steps, virtualMs: scheduler.nowMs - BEGINS_MS }
+    return { seed, print: scheduler.print(), ...more, asked, done, ...times, operations, lines: scheduler.lines() }
+  } finally {
+    machine.giveBack()
+  }
+}
+
+interface Ground {
+  readonly scheduler: Scheduler
+  readonly tally: Tally
+  readonly machine: Machine
+  readonly dump: Blob
+}
+
+interface Found extends Pick<Run, 'faults' | 'looked' | 'operations'> {
+  /** Everything that was asked, answered, heard and told, as one text. */
+  readonly history: string
+}
+
+async function runIn(options: RunOptions, { scheduler, tally, machine, dump }: Ground): Promise<Found> {
+  const { seed, houses = 2, lastsMs = LASTS_MS, isTroubled = true, plant = {} } = options
+  const storage = await Storage.open({ scheduler, dice: diceOf(seed, 'database'), tally, dump, plant })
+  const world = new World({ seed, scheduler, storage, tally, random: randomOf(seed, 'houses'), houses, plant })
+  const asking = new Asking(world)
+  const broken: string[] = []
+  let judgement: Judged = { faults: [], looked: {} }
+  try {
+    machine.laziness = QUIET_LAZINESS
     for (const house of world.houses) house.start()
     await scheduler.until('the houses are up', () => world.houses.every(({ isUp }) => isUp), UP_MAX_MS)
     const cast = await scheduler.through('everything is founded', () => found(world, asking), FOUND_MAX_MS)
     const load = new Load(world, asking, cast, diceOf(seed, 'people'))
     const trouble = new Trouble(world, diceOf(seed, 'trouble'), plant)
+    machine.laziness = diceOf(seed, 'machine').pick(LAZINESS)
     if (isTroubled) trouble.begin()
     load.start()
     const endMs = scheduler.nowMs + lastsMs
@@ -105,35 +138,33 @@ export async function simulate(options: RunOptions): Promise<Run> {
     trouble.end()
     load.stop()
     await scheduler.until('everybody was answered', () => load.hasStopped, STOP_MAX_MS)
-    const { db } = storage.bare()
-    const restedMs = scheduler.nowMs + REST_MAX_MS
-    for (let isAny = true; isAny && scheduler.nowMs < restedMs; ) {
-      const nextMs = scheduler.nowMs + LOOK_EVERY_MS
-      await scheduler.until('time passes', () => scheduler.nowMs >= nextMs && storage.isFree, LOOK_EVERY_MS * 20)
-      isAny = (await countWaiting(db, world.clock.nowSec())).some(([, count]) => count > 0)
-    }
-    const { faults, looked } = await judged(world, asking, cast, load)
-    const broken = [
-      ...load.broken.map((why) => `broke off: ${why}`),
-      ...world.errors.map((line) => `Named: log: ${line}`),
-    ]
-    const history = JSON.stringify([world.recorder.operations, asking.decisions, world.heard, world.taken])
-    scheduler.note(history)
-    for (const house of world.houses) house.kill()
-    await storage.close()
-    return {
-      ...{
-        seed,
-        print: scheduler.print(),
-        faults: [...broken, ...faults],
-        looked,
-        asked: tally.asked,
-        done: tally.faults,
-      },
-      ...{ steps: scheduler.steps, virtualMs: scheduler.nowMs - BEGINS_MS },
-      ...{ operations: world.recorder.operations, lines: scheduler.lines() },
-    }
-  } finally {
-    putBack()
+    machine.laziness = QUIET_LAZINESS
+    await rest(world)
+    broken.push(...load.broken)
+    judgement = await judged(world, asking, cast, load)
+  } catch (error) {
+    broken.push(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  }
+  const { recorder, heard, taken, errors } = world
+  const history = JSON.stringify([recorder.operations, asking.decisions, heard, taken])
+  for (const house of world.houses) house.kill()
+  await storage.close()
+  const faults = [
+    ...broken.map((why) => `broke off: ${why}`),
+    ...errors.map((line) => `Named: log: ${line}`),
+    ...judgement.faults,
+  ]
+  return { faults, looked: judgement.looked, operations: recorder.operations, history }
+}
+
+/** Until nothing waits any more, or too long: what waits then is a fault. */
+async function rest({ scheduler, storage, clock }: World): Promise<void> {
+  const { db } = storage.bare()
+  const untilMs = scheduler.nowMs + REST_MAX_MS
+  for (let isAny = true; isAny && scheduler.nowMs < untilMs; ) {
+    const nextMs = scheduler.nowMs + LOOK_EVERY_MS
+    const isTime = () => scheduler.nowMs >= nextMs && storage.isFree
+    await scheduler.until('time passes', isTime, LOOK_EVERY_MS * 20)
+    isAny = (await countWaiting(db, clock.nowSec())).some(([, count]) => count > 0)
   }
 }
