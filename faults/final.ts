@@ -23,7 +23,8 @@ export async function readFinal(
   }
 }
 
-async function finalOf(db: Db, community: Did): Promise<Final> {
+/** The same of a database that is open. */
+export async function finalOf(db: Db, community: Did): Promise<Final> {
   const revisions = await sql<{ revision: number }>`select revision::int as revision from community_revision
     where community = ${community}`.execute(db)
   const people = await sql<{ space: SpaceUri; did: Did; role: string }>`select into_space as space, did, role

@@ -8,7 +8,7 @@
  * - Chain: the log holds, and says the changes in the order in which they were made, and each credential once.
  * - Named: whatever wasn't done was refused by a name, and never as a failure of ours.
  */
-import type { Did, SpaceUri } from '../src/names.ts'
+import { authorityOf, type Did, type SpaceUri } from '../src/names.ts'
 import { type Change as Changed, checkHistory, type Decision, type History } from '../test/kit/history.ts'
 import { historyOf } from '../test/kit/told-history.ts'
 import { type Exchange, isAcknowledged, isUndecided, type Operation } from './record.ts'
@@ -54,6 +54,10 @@ export interface Evidence {
   readonly community: Did
   readonly founder: Did
   readonly operations: readonly Operation[]
+  /** Other communities whose spaces are on its rosters, or its own on theirs: what they did is among the operations. */
+  readonly beside?: readonly { readonly did: Did; readonly founder: Did }[]
+  /** What was answered besides: questions of a PDS, credentials that were shown. */
+  readonly decisions?: readonly Decision[]
   /** By receiver, in the order in which it was told. */
   readonly heard: readonly (readonly Heard[])[]
   readonly final: Final
@@ -85,32 +89,39 @@ export function judge(evidence: Evidence): Verdicts {
   }
 }
 
-const exchangesOf = ({ operations }: Pick<Evidence, 'operations'>): readonly Exchange[] =>
-  operations.filter((one) => one.op === 'exchange')
+const exchangesOf = ({ community, operations }: Pick<Evidence, 'community' | 'operations'>): readonly Exchange[] =>
+  operations.filter((one) => one.op === 'exchange').filter(({ space }) => authorityOf(space) === community)
+
+const rowsOf = ({ community, final }: Pick<Evidence, 'community' | 'final'>) =>
+  final.issuances.filter(({ space }) => authorityOf(space) === community)
 
 // ── Durable and Fresh: the community's history, told again ──
 
 const NOT_IN = '400 UserNotAuthorized'
 
 /** The record as the checker of histories reads it: changes by their revisions, credentials with that of their row. */
-function historyFor({ community, founder, operations, final }: Evidence): History {
-  const rows = new Map(final.issuances.map((row) => [row.jti, row]))
-  const decisions = exchangesOf({ operations }).flatMap((one): Decision[] => {
+function historyFor(evidence: Evidence): History {
+  const { community, founder, operations, beside = [], decisions: asked = [] } = evidence
+  const own = rowsOf(evidence)
+  const rows = new Map(own.map((row) => [row.jti, row]))
+  const exchanged = exchangesOf(evidence).flatMap((one): Decision[] => {
     const { began, ended, space, did, issued, says } = one
     const about = { began, ended, question: { asks: 'may', space, did, action: 'read' } as const, atLeast: [] }
     if (says === NOT_IN) return [{ ...about, answer: 'no', basis: [], isWhole: false, issued: null }]
     const row = rows.get(issued ?? '')
     if (!isAcknowledged(one) || issued === null || !row) return []
     const basis = [{ community, revision: row.revision }]
-    return [{ ...about, answer: 'yes', basis, isWhole: true, issued: { jti: issued, wroteAt: began } }]
+    // A row names the revision of its own community; on which of the others it rests is left open.
+    return [{ ...about, answer: 'yes', basis, isWhole: beside.length === 0, issued: { jti: issued, wroteAt: began } }]
   })
-  const told = new Set(decisions.flatMap(({ issued }) => (issued ? [issued.jti] : [])))
+  const told = new Set(exchanged.flatMap(({ issued }) => (issued ? [issued.jti] : [])))
+  const communities = [{ did: community, founder }, ...beside]
   return {
-    communities: [{ did: community, founder }],
-    changes: changesOf({ community, operations }),
-    decisions,
+    communities,
+    changes: communities.flatMap(({ did }) => changesOf({ community: did, operations })),
+    decisions: [...exchanged, ...asked],
     looks: [],
-    rows: final.issuances.filter(({ jti }) => told.has(jti)),
+    rows: own.filter(({ jti }) => told.has(jti)),
   }
 }
 
@@ -176,9 +187,11 @@ function durableVerdict({ community, operations, final }: Evidence): Verdict {
  */
 function letIn({ community, operations }: Evidence): readonly string[] {
   const changes = changesOf({ community, operations })
+  // Whoever comes through another space needs no entry there.
+  const nested = new Set(changes.flatMap(({ deed }) => (deed.does === 'nest' ? [deed.space] : [])))
   const aboutWhom = Map.groupBy(changes, ({ deed }) => ('did' in deed ? deed.did : ''))
-  return exchangesOf({ operations }).flatMap((mint) => {
-    if (!isAcknowledged(mint)) return []
+  return exchangesOf({ community, operations }).flatMap((mint) => {
+    if (!isAcknowledged(mint) || nested.has(mint.space)) return []
     const ofPerson = (aboutWhom.get(mint.did) ?? []).filter(({ deed }) => 'space' in deed && deed.space === mint.space)
     const removals = ofPerson.filter(({ deed, ended }) => deed.does === 'remove' && ended < mint.began)
     const removed = removals.toSorted((one, other) => other.ended - one.ended)[0]
@@ -192,16 +205,16 @@ function letIn({ community, operations }: Evidence): readonly string[] {
 
 // ── Once ──
 
-function onceVerdict({ operations, final }: Evidence): Verdict {
+function onceVerdict(evidence: Evidence): Verdict {
   const faults: string[] = []
-  const exchanges = exchangesOf({ operations })
+  const exchanges = exchangesOf(evidence)
   const tokens = Map.groupBy(exchanges, ({ token }) => token)
   for (const [token, uses] of tokens) {
     const good = uses.filter(isAcknowledged)
     if (good.length > 1) faults.push(`twice: token ${token} gave ${good.map(({ issued }) => issued).join(' and ')}`)
   }
   // Each token is asked with by a key of its own, so its rows are known also where no answer came back.
-  const rows = Map.groupBy(final.issuances, ({ holder }) => holder)
+  const rows = Map.groupBy(rowsOf(evidence), ({ holder }) => holder)
   const asked = Map.groupBy(exchanges, ({ holder }) => holder)
   const spaces = new Set(exchanges.map(({ space }) => space))
   for (const [holder, found] of rows) {
@@ -251,6 +264,12 @@ function fromTheFirst(told: readonly Heard[], space: SpaceUri): readonly Heard[]
 const CHAINED = new Map([
   ['put', 'member.put'],
   ['remove', 'member.remove'],
+  ['nest', 'member.put'],
+  ['unnest', 'member.remove'],
+  ['ban', 'member.ban'],
+  ['unban', 'member.unban'],
+  ['offer', 'federation.offer'],
+  ['withdraw', 'federation.withdraw'],
   ['make', 'space.create'],
   ['takeBack', 'credential.revoke'],
 ])
@@ -259,13 +278,15 @@ const FREEZE = 'community.freeze'
 const WAKE = 'community.unfreeze'
 
 /** The chain holds; it has each change that was made, once, in order; and each credential, once. */
-function chainVerdict({ community, operations, final }: Evidence): Verdict {
+function chainVerdict(evidence: Evidence): Verdict {
+  const { community, operations, final } = evidence
   const faults = final.chains.flatMap(({ community: of, fault }) => (fault === null ? [] : [`broken: ${of}: ${fault}`]))
   const { entries } = final
   // The first to be answered a revision made it; whoever found nothing to do was answered the same, and isn't in the log.
   const due = new Map<number, Set<string>>()
   for (const { deed, revision } of changesOf({ community, operations })) {
-    const line = `${CHAINED.get(deed.does)} ${'did' in deed ? deed.did : ''}`
+    const about = 'did' in deed ? deed.did : 'to' in deed ? deed.to : ''
+    const line = `${CHAINED.get(deed.does)} ${about}`
     due.set(revision, (due.get(revision) ?? new Set()).add(line))
   }
   for (const one of operations) {
@@ -292,11 +313,12 @@ function chainVerdict({ community, operations, final }: Evidence): Verdict {
     entries.filter(({ action }) => action === 'credential.issue'),
     ({ jti }) => jti,
   )
-  for (const { jti } of final.issuances) {
+  const own = rowsOf(evidence)
+  for (const { jti } of own) {
     const times = issued.get(jti)?.length ?? 0
     if (times !== 1) faults.push(`issue: ${jti} is in the log ${times} times`)
   }
-  const rows = new Set(final.issuances.map(({ jti }) => jti))
+  const rows = new Set(own.map(({ jti }) => jti))
   for (const jti of issued.keys()) if (!rows.has(jti ?? '')) faults.push(`issue: ${jti} has no row`)
   return { looked: entries.length, faults }
 }

@@ -9,7 +9,7 @@ import manifest from '../package.json' with { type: 'json' }
 import { openHook } from './access/hook.ts'
 import { ASKED_AT_ONCE, openManagingApps } from './access/managing-apps.ts'
 import { openLooks } from './access/may-read.ts'
-import { checkpointFolder } from './audit/checkpoint-folder.ts'
+import { type CheckpointFolder, checkpointFolder } from './audit/checkpoint-folder.ts'
 import { openCheckpoints } from './audit/checkpoints.ts'
 import { openFence } from './community/fence.ts'
 import { openLookups } from './credential/foreign-credentials.ts'
@@ -147,14 +147,22 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
   }
 }
 
-type Furniture = Required<Pick<Given, 'clock' | 'random' | 'log'>> &
-  Pick<Given, 'rates' | 'nameServers' | 'pds'> & { readonly meters: Meters }
+export interface Furniture
+  extends Required<Pick<Given, 'clock' | 'random' | 'log'>>,
+    Pick<Given, 'rates' | 'nameServers' | 'pds'> {
+  readonly meters: Meters
+  /** The doors to the network, in place of those that dial. */
+  readonly openDoor?: typeof openOutbound
+  /** Where checkpoints are, in place of the configured folder. */
+  readonly folder?: CheckpointFolder
+}
 
-async function furnish(config: Config, db: Db, furniture: Furniture) {
-  const { clock, random, log, rates, nameServers, pds, meters } = furniture
+/** Everything but the port and the work that goes on by itself: whoever has no use for a socket hands requests to the doors without one. */
+export async function furnish(config: Config, db: Db, furniture: Furniture) {
+  const { clock, random, log, rates, nameServers, pds, meters, openDoor = openOutbound } = furniture
   await migrate(db, clock)
   const instanceId = await loadInstanceId(db, random, clock)
-  const folder = checkpointFolder(config.checkpointDir, random)
+  const folder = furniture.folder ?? checkpointFolder(config.checkpointDir, random)
   const checkpoints = await openCheckpoints({ db, clock, log, folder, instance: instanceId })
   const keks = keksOf(config, random)
   for (const kek of [keks.kek, ...keks.previousKeks]) await assertKekWorks(kek, config.serviceDid, instanceId, random)
@@ -166,7 +174,7 @@ async function furnish(config: Config, db: Db, furniture: Furniture) {
   const { plcUrl, allowLoopback } = config
   const ownHosts = [new URL(config.publicUrl).host]
   const lookup = openHostLookup(nameServers)
-  const outbound = openOutbound({
+  const outbound = openDoor({
     allowLoopback,
     ownHosts,
     trustedOrigins: [plcUrl],
@@ -174,7 +182,7 @@ async function furnish(config: Config, db: Db, furniture: Furniture) {
     clock,
     counted: linesOf('fetches'),
   })
-  const deliveries = openOutbound({
+  const deliveries = openDoor({
     allowLoopback,
     ownHosts,
     trustedOrigins: [],
@@ -183,7 +191,7 @@ async function furnish(config: Config, db: Db, furniture: Furniture) {
     atOnce: DELIVERIES_AT_ONCE,
     counted: linesOf('deliveries'),
   })
-  const inquiries = openOutbound({
+  const inquiries = openDoor({
     allowLoopback,
     ownHosts,
     trustedOrigins: [],
@@ -193,7 +201,7 @@ async function furnish(config: Config, db: Db, furniture: Furniture) {
     counted: linesOf('inquiries'),
   })
   const documents = openDidDocuments({ outbound, plcUrl, allowLoopback, clock, log, sizes })
-  const calls = openOutbound({ allowLoopback, ownHosts, trustedOrigins: [], lookup, clock, counted: linesOf('calls') })
+  const calls = openDoor({ allowLoopback, ownHosts, trustedOrigins: [], lookup, clock, counted: linesOf('calls') })
   const grants = openGrants({
     ...{ site: siteOf(config.publicUrl), serviceDid: config.serviceDid, allowLoopback },
     ...{ vault, documents, outbound: calls, random, clock, sizes },

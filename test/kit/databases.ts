@@ -4,7 +4,6 @@
  * PGlite runs always, in memory. PostgreSQL runs when it answers at `REEVE_TEST_POSTGRES`; where it must answer (`CI=true` or
  * `REEVE_REQUIRE_POSTGRES=1`) its absence is a failure, and elsewhere it is said aloud. Half of a suite never goes missing quietly.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import pg from 'pg'
 import { afterAll, describe } from 'vitest'
 import { systemClock } from '../../src/platform/clock.ts'
@@ -14,6 +13,7 @@ import { silentLog } from '../../src/platform/log.ts'
 import { migrate } from '../../src/platform/migrations.ts'
 import { randomHex, systemRandom } from '../../src/platform/random.ts'
 import { Secret } from '../../src/platform/secret.ts'
+import { emptyDump } from './empty-dump.ts'
 
 export type EngineName = OpenDatabase['engine']
 
@@ -114,27 +114,3 @@ async function openOnServer(): Promise<TestDatabase> {
 }
 
 const openFromDump = async (): Promise<OpenDatabase> => databaseOf(await openInMemory(silentLog, await emptyDump()))
-
-let dump: Promise<Blob> | null = null
-
-/** Making PGlite's files takes seconds, copying them a fraction of one, so the empty ones are kept beside the packages. */
-function emptyDump(): Promise<Blob> {
-  dump ??= loadOrMakeDump()
-  return dump
-}
-
-async function loadOrMakeDump(): Promise<Blob> {
-  const modules = new URL('../../node_modules/', import.meta.url)
-  const { version } = JSON.parse(readFileSync(new URL('@electric-sql/pglite/package.json', modules), 'utf8'))
-  const folder = new URL('.cache/reeve/', modules)
-  const file = new URL(`pglite-${version}.tar`, folder)
-  if (existsSync(file)) return new Blob([readFileSync(file)])
-  const engine = await openInMemory(silentLog)
-  const made = await engine.dump()
-  await engine.close()
-  mkdirSync(folder, { recursive: true })
-  const draft = new URL(`draft-${randomHex(systemRandom, 6)}`, folder)
-  writeFileSync(draft, new Uint8Array(await made.arrayBuffer()))
-  renameSync(draft, file)
-  return made
-}

@@ -2,7 +2,7 @@
 import { authorityOf, type Did, type SpaceUri } from '../../src/names.ts'
 import { renderPolicy } from '../../src/space/settings.ts'
 import type { Deed, RestingDeed, RosterDeed } from './history.ts'
-import { spaceOf } from './world.ts'
+import { spaceOf } from './wire-requests.ts'
 
 export type RosterMethod =
   | 'space.create'

@@ -1,33 +1,15 @@
 /**
  * One small scene for everything that is said about the exchange: a community with a forum, bob in it, carol not, a directory
- * that counts what it is asked. And the parts of a request, so that a test can spoil one of them and leave the rest alone.
+ * that counts what it is asked.
  */
 import { sql } from 'kysely'
-import type { Did, SpaceName } from '../../src/names.ts'
+import type { Did } from '../../src/names.ts'
 import type { TestDatabase } from './databases.ts'
 import { type FakePlc, startFakePlc } from './fake-plc.ts'
-import {
-  type Changes,
-  freshJti,
-  makeDelegation,
-  makeDpopProof,
-  makeKey,
-  makeSpaceSignature,
-  type TestKey,
-} from './tokens.ts'
-import {
-  type Answer,
-  type Binding,
-  EXCHANGE_PATH,
-  openWorld,
-  type Person,
-  type RawRequest,
-  spaceOf,
-  type World,
-  type WorldOptions,
-} from './world.ts'
+import { exchangeOf, type Parts } from './wire-requests.ts'
+import { type Answer, openWorld, type Person, type World, type WorldOptions } from './world.ts'
 
-export const BINDINGS = ['october', 'august'] as const satisfies readonly Binding[]
+export { BINDINGS, exchangeOf, type Parts } from './wire-requests.ts'
 
 export interface Scene {
   readonly world: World
@@ -74,63 +56,6 @@ export async function letIn(owner: Person, space: string, did: Did): Promise<voi
 /** Marks a space as deleted where it stands; nothing deletes spaces yet. */
 export const deleteSpace = (database: TestDatabase, uri: string) =>
   sql`update space set state = 'deleted' where uri = ${uri}`.execute(database.db)
-
-type Lines = readonly (readonly [string, string])[]
-
-/** The parts of one exchange; what is left out is as it should be. */
-export interface Parts {
-  readonly person?: { readonly did: Did; readonly key: TestKey }
-  readonly binding?: Binding
-  /** The space in the token, and in the body unless that is given. */
-  readonly space?: string | SpaceName
-  readonly token?: string
-  readonly jti?: string
-  readonly changes?: Changes
-  readonly holder?: TestKey
-  readonly proof?: Changes & { readonly jti?: string; readonly url?: string }
-  /** Header lines in place of the token's, or of the proof's. */
-  readonly authorization?: Lines
-  readonly proofLines?: Lines
-  readonly more?: Lines
-  readonly body?: object | string
-}
-
-/** The raw request. */
-export function exchangeOf(
-  scene: { world: Pick<World, 'url' | 'clock'>; forum: string; bob: { did: Did; key: TestKey } },
-  parts: Parts = {},
-): RawRequest {
-  const { world, forum, bob } = scene
-  const { person = bob, binding = 'october', holder = makeKey('p256'), jti = freshJti() } = parts
-  const space = typeof parts.space === 'object' ? parts.space : spaceOf(parts.space ?? forum)
-  const nowSec = world.clock.nowSec()
-  const token =
-    parts.token ?? makeDelegation({ key: person.key, iss: person.did, space, nowSec, jti, ...parts.changes })
-  const authorization = `Bearer ${token}`
-  const ownProof = (): Lines => {
-    if (binding === 'august') {
-      const url = world.url + EXCHANGE_PATH
-      return [['dpop', makeDpopProof({ key: holder, method: 'POST', url, nowSec, ...parts.proof })]]
-    }
-    const { signatureInput, signature } = makeSpaceSignature({ key: holder, authorization })
-    return [
-      ['signature-input', signatureInput],
-      ['signature', signature],
-    ]
-  }
-  const body = parts.body ?? { space: space.uri }
-  return {
-    method: 'POST',
-    path: EXCHANGE_PATH,
-    headers: [
-      ...(parts.authorization ?? [['authorization', authorization] as const]),
-      ['content-type', 'application/json'],
-      ...(parts.proofLines ?? ownProof()),
-      ...(parts.more ?? []),
-    ],
-    body: typeof body === 'string' ? body : JSON.stringify(body),
-  }
-}
 
 export const exchange = (scene: Scene, parts: Parts = {}): Promise<Answer> => scene.world.send(exchangeOf(scene, parts))
 

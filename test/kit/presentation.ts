@@ -3,27 +3,11 @@ import { sql } from 'kysely'
 import { type Did, rosterOf } from '../../src/names.ts'
 import type { TestDatabase } from './databases.ts'
 import { exchange, type Scene } from './exchange.ts'
-import {
-  type Changes,
-  freshJti,
-  makeDpopProof,
-  makeJws,
-  makeKey,
-  makeSpaceSignature,
-  type TestKey,
-  thumbprintOf,
-} from './tokens.ts'
-import { type Answer, type Binding, type Person, type RawRequest, spaceOf, type World } from './world.ts'
+import { type Changes, freshJti, makeJws, makeKey, type TestKey, thumbprintOf } from './tokens.ts'
+import { type Held, presentationOf, type Shown } from './wire-requests.ts'
+import { type Answer, type Binding, type Person, spaceOf } from './world.ts'
 
-export const GET_SPACE = '/xrpc/com.atproto.simplespace.getSpace'
-
-/** A credential and the key that it is bound to. */
-export interface Held {
-  readonly credential: string
-  readonly holder: TestKey
-  readonly binding: Binding
-  readonly space: string
-}
+export { GET_SPACE, type Held, presentationOf, type Shown } from './wire-requests.ts'
 
 export const jtiOf = ({ credential }: Held): string =>
   JSON.parse(Buffer.from(credential.split('.')[1] ?? '', 'base64url').toString()).jti
@@ -38,58 +22,6 @@ export async function obtain(
   const answer = await exchange(scene, { binding, person, space, holder })
   if (answer.status !== 200) throw new Error(`no credential: ${JSON.stringify(answer.body)}`)
   return { credential: String(answer.body.credential), holder, binding, space }
-}
-
-type Lines = readonly (readonly [string, string])[]
-
-export interface Shown {
-  readonly scheme?: string
-  /** The procedure that is called with it, and the body; without one, the space is asked for. */
-  readonly procedure?: { readonly nsid: string; readonly body: string | object }
-  /** The space that is asked about. */
-  readonly asked?: string
-  /** The key that proves possession, when it isn't the holder's. */
-  readonly prover?: TestKey
-  readonly audience?: string
-  readonly proof?: Changes & { readonly jti?: string; readonly url?: string; readonly method?: string }
-  /** Lines in place of the proof's. */
-  readonly proofLines?: Lines
-  readonly authorization?: Lines
-  readonly more?: Lines
-  /** Parameters of the signature. */
-  readonly params?: string
-}
-
-/** The request of an app that shows what it holds; what is left out is as it should be. */
-export function presentationOf(world: Pick<World, 'url' | 'clock'>, held: Held, shown: Shown = {}): RawRequest {
-  const { credential, holder, binding, space } = held
-  const { prover: key = holder, audience = spaceOf(space).authority } = shown
-  const scheme = shown.scheme ?? (binding === 'august' ? 'DPoP' : 'Atproto-Space')
-  const authorization = `${scheme} ${credential}`
-  const { procedure } = shown
-  const method = procedure ? 'POST' : 'GET'
-  const path = procedure ? `/xrpc/${procedure.nsid}` : GET_SPACE
-  const ownProof = (): Lines => {
-    if (binding === 'august') {
-      const about = { key, method, url: world.url + path, nowSec: world.clock.nowSec(), credential }
-      return [['dpop', makeDpopProof({ ...about, ...shown.proof })]]
-    }
-    const made = { key, authorization, audience, ...(shown.params === undefined ? {} : { params: shown.params }) }
-    const { signatureInput, signature } = makeSpaceSignature(made)
-    return [
-      ['atproto-space-audience', audience],
-      ['signature-input', signatureInput],
-      ['signature', signature],
-    ]
-  }
-  const headers: Lines = [
-    ...(shown.authorization ?? [['authorization', authorization] as const]),
-    ...(shown.proofLines ?? ownProof()),
-    ...(shown.more ?? []),
-  ]
-  if (!procedure) return { path: `${path}?${new URLSearchParams({ space: shown.asked ?? space })}`, headers }
-  const body = typeof procedure.body === 'string' ? procedure.body : JSON.stringify(procedure.body)
-  return { method, path, headers: [...headers, ['content-type', 'application/json']], body }
 }
 
 export const present = (scene: Scene, held: Held, shown: Shown = {}): Promise<Answer> =>

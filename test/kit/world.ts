@@ -7,10 +7,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { BucketName, Rate } from '../../src/doors/rate-buckets.ts'
 import { didOf, encodeOperation, type UnsignedPlcOperation } from '../../src/identity/plc-operation.ts'
 import { recoveryStatement } from '../../src/keys/recovery-proof.ts'
-import { type Did, parseSpaceUri, type SpaceName } from '../../src/names.ts'
+import type { Did } from '../../src/names.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { type Config, parseConfig } from '../../src/platform/config.ts'
 import { type Log, silentLog } from '../../src/platform/log.ts'
@@ -18,6 +17,7 @@ import { type Given, openReeve, type Reeve } from '../../src/reeve.ts'
 import { type EngineName, openTestDatabase, type TestDatabase } from './databases.ts'
 import { startPlcServer } from './plc.ts'
 import { freePort } from './ports.ts'
+import { UNLIMITED } from './rates.ts'
 import { type Answer, type RawRequest, sendRaw } from './raw-request.ts'
 import {
   base64Url,
@@ -29,8 +29,11 @@ import {
   signBytes,
   type TestKey,
 } from './tokens.ts'
+import { type Binding, EXCHANGE_PATH, spaceOf } from './wire-requests.ts'
 
+export { everyRate, UNLIMITED } from './rates.ts'
 export { type Answer, type RawRequest, sendRaw } from './raw-request.ts'
+export { type Binding, EXCHANGE_PATH, spaceOf } from './wire-requests.ts'
 
 export interface Person {
   readonly did: Did
@@ -41,8 +44,6 @@ export interface Person {
   /** The exchange with a fresh token, a fresh holder key and the given binding. */
   exchange(space: string, binding?: Binding): Promise<Answer>
 }
-
-export type Binding = 'october' | 'august'
 
 export interface World {
   readonly plcUrl: string
@@ -148,28 +149,6 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   return world
 }
 
-const PLENTY = { burst: 1e9, perSec: 1e9 }
-/** Buckets of which every one has the same rate. */
-export const everyRate = (rate: Rate): Readonly<Record<BucketName, Rate>> => ({
-  public: rate,
-  governance: rate,
-  founding: rate,
-  exchange: rate,
-  resolution: rate,
-  governancePerson: rate,
-  foundingPerson: rate,
-  exchangePerson: rate,
-  notify: rate,
-  writerResolution: rate,
-  writer: rate,
-  spaceWrites: rate,
-  hook: rate,
-  authority: rate,
-  forged: rate,
-  connect: rate,
-})
-export const UNLIMITED = everyRate(PLENTY)
-
 /** A person with a did:plc of their own, as any PDS would have registered it: secp256k1, one rotation key. */
 async function registerPerson(world: World, { pds = 'https://pds.example.com' } = {}): Promise<Person> {
   const key = makeKey('k256')
@@ -213,8 +192,6 @@ export function personOf(world: World, did: Did, key: TestKey): Person {
     exchange: (space, binding = 'october') => world.send(exchangeRequest(world, { did, key, space, binding })),
   }
 }
-
-export const EXCHANGE_PATH = '/xrpc/com.atproto.space.getSpaceCredential'
 
 /** A whole exchange request, with every part open to change. */
 export function exchangeRequest(
@@ -262,12 +239,6 @@ function proofLines(about: {
     ['signature-input', signatureInput],
     ['signature', signature],
   ]
-}
-
-export function spaceOf(uri: string): SpaceName {
-  const space = parseSpaceUri(uri)
-  if (!space) throw new Error(`no space URI: ${uri}`)
-  return space
 }
 
 /** The custody in which the community's own key outranks Reeve's, with a proof by that key. */

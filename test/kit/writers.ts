@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto'
 import type { Clock } from '../../src/platform/clock.ts'
 import { tidOf } from '../../src/platform/tid.ts'
 import { type Changes, freshJti, makeServiceJwt } from './tokens.ts'
-import { type Answer, type Binding, type Person, type RawRequest, spaceOf, type World } from './world.ts'
+import { type Binding, spaceOf } from './wire-requests.ts'
+import type { Answer, Person, RawRequest, World } from './world.ts'
 
 export const NOTIFY_WRITE = 'com.atproto.space.notifyWrite'
 
