@@ -19,7 +19,7 @@ function placesIn(paper: string, text: string): string[] {
   const relative = links.filter((target) => !/^[a-z]+:/.test(target)).map((target) => new URL(target, base).href)
   const paths = [
     ...text.matchAll(
-      /`((?:src|test|docs|demo|policies|migrations|lexicons|scripts|bench|soak|faults|simulation|ops)\/[\w./-]*)`/g,
+      /`((?:src|test|docs|demo|policies|migrations|lexicons|scripts|bench|soak|faults|simulation|mutations|ops)\/[\w./-]*)`/g,
     ),
   ]
   return [...relative, ...paths.map(([, path = '']) => new URL(path, ROOT).href)]

@@ -1,9 +1,27 @@
 /** The envelope: a sealed secret opens in its own place, and in no other. */
-import { createSecretKey } from 'node:crypto'
-import { describe, expect, it } from 'vitest'
+import { createDecipheriv, createSecretKey } from 'node:crypto'
+import { describe, expect, it, vi } from 'vitest'
 import { type DekPlace, open, type Place, seal, unwrapDek, wrapDek } from '../../src/keys/envelope.ts'
 import type { Did, DidKey } from '../../src/names.ts'
 import { systemRandom } from '../../src/platform/random.ts'
+
+/** What OpenSSL gave out before it vouched for it. */
+const unproven = vi.hoisted((): Buffer[] => [])
+vi.mock('node:crypto', async (original) => {
+  const real = await original<typeof import('node:crypto')>()
+  const createDecipheriv = (...given: Parameters<typeof real.createDecipheriv>) => {
+    const decipher = real.createDecipheriv(...given)
+    const update = decipher.update.bind(decipher)
+    return Object.assign(decipher, {
+      update: (bytes: Uint8Array) => {
+        const made = update(bytes)
+        unproven.push(made)
+        return made
+      },
+    })
+  }
+  return { ...real, createDecipheriv }
+})
 
 const did = (letter: string): Did => `did:plc:${letter.repeat(24)}` as Did
 const didKey = (text: string): DidKey => `did:key:${text}` as DidKey
@@ -19,6 +37,24 @@ const place: Place = {
 const dek = systemRandom.bytes(32)
 const secret = systemRandom.bytes(32)
 const sealed = seal(dek, secret, place, systemRandom)
+
+/** Parts behind their lengths, and one of four bytes, as they are written down. */
+const behindLengths = (...parts: readonly (string | number)[]): Buffer =>
+  Buffer.concat(
+    parts.flatMap((part) => {
+      const bytes = typeof part === 'string' ? Buffer.from(part) : Buffer.alloc(4)
+      if (typeof part === 'number') bytes.writeUInt32BE(part)
+      return [Buffer.of(bytes.length >> 8, bytes.length & 0xff), bytes]
+    }),
+  )
+
+/** Opened by `node:crypto` alone, by the form that is written down. */
+function openedByTheBook(key: Uint8Array, bytes: Uint8Array, data: Uint8Array): Buffer {
+  const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(9, 21), { authTagLength: 16 })
+  decipher.setAAD(data)
+  decipher.setAuthTag(bytes.subarray(-16))
+  return Buffer.concat([decipher.update(bytes.subarray(21, -16)), decipher.final()])
+}
 
 const OTHER_PLACES: Record<string, Place> = {
   'instance id': { ...place, instanceId: 'instance-2' },
@@ -40,6 +76,13 @@ describe('a sealed secret', () => {
     const fixed = seal(dek, secret, place, { bytes: () => nonce })
     expect(Buffer.from(fixed.subarray(0, 21)).toString('hex')).toBe('525645310100000002000102030405060708090a0b')
     expect(fixed.length).toBe(4 + 1 + 4 + 12 + 32 + 16)
+  })
+
+  it('is sealed for exactly the place that is written down, so that whoever knows the form opens it', () => {
+    const named = ['reeve-envelope-v1', 'instance-1', did('a'), 'space', 'key-1', 2] as const
+    expect(openedByTheBook(dek, sealed, behindLengths(...named, 'did:key:zOne'))).toEqual(Buffer.from(secret))
+    const bare = seal(dek, secret, { ...place, publicKey: null }, systemRandom)
+    expect(openedByTheBook(dek, bare, behindLengths(...named, '-'))).toEqual(Buffer.from(secret))
   })
 
   it('opens for a secret without a public half, and for one of no bytes', () => {
@@ -99,8 +142,26 @@ describe('a sealed secret', () => {
     expect(open(dek, sealed, { ...place, dekVersion: 2 ** 32 + 2 })).toBeNull()
   })
 
-  it('refuses to be made for a version that is no 32-bit number', () => {
-    expect(() => seal(dek, secret, { ...place, dekVersion: 1.5 }, systemRandom)).toThrow(RangeError)
+  it('is made for every version that is a 32-bit number, and refuses to be made for any other', () => {
+    for (const dekVersion of [0, 1, 2 ** 32 - 1]) {
+      const there = { ...place, dekVersion }
+      expect(open(dek, seal(dek, secret, there, systemRandom), there)).toEqual(secret)
+    }
+    for (const dekVersion of [-1, 1.5, 2 ** 32, Number.NaN]) {
+      expect(() => seal(dek, secret, { ...place, dekVersion }, systemRandom)).toThrow(RangeError)
+    }
+  })
+
+  it('is opened off the heap, and what was read before the tag was looked at is wiped, whatever the tag says', () => {
+    expect(open(dek, sealed, place)?.buffer.byteLength).toBeGreaterThanOrEqual(4096)
+    for (const [bytes, isGood] of [
+      [sealed, true],
+      [Uint8Array.from(sealed).fill(0, -1), sealed.at(-1) === 0],
+    ] as const) {
+      unproven.length = 0
+      expect(open(dek, bytes, place) !== null).toBe(isGood)
+      expect(unproven.map((made) => [made.length, made.every((byte) => byte === 0)])).toEqual([[32, true]])
+    }
   })
 })
 
@@ -111,6 +172,11 @@ describe('a wrapped DEK', () => {
 
   it('unwraps in its place', () => {
     expect(unwrapDek(kek, 'kek-1', wrapped, dekPlace)).toEqual(dek)
+  })
+
+  it('is wrapped for exactly the place that is written down, with the name of its KEK', () => {
+    const data = behindLengths('reeve-dek-v1', 'instance-1', did('a'), 2, 'kek-1')
+    expect(openedByTheBook(kek.export(), wrapped, data)).toEqual(Buffer.from(dek))
   })
 
   it.each([
