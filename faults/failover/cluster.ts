@@ -18,6 +18,8 @@ const SERVERS = '/usr/lib/postgresql'
 export const NODES = 3
 /** However slow the machine is: what takes longer doesn't come any more. */
 const START_MAX_MS = 300_000
+/** The same for what was away: what hasn't come back by then doesn't come back by itself. */
+export const BACK_MAX_MS = 240_000
 /** A node that stands still says nothing. */
 const ANSWER_MAX_MS = 2_000
 const HANDING_OVER_MAX_MS = 60_000
@@ -274,7 +276,7 @@ async function makeDatabase(connectionString: string, { REEVE }: Passwords): Pro
 function etcdArguments(data: string, port: number, peerPort: number): readonly string[] {
   const [here, peer] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${peerPort}`]
   return [
-    ...['--name', 'one', '--data-dir', data, '--logger', 'zap'],
+    ...['--name', 'one', '--data-dir', data, '--logger', 'zap', '--enable-v2'],
     ...['--listen-client-urls', here, '--advertise-client-urls', here],
     ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', `one=${peer}`],
   ]
@@ -303,7 +305,7 @@ async function patroniFile({ name, port, restPort, etcdPort, data, bin, password
   const [rest, server] = [`127.0.0.1:${restPort}`, `127.0.0.1:${port}`]
   given.name = name
   Object.assign(given.restapi, { listen: rest, connect_address: rest })
-  given.etcd3.hosts = [`127.0.0.1:${etcdPort}`]
+  given.etcd.hosts = [`127.0.0.1:${etcdPort}`]
   const { postgresql } = given
   Object.assign(postgresql, { listen: server, connect_address: server, data_dir: data, bin_dir: bin })
   postgresql.pgpass = `${data}.pgpass`
@@ -330,6 +332,8 @@ async function proxyText({ databasePort, worldPort, nodes, reevePorts }: Fronted
     text = text.replace(from, to)
   }
   put(/bind 127\.0\.0\.1:5000/, `bind 127.0.0.1:${databasePort}`)
+  // Here it is nobody's service that could lay its privileges down.
+  put(/\n *user haproxy\n *group haproxy/, '')
   put(/bind :443 ssl .*/, `bind 127.0.0.1:${worldPort}`)
   for (const { name, port, restPort } of nodes)
     put(new RegExp(`server ${name} .*`), `server ${name} 127.0.0.1:${port} check port ${restPort}`)

@@ -4,7 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import type { Cluster, Node } from './cluster.ts'
+import { eventually } from '../../test/kit/waiting.ts'
+import { BACK_MAX_MS, type Cluster, type Node } from './cluster.ts'
 
 const HELD = 4
 const ANSWER_MAX_MS = 3_000
@@ -16,8 +17,8 @@ export interface Probe {
   write(): void
   /** Some more on each, and on new ones. */
   writeOn(): Promise<void>
-  /** The same again and again until that is so; then its connections are closed. */
-  writeUntil(isOver: () => Promise<boolean>): Promise<void>
+  /** The same again and again until that is so; then its connections are closed. Fails when it never is. */
+  writeUntil(what: string, isOver: () => Promise<boolean>): Promise<void>
   /** What was asked and acknowledged, and how much of that the primary of now doesn't have. */
   close(): Promise<{ asked: number; acknowledged: number; lost: number }>
 }
@@ -36,9 +37,13 @@ export async function openProbe(cluster: Cluster): Promise<Probe> {
   let held: pg.Client[] = []
   let asked = 0
   const acknowledged: number[] = []
+  const waiting = new Set<pg.Client>()
   const writing: Promise<void>[] = []
 
   const insert = async (client: pg.Client): Promise<void> => {
+    // Whoever hasn't been answered asks nothing more.
+    if (waiting.has(client)) return
+    waiting.add(client)
     asked += 1
     const id = asked
     await client.query('insert into probe values ($1)', [id]).then(
@@ -46,6 +51,7 @@ export async function openProbe(cluster: Cluster): Promise<Probe> {
       // Refused, read-only, cut, or too late: it wasn't acknowledged.
       () => {},
     )
+    waiting.delete(client)
   }
   const writeOn = async () => {
     const fresh = await connected(url).catch(() => null)
@@ -62,11 +68,12 @@ export async function openProbe(cluster: Cluster): Promise<Probe> {
       writing.push(...held.map(insert))
     },
     writeOn,
-    async writeUntil(isOver) {
-      while (!(await isOver())) {
+    async writeUntil(what, isOver) {
+      const written = async () => {
         await writeOn()
-        await sleep(50)
+        return isOver()
       }
+      await eventually(what, written, BACK_MAX_MS)
       for (const client of held) void client.end().catch(() => {})
       held = []
     },

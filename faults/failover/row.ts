@@ -7,11 +7,10 @@ import { eventually } from '../../test/kit/waiting.ts'
 import type { Load } from '../load.ts'
 import { type Notebook, type Tried, underLoad } from '../row.ts'
 import type { Stage } from '../stage.ts'
+import { BACK_MAX_MS } from './cluster.ts'
 import { type House, openHouse } from './house.ts'
 
 const REEVES = 3
-/** However slow the machine is: what hasn't come back by then doesn't come back by itself. */
-export const BACK_MAX_MS = 240_000
 
 export interface Scene {
   readonly stage: Stage

@@ -1,9 +1,9 @@
 /** A replicated PostgreSQL loses its nodes one way or the other, and takes over by itself; processes of Reeve behind a proxy live on. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { eventually } from '../../test/kit/waiting.ts'
-import { missingPrograms, type Node } from '../failover/cluster.ts'
+import { BACK_MAX_MS, missingPrograms, type Node } from '../failover/cluster.ts'
 import { openProbe } from '../failover/probe.ts'
-import { BACK_MAX_MS, isBack, onCluster, type Scene, watchGaps } from '../failover/row.ts'
+import { isBack, onCluster, type Scene, watchGaps } from '../failover/row.ts'
 import { type Row, type Tried, warm } from '../row.ts'
 import { isEnough, times } from '../settings.ts'
 
@@ -73,7 +73,7 @@ export const hung: Row = {
         })
         for (let more = isWhole ? 0 : WRITES_BESIDE; more > 0; more--) await probe.writeOn()
         former.goOn()
-        await probe.writeUntil(async () => (await former.standing())?.role === 'replica')
+        await probe.writeUntil('the former primary follows', async () => (await former.standing())?.role === 'replica')
       })
       await cluster.isWhole()
       const { asked, acknowledged, lost } = await probe.close()
@@ -106,7 +106,7 @@ export const reeve: Row = {
   run: (tried) =>
     onCluster(tried, async (scene) => {
       const { house, load, notebook } = scene
-      await again(tried, scene, times(12, 4), async () => {
+      await again(tried, scene, times(8, 4), async () => {
         const nth = tried.dice.below(house.reeves.length)
         const gaps = watchGaps(load)
         await house.reeves[nth]?.kill()

@@ -121,9 +121,10 @@ export async function openCheckpoints(ctx: CheckpointsCtx): Promise<Checkpoints>
     try {
       await write(isLast)
     } catch (error) {
-      againAtMs = clock.monotonicMs() + AGAIN_AFTER_MS
-      // That the database is away is told where it is asked for, and is no fault of the folder.
+      // That the database is away is told where it is asked for, and is no fault of the folder. It may come back as another server, and what that
+      // one acknowledges first is what is most easily lost: so no time is let go by.
       if (isTransient(error)) return
+      againAtMs = clock.monotonicMs() + AGAIN_AFTER_MS
       failures += 1
       const about = { error: errorName(error), failures, folder: folder.path }
       // While it runs this is easily mended; with such a file there it would not start again.

@@ -15,6 +15,7 @@ import type { Did } from '../../src/names.ts'
 import { type Db, withTransaction } from '../../src/platform/database.ts'
 import { openLog } from '../../src/platform/log.ts'
 import { systemRandom } from '../../src/platform/random.ts'
+import { Unavailable } from '../../src/refusals.ts'
 import { behindItsBack, checkpointOf, cut, HASH, instanceOf } from '../kit/checkpoints.ts'
 import { describeOnEachEngine } from '../kit/databases.ts'
 import { freshDid } from '../kit/roll.ts'
@@ -215,6 +216,29 @@ describeOnEachEngine('checkpoints', (open) => {
     await checkpoints.turn()
     expect(await kept()).toHaveLength(1)
     expect(checkpoints.isFromPast).toBe(false)
+  })
+
+  it('while it runs: after the database was away the next is written at once, since what came first after it is most easily lost', async () => {
+    let isAway = false
+    const real = folder()
+    const read: typeof real.read = async (instance) => {
+      if (isAway) throw new Unavailable('NotEnoughResources', 'database')
+      return real.read(instance)
+    }
+    const checkpoints = await openCheckpoints({
+      ...{ db, clock, log, folder: { ...real, read } },
+      instance: await instanceOf(db),
+    })
+    await checkpoints.turn()
+    await grow(db, first(), 1)
+    clock.moveSec(6)
+    isAway = true
+    await checkpoints.turn()
+    expect((await kept())[0]?.checkpoint.heads).not.toEqual(await loadHeads(db))
+    isAway = false
+    await checkpoints.turn()
+    expect((await kept())[0]?.checkpoint.heads).toEqual(await loadHeads(db))
+    expect(checkpoints.failures).toBe(0)
   })
 
   it('while it runs: a database whose last entries are gone is found out, and stays so', async () => {
