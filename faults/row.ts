@@ -67,7 +67,7 @@ type JudgesBesides = (final: Final, evidence: Evidence) => Evidence | undefined
 type Besides = void | JudgesBesides
 
 /** However slow the machine is: after so long it doesn't go on by itself any more. */
-export const RECOVERY_MAX_MS = 60_000
+export const RECOVERY_MAX_MS = 180_000
 
 /**
  * Opens a stage, loads it, has the fault done, and judges everything when the process has ended; what the fault answers judges besides, by what
@@ -111,7 +111,7 @@ export async function recovers(load: Load, notebook: Notebook, after: string): P
   const { mints, changes } = load.acknowledged
   const isBack = () => load.acknowledged.mints > mints && load.acknowledged.changes > changes
   const took = await timeUntil(isBack, RECOVERY_MAX_MS)
-  notebook.expectThat(took !== null, `recovery: nothing was acknowledged within a minute ${after}`)
+  notebook.expectThat(took !== null, `recovery: nothing was acknowledged within three minutes ${after}`)
   if (took !== null) notebook.recoveriesMs.push(took)
 }
 

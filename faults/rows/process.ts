@@ -13,8 +13,8 @@ import { clock, type Stage, show, tokenOf } from '../stage.ts'
 
 const EXIT_MAX_MS = 10_000
 
-/** Its connection was made, and cut before an answer. Whoever was not let in at all asks again. */
-const isCut = ({ says }: { readonly says: string }) => /^0 /.test(says) && says !== '0 ECONNREFUSED'
+/** Its connection was made, and cut before an answer. Whoever was not let in at all asks again, and who had no more patience was not cut. */
+const isCut = ({ says }: { readonly says: string }) => /^0 (?!ECONNREFUSED|LATE)/.test(says)
 
 export const sigterm: Row = {
   name: 'sigterm',
@@ -36,11 +36,11 @@ export const sigterm: Row = {
         const from = recorder.begin()
         const code = await stage.reeve.stop()
         const endedMs = performance.now()
+        spans.push({ from, to: recorder.begin() })
         longestMs = Math.max(longestMs, endedMs - signalMs)
         notebook.expectThat(code === 0, `end: it ended with ${code}`)
         await stage.restart()
         await recovers(load, notebook, 'after a start')
-        spans.push({ from, to: recorder.begin() })
         for (const one of sent.filter((each) => each.endedMs > signalMs && each.begunMs < endedMs)) {
           const isBefore = one.begunMs < signalMs
           if (isBefore) seen.underWay += 1

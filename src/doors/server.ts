@@ -28,7 +28,7 @@ const LAST_WORDS_MAX_MS = 500
 const IDLE_LOOK_PAUSE_MS = 50
 /** Turns of the event loop in which nobody came. The first may end before the network is looked at. Where people come all the time, nobody waits for them. */
 const QUIET_TURNS = 3
-const LETTING_IN_MAX_MS = 500
+const LETTING_IN_MAX_MS = 2_000
 
 /** Has `fetch` answer there. @throws Error in one line that names the setting, when somebody else is there */
 export function listen(fetch: Fetch, publicUrl: string, at: Place): Promise<Server> {
@@ -62,13 +62,18 @@ export function listen(fetch: Fetch, publicUrl: string, at: Place): Promise<Serv
  * still open a moment later is cut.
  */
 export async function closeServer(server: Server, leaving?: Leaving): Promise<void> {
+  const over = new AbortController()
+  const late = sleep(CLOSING_MAX_MS, over.signal)
   await letIn(server)
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   // A connection whose last answer has just gone out is idle only now, and would be kept open for the next request.
   const idle = repeat(async () => server.closeIdleConnections(), IDLE_LOOK_PAUSE_MS)
-  await unlessLater(closed, CLOSING_MAX_MS)
+  await Promise.race([closed, late])
+  over.abort()
   leaving?.end()
-  await unlessLater(closed, LAST_WORDS_MAX_MS)
+  const lastWords = new AbortController()
+  await Promise.race([closed, sleep(LAST_WORDS_MAX_MS, lastWords.signal)])
+  lastWords.abort()
   server.closeAllConnections()
   await idle.stop()
   await closed
@@ -91,10 +96,4 @@ async function letIn(server: Server): Promise<void> {
     quiet = came === before ? quiet + 1 : 0
   }
   server.off('connection', count)
-}
-
-async function unlessLater(end: Promise<void>, ms: number): Promise<void> {
-  const over = new AbortController()
-  await Promise.race([end, sleep(ms, over.signal)])
-  over.abort()
 }
