@@ -76,7 +76,7 @@ export function startWorkers(house: House, opened: OpenDatabase) {
   const turn = (name: string, work: (signal: AbortSignal) => Promise<unknown>) => async (signal: AbortSignal) => {
     if (past.aborted) return
     try {
-      await work(AbortSignal.any([signal, past]))
+      await house.traces.begun('turn', name, () => work(AbortSignal.any([signal, past])))
     } catch (error) {
       house.log.warn('worker.failed', { name, error: errorName(error) })
       house.meters.workerFailed(name)
