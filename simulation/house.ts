@@ -12,6 +12,8 @@ import type { OpenDatabase } from '../src/platform/database.ts'
 import type { Log, LogFields } from '../src/platform/log.ts'
 import { NO_METERS } from '../src/platform/meters.ts'
 import type { Random } from '../src/platform/random.ts'
+import { Sizes } from '../src/platform/sizes.ts'
+import { NO_TRACES } from '../src/platform/traces.ts'
 import { furnish } from '../src/reeve.ts'
 import { startWorkers } from '../src/workers.ts'
 import { UNLIMITED } from '../test/kit/rates.ts'
@@ -124,7 +126,7 @@ export class SimulatedHouse {
         life.isOver ? undefined : heard(level, event, fields)
     const log: Log = { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
     const { house } = await furnish(CONFIG, opened.db, {
-      ...{ clock, random, log, meters: NO_METERS, rates: UNLIMITED, folder },
+      ...{ clock, random, log, meters: NO_METERS, traces: NO_TRACES, sizes: new Sizes(), rates: UNLIMITED, folder },
       openDoor: wires.doorOf(life),
     })
     startWorkers(house, opened)

@@ -20,7 +20,7 @@ import { openLook } from './doors/house-look.ts'
 import { Leaving } from './doors/leaving.ts'
 import { METRICS_HOST, metricsApp } from './doors/metrics-app.ts'
 import { type BucketName, type Rate, RateBuckets } from './doors/rate-buckets.ts'
-import { closeServer, listen } from './doors/server.ts'
+import { closeServer, type Fetch, listen } from './doors/server.ts'
 import { DOORS } from './doors/xrpc.ts'
 import { xrpcApp } from './doors/xrpc-app.ts'
 import { openAppMetadata } from './identity/app-metadata.ts'
@@ -52,6 +52,7 @@ import { type Outbound, openOutbound } from './platform/outbound.ts'
 import { drawnAhead, type Random, systemRandom } from './platform/random.ts'
 import { SealedWords } from './platform/sealed-words.ts'
 import { Sizes } from './platform/sizes.ts'
+import { NO_TRACES, type Traces, tracedOutbound } from './platform/traces.ts'
 import { loadAlarms } from './steering/alarms.ts'
 import { siteOf } from './steering/client-metadata.ts'
 import { openPdsSessions } from './steering/connection.ts'
@@ -91,13 +92,14 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
   const metrics = config.metricsPort === null ? null : (await import('./doors/metrics.ts')).openMetrics()
   const written = given.log ?? openLog(config.logLevel)
   const log = metrics ? heardLog(written, metrics.happened) : written
+  const sizes = new Sizes()
+  const { meters, traces } = await openWatching(config, { meters: metrics ?? NO_METERS, clock, log, sizes })
   const { databaseUrl: url, dataDir, allowUnsafeDatabase: allowUnsafe } = config
-  const opened = given.database ?? (await openDatabase({ url, dataDir, allowUnsafe, log, clock }))
+  const opened = given.database ?? (await openDatabase({ url, dataDir, allowUnsafe, log, clock, traces }))
   let numbers: Server | null = null
   try {
     log.info('es256k', { backend: es256kBackend() })
-    const meters = metrics ?? NO_METERS
-    const { house, kekIds } = await furnish(config, opened.db, { ...given, clock, random, log, meters })
+    const { house, kekIds } = await furnish(config, opened.db, { ...given, clock, random, log, meters, traces, sizes })
     if (metrics && config.metricsPort !== null) {
       const look = openLook({ db: opened.db, clock, log, kekIds, hosted: house.hosted })
       metrics.watch({ version: house.version, opened, sizes: house.sizes, look })
@@ -106,7 +108,7 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
     }
     const { host } = config
     const at = { host, port: config.port, setting: 'REEVE_HOST, REEVE_PORT' }
-    const server = await listen(xrpcApp(house, DOORS).fetch, config.publicUrl, at)
+    const server = await listen(followed(xrpcApp(house, DOORS).fetch, traces), config.publicUrl, at)
     const workers = startWorkers(house, opened)
     const port = (server.address() as AddressInfo).port
     const { publicUrl, metricsPort, serviceDid } = config
@@ -137,12 +139,14 @@ export async function openReeve(config: Config, given: Given = {}): Promise<Reev
         house.vault.drop()
         if (numbers) await closeServer(numbers)
         await opened.close()
+        await traces.close()
         log.info('closed')
       },
     }
   } catch (error) {
     if (numbers) await closeServer(numbers)
     await opened.close()
+    await traces.close()
     throw error
   }
 }
@@ -151,15 +155,37 @@ export interface Furniture
   extends Required<Pick<Given, 'clock' | 'random' | 'log'>>,
     Pick<Given, 'rates' | 'nameServers' | 'pds'> {
   readonly meters: Meters
+  readonly traces: Traces
+  readonly sizes: Sizes
   /** The doors to the network, in place of those that dial. */
   readonly openDoor?: typeof openOutbound
   /** Where checkpoints are, in place of the configured folder. */
   readonly folder?: CheckpointFolder
 }
 
+/** Traces, where they are wanted, and meters that tell them what came of each request. */
+async function openWatching(
+  { traces: wanted }: Config,
+  { meters, ...given }: { meters: Meters; clock: Clock; log: Log; sizes: Sizes },
+): Promise<{ meters: Meters; traces: Traces }> {
+  if (wanted === null) return { meters, traces: NO_TRACES }
+  const { openTraces } = await import('./platform/open-telemetry.ts')
+  const counted = given.sizes.keptAs('spans of traces to be sent')
+  const traces = openTraces({ ...wanted, ...given, meters, counted, version: manifest.version })
+  const answered: Meters['answered'] = (method, outcome, ms) => {
+    meters.answered(method, outcome, ms)
+    traces.answered(method, outcome)
+  }
+  return { meters: { ...meters, answered }, traces }
+}
+
+/** Each request as something that stands for itself. What it is, is told when it is answered. */
+const followed = (answer: Fetch, traces: Traces): Fetch =>
+  traces === NO_TRACES ? answer : (request, env) => traces.begun('request', 'none', async () => answer(request, env))
+
 /** Everything but the port and the work that goes on by itself: whoever has no use for a socket hands requests to the doors without one. */
 export async function furnish(config: Config, db: Db, furniture: Furniture) {
-  const { clock, random, log, rates, nameServers, pds, meters, openDoor = openOutbound } = furniture
+  const { clock, random, log, rates, nameServers, pds, meters, traces, sizes, openDoor = openOutbound } = furniture
   await migrate(db, clock)
   const instanceId = await loadInstanceId(db, random, clock)
   const folder = furniture.folder ?? checkpointFolder(config.checkpointDir, random)
@@ -167,41 +193,23 @@ export async function furnish(config: Config, db: Db, furniture: Furniture) {
   const keks = keksOf(config, random)
   for (const kek of [keks.kek, ...keks.previousKeks]) await assertKekWorks(kek, config.serviceDid, instanceId, random)
   await tellUnconfigured(db, keks, log)
-  const sizes = new Sizes()
   const linesOf = (name: string) => (kind: string) => sizes.line(`${name} to ${kind}`)
   openLooks(db, sizes)
   const vault = openVault({ db, ...keks, instanceId, clock, random, log, sizes })
   const { plcUrl, allowLoopback } = config
   const ownHosts = [new URL(config.publicUrl).host]
   const lookup = openHostLookup(nameServers)
-  const outbound = openDoor({
-    allowLoopback,
-    ownHosts,
-    trustedOrigins: [plcUrl],
-    lookup,
-    clock,
-    counted: linesOf('fetches'),
-  })
-  const deliveries = openDoor({
-    allowLoopback,
-    ownHosts,
-    trustedOrigins: [],
-    lookup,
-    clock,
-    atOnce: DELIVERIES_AT_ONCE,
-    counted: linesOf('deliveries'),
-  })
-  const inquiries = openDoor({
-    allowLoopback,
-    ownHosts,
-    trustedOrigins: [],
-    lookup,
-    clock,
-    atOnce: ASKED_AT_ONCE,
-    counted: linesOf('inquiries'),
-  })
+  /** What leaves the house is counted and followed by the name of the way, never by where it leads. */
+  const wayOut = (name: string, more: { trustedOrigins?: readonly string[]; atOnce?: number } = {}): Outbound => {
+    const counted = linesOf(name)
+    const opened = openDoor({ allowLoopback, ownHosts, trustedOrigins: [], lookup, clock, counted, ...more })
+    return tracedOutbound(traces, name, opened)
+  }
+  const outbound = wayOut('fetches', { trustedOrigins: [plcUrl] })
+  const deliveries = wayOut('deliveries', { atOnce: DELIVERIES_AT_ONCE })
+  const inquiries = wayOut('inquiries', { atOnce: ASKED_AT_ONCE })
   const documents = openDidDocuments({ outbound, plcUrl, allowLoopback, clock, log, sizes })
-  const calls = openDoor({ allowLoopback, ownHosts, trustedOrigins: [], lookup, clock, counted: linesOf('calls') })
+  const calls = wayOut('calls')
   const grants = openGrants({
     ...{ site: siteOf(config.publicUrl), serviceDid: config.serviceDid, allowLoopback },
     ...{ vault, documents, outbound: calls, random, clock, sizes },
@@ -265,6 +273,7 @@ export async function furnish(config: Config, db: Db, furniture: Furniture) {
     pds: pds ?? sessions,
     sizes,
     meters,
+    traces,
     alarmsOf: (community) => loadAlarms({ db, clock }, community),
   } satisfies House & { outbound: Outbound; inquiries: Outbound; calls: Outbound }
   return { house, kekIds: new Set([keks.kek, ...keks.previousKeks].map(({ id }) => id)) }

@@ -78,7 +78,7 @@ export function startWorkers(house: House, opened: OpenDatabase) {
   }
   const always = async (name: string, work: () => Promise<unknown>) => {
     try {
-      await work()
+      await house.traces.begun('turn', name, work)
     } catch (error) {
       house.log.warn('worker.failed', { name, error: errorName(error) })
       house.meters.workerFailed(name)

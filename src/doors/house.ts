@@ -21,6 +21,7 @@ import type { Meters } from '../platform/meters.ts'
 import type { Outbound } from '../platform/outbound.ts'
 import type { Random } from '../platform/random.ts'
 import type { Sizes } from '../platform/sizes.ts'
+import type { Traces } from '../platform/traces.ts'
 import type { PdsSessions } from '../steering/connection.ts'
 import type { Grants } from '../steering/grants.ts'
 import type { Pds } from '../steering/pds.ts'
@@ -72,6 +73,8 @@ export interface House
   readonly sizes: Sizes
   /** What is counted for whoever watches this process. */
   readonly meters: Meters
+  /** Where requests and turns spend their time, for whoever follows some. */
+  readonly traces: Traces
   /** What repo hosts take of what was taken back. */
   readonly hostCaps: HostCaps
   readonly trustedProxies: readonly string[]

@@ -66,6 +66,7 @@ export function openMetrics(): Metrics {
     'level',
     'event',
   ])
+  const spans = counter('reeve_trace_spans_total', 'Spans of traces that were sent or lost', ['outcome'])
   const failures = counter('reeve_worker_failures_total', 'Turns of background work that failed', ['worker'])
   const build = gauge('reeve_build_info', 'Which Reeve this is', ['version', 'database'])
   const size = gauge('reeve_size', 'How many there are of what has a bound in memory', ['name', 'kind'])
@@ -125,6 +126,7 @@ export function openMetrics(): Metrics {
     },
     happened: (level, event) => events.inc({ level, event }),
     workerFailed: (worker) => failures.inc({ worker }),
+    traced: (outcome, count) => spans.inc({ outcome }, count),
     watch(what) {
       watched = what
       build.set({ version: what.version, database: what.opened.engine }, 1)

@@ -12,7 +12,7 @@ import {
 } from '../platform/limits.ts'
 import type { Leaving } from './leaving.ts'
 
-type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']
+export type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']
 
 export interface Place {
   /** 0: any that is free. */

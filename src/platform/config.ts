@@ -37,6 +37,8 @@ export interface Config {
   readonly hostCaps: HostCaps
   /** Where the numbers of this process are read, on loopback; null: nowhere. */
   readonly metricsPort: number | null
+  /** The collector to which traces are sent, and how many of all requests are followed; null: none. */
+  readonly traces: { readonly url: string; readonly share: number } | null
   readonly logLevel: LogLevel | 'silent'
 }
 
@@ -80,10 +82,15 @@ export const SETTINGS = [
   'REEVE_HOST_CAPS',
   'REEVE_LOG_LEVEL',
   'REEVE_METRICS_PORT',
+  'REEVE_TRACES_URL',
+  'REEVE_TRACES_SHARE',
 ] as const
 
 const LOOPBACK_ADDRESSES: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1'])
 const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]'])
+
+/** One request in a hundred is followed. */
+const TRACES_SHARE = 0.01
 
 const flag = z
   .enum(['0', '1', ''])
@@ -123,6 +130,13 @@ const shape = z.object({
   REEVE_METRICS_PORT: z
     .union([z.literal('').transform(() => null), z.coerce.number().int().min(1).max(65535)])
     .default(null),
+  REEVE_TRACES_URL: z
+    .string()
+    .refine(isCollector, 'is not an address such as http://127.0.0.1:4318/v1/traces')
+    .default(''),
+  REEVE_TRACES_SHARE: z
+    .union([z.literal('').transform(() => TRACES_SHARE), z.coerce.number().min(0).max(1)])
+    .default(TRACES_SHARE),
 })
 
 /** The process's own environment: the only place that reads it. */
@@ -176,6 +190,7 @@ function configOf(env: z.infer<typeof shape>): Config {
     trustedProxies: env.REEVE_TRUSTED_PROXIES,
     hostCaps: env.REEVE_HOST_CAPS,
     metricsPort: env.REEVE_METRICS_PORT,
+    traces: env.REEVE_TRACES_URL === '' ? null : { url: env.REEVE_TRACES_URL, share: env.REEVE_TRACES_SHARE },
     logLevel: env.REEVE_LOG_LEVEL,
   }
 }
@@ -238,6 +253,15 @@ function isOrigin(text: string): boolean {
   if (!URL.canParse(text)) return false
   const url = new URL(text)
   return (url.protocol === 'https:' || url.protocol === 'http:') && url.origin === text
+}
+
+/** Nothing in it that would be a secret, or be read in two ways. */
+function isCollector(text: string): boolean {
+  if (text === '') return true
+  if (!URL.canParse(text)) return false
+  const url = new URL(text)
+  const isPlain = url.username === '' && url.password === '' && url.search === '' && !text.includes('#')
+  return (url.protocol === 'https:' || url.protocol === 'http:') && isPlain && url.href === text
 }
 
 /** The library's own sentences may quote what was given; ours don't. */

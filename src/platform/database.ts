@@ -10,6 +10,7 @@ import { isConflict } from './database-trouble.ts'
 import type { Log } from './log.ts'
 import type { Secret } from './secret.ts'
 import { type ConnectionCounts, type Connections, dialectOf, type Engine } from './sql-driver.ts'
+import { NO_TRACES, type Traces } from './traces.ts'
 import { inTransactionScope } from './transaction-scope.ts'
 
 export { isTransient } from './database-trouble.ts'
@@ -44,20 +45,21 @@ export async function openDatabase(options: {
   allowUnsafe: boolean
   log: Log
   clock: Clock
+  traces?: Traces
 }): Promise<OpenDatabase> {
-  const { url, dataDir, allowUnsafe, log } = options
+  const { url, dataDir, allowUnsafe, log, traces } = options
   // Imported when needed: whoever runs PostgreSQL need not load a second database into memory, nor the other way round.
   if (url) {
     const { openPostgres } = await import('./postgres.ts')
-    return databaseOf(await openPostgres(url, allowUnsafe, log))
+    return databaseOf(await openPostgres(url, allowUnsafe, log), traces)
   }
   const { openEmbedded } = await import('./embedded.ts')
-  return databaseOf(await openEmbedded({ dataDir, log }))
+  return databaseOf(await openEmbedded({ dataDir, log }), traces)
 }
 
-export function databaseOf(engine: Engine): OpenDatabase {
+export function databaseOf(engine: Engine, traces: Traces = NO_TRACES): OpenDatabase {
   const counts: ConnectionCounts = { most: engine.connectionsMax, inUse: 0, waiting: 0 }
-  const db: Db = new Kysely<Tables>({ dialect: dialectOf(engine, counts) })
+  const db: Db = new Kysely<Tables>({ dialect: dialectOf(engine, counts, traces) })
   let closing: Promise<void> | null = null
   return {
     db,

@@ -19,7 +19,9 @@ export interface Meters {
   happened(level: LogLevel, event: string): void
   /** A turn of background work failed. */
   workerFailed(worker: string): void
+  /** Spans of traces were sent, or found no room or no collector. */
+  traced(outcome: 'sent' | 'lost', spans: number): void
 }
 
 /** Of a service that nobody watches. */
-export const NO_METERS: Meters = { answered() {}, happened() {}, workerFailed() {} }
+export const NO_METERS: Meters = { answered() {}, happened() {}, workerFailed() {}, traced() {} }

@@ -17,6 +17,8 @@ import {
 } from 'kysely'
 import { Unavailable } from '../refusals.ts'
 import { asUnavailable, databaseCodeOf } from './database-trouble.ts'
+import { markOf } from './statement-names.ts'
+import type { Step, Traces } from './traces.ts'
 
 /** What a statement came to. `changed` counts the rows of an insert, update, delete or merge; else it is null. */
 export interface Answer {
@@ -59,25 +61,30 @@ export const answerOf = (command: string, rows: readonly object[], rowCount: num
 /** Counts of connections, as the driver moves them. */
 export type ConnectionCounts = { -readonly [Name in keyof Connections]: number }
 
-/** The dialect that speaks to `engine`, and counts its connections. */
-export const dialectOf = (engine: Engine, counts: ConnectionCounts): Dialect => ({
+/** The dialect that speaks to `engine`, counts its connections, and has its statements followed. */
+export const dialectOf = (engine: Engine, counts: ConnectionCounts, traces: Traces): Dialect => ({
   createAdapter: () => new PostgresAdapter(),
-  createDriver: () => driverOf(engine, counts),
+  createDriver: () => driverOf(engine, counts, traces),
   createIntrospector: (db) => new PostgresIntrospector(db),
   createQueryCompiler: () => new PostgresQueryCompiler(),
 })
 
 class SessionConnection implements DatabaseConnection {
   readonly session: Session
+  readonly #traces: Traces
   isDoubtful = false
 
-  constructor(session: Session) {
+  constructor(session: Session, traces: Traces) {
     this.session = session
+    this.#traces = traces
   }
 
   async run(text: string, values: readonly unknown[] = []): Promise<Answer> {
     try {
-      return await this.session.query(text, values)
+      return await this.#traces.step(
+        () => statement(text),
+        () => this.session.query(text, values),
+      )
     } catch (error) {
       throw asUnavailable(error)
     }
@@ -95,7 +102,20 @@ class SessionConnection implements DatabaseConnection {
   }
 }
 
-function driverOf(engine: Engine, counts: ConnectionCounts): Driver {
+/** What a statement begins with, out of those that there are, and a mark of its text: never the text, and never a value. */
+function statement(text: string): Step {
+  const [first = ''] = /^[a-z]+/i.exec(text.trimStart()) ?? []
+  const name = first.toLowerCase()
+  return { kind: 'statement', name: VERBS.has(name) ? name : 'statement', mark: markOf(text) }
+}
+
+const VERBS = new Set(
+  'select insert update delete merge with begin start commit rollback savepoint release set vacuum create alter'.split(
+    ' ',
+  ),
+)
+
+function driverOf(engine: Engine, counts: ConnectionCounts, traces: Traces): Driver {
   const ours = (connection: DatabaseConnection): SessionConnection => {
     if (!(connection instanceof SessionConnection)) throw new TypeError('a connection of another driver')
     return connection
@@ -105,9 +125,12 @@ function driverOf(engine: Engine, counts: ConnectionCounts): Driver {
     async acquireConnection() {
       counts.waiting += 1
       try {
-        const session = await engine.acquire()
+        const session = await traces.step(
+          () => ({ kind: 'statement', name: 'connection' }),
+          () => engine.acquire(),
+        )
         counts.inUse += 1
-        return new SessionConnection(session)
+        return new SessionConnection(session, traces)
       } catch (error) {
         // A server that turns us away (the database dropped, the password changed) is as far as one that is silent.
         const isTurnedAway = !(error instanceof Unavailable) && databaseCodeOf(error) !== null

@@ -25,6 +25,9 @@ export class NameFailed extends Error {
   readonly code = '40001'
 }
 
+/** Tells one text from all others and nothing of what is in it: sixteen characters, which its name ends with. */
+export const markOf = (text: string): string => Buffer.from(sha256(text)).toString('hex', 0, 8)
+
 /** Texts that are given a name in one process: every hot one, and those that are built anew for each call only up to here. */
 export const NAMES_MAX = 150
 
@@ -45,7 +48,7 @@ export class StatementNames {
     const known = this.#names.get(text)
     if (known !== undefined || this.#given >= this.#most) return known
     this.#given += 1
-    const name = `reeve_${this.#given}_${Buffer.from(sha256(text)).toString('hex', 0, 8)}`
+    const name = `reeve_${this.#given}_${markOf(text)}`
     this.#names.set(text, name)
     return name
   }

@@ -1,6 +1,6 @@
 /** Things that live in one room only: frameworks, SQL, private keys, the network, the clock, chance, the environment. */
 import { describe, expect, it } from 'vitest'
-import { filesUnder, readSources, sourceOf } from '../kit/source.ts'
+import { filesUnder, readSources, readText, sourceOf } from '../kit/source.ts'
 import { RULES, roomFaults } from './checks/one-room.ts'
 
 it('each thing is in its room', () => {
@@ -23,6 +23,21 @@ it('no place is kept for a thing that is not there', () => {
   expect(filesUnder('src').length).toBeGreaterThan(50)
 })
 
+it('what only some want is loaded only for them', () => {
+  const roof = readText('src/reeve.ts')
+  for (const file of ['platform/open-telemetry.ts', 'doors/metrics.ts']) {
+    const [, name = ''] = file.split('/')
+    const atOnce = new RegExp(`^(?:import|export) (?!type\\b)[^']* from '[^'\\n]*/${name}'`, 'm')
+    const taken = readSources('src').filter(({ text }) => atOnce.test(text))
+    expect(
+      taken.map(({ path }) => path),
+      file,
+    ).toEqual([])
+    expect(roof).toContain(`await import('./${file}')`)
+    expect(`import { a } from './${file}'`).toMatch(atOnce)
+  }
+})
+
 const WRONG = [
   ['the HTTP framework', 'src/space/a.ts', "import { Hono } from 'hono'"],
   ['the HTTP framework', 'src/reeve.ts', "import { Hono } from 'hono'"],
@@ -41,6 +56,12 @@ const WRONG = [
   ['the splitting of secrets', 'src/keys/vault.ts', "const { split } = await import('shamir-secret-sharing')"],
   ['the splitting of secrets', 'src/keys/a.ts', "import { getRandomBytes } from 'shamir-secret-sharing/csprng'"],
   ['the keeping of numbers by a library', 'src/access/a.ts', "import { Counter } from 'prom-client'"],
+  ['the following of requests by a library', 'src/doors/a.ts', "import { trace } from '@opentelemetry/api'"],
+  [
+    'the following of requests by a library',
+    'src/platform/traces.ts',
+    "const { BatchSpanProcessor } = await import('@opentelemetry/sdk-trace')",
+  ],
   ['the sealing of shares', 'src/keys/combining.ts', "import { CipherSuite } from '@hpke/core'"],
   ['the sealing of shares', 'src/cli/a.ts', "import * as hpke from '@hpke/core'"],
   ['the sealing of shares', 'src/keys/share-packet.ts', "import { KemId } from '@hpke/common'"],

@@ -59,6 +59,38 @@ describe('the configuration', () => {
     expect(parseConfig({ REEVE_METRICS_PORT: '9400' }).metricsPort).toBe(9400)
   })
 
+  it('has nobody followed unless it is told where, and then one in a hundred unless it is told how many', () => {
+    const REEVE_TRACES_URL = 'http://127.0.0.1:4318/v1/traces'
+    for (const environment of [{}, { REEVE_TRACES_URL: '' }, { REEVE_TRACES_SHARE: '1' }]) {
+      expect(parseConfig(environment as Record<string, string>).traces).toBeNull()
+    }
+    const shareOf = (REEVE_TRACES_SHARE?: string) =>
+      parseConfig({
+        ...PRODUCTION,
+        REEVE_TRACES_URL,
+        ...(REEVE_TRACES_SHARE === undefined ? {} : { REEVE_TRACES_SHARE }),
+      }).traces
+    expect(shareOf()).toEqual({ url: REEVE_TRACES_URL, share: 0.01 })
+    expect([shareOf(''), shareOf('0'), shareOf('0.25'), shareOf('1')].map((traces) => traces?.share)).toEqual([
+      0.01, 0, 0.25, 1,
+    ])
+  })
+
+  it.each([
+    'collector',
+    'ftp://127.0.0.1/v1/traces',
+    'http://user:canary@127.0.0.1:4318/v1/traces',
+    'http://127.0.0.1:4318/v1/traces?key=canary',
+    'http://127.0.0.1:4318/v1/traces#canary',
+    'HTTP://127.0.0.1:4318/v1/traces',
+    'http://127.0.0.1:4318/../v1/traces',
+    'http://127.0.0.1:4318',
+  ])('takes no collector that is written as %s', (REEVE_TRACES_URL) => {
+    expect(faultsOf({ ...PRODUCTION, REEVE_TRACES_URL })).toEqual([
+      'REEVE_TRACES_URL is not an address such as http://127.0.0.1:4318/v1/traces',
+    ])
+  })
+
   it('knows what hosts take, by name, with a port, and for all others', () => {
     expect(parseConfig({}).hostCaps).toEqual(new Map())
     const REEVE_HOST_CAPS = 'pds.example.com=5000/60, pds.example.com:8443=0/0, *=1000/10'
@@ -129,6 +161,16 @@ describe('the configuration', () => {
       'numbers on no port',
       { ...PRODUCTION, REEVE_METRICS_PORT: '0' },
       'REEVE_METRICS_PORT is not a value that it can have',
+    ],
+    [
+      'more followed than all',
+      { ...PRODUCTION, REEVE_TRACES_SHARE: '1.5' },
+      'REEVE_TRACES_SHARE is not a value that it can have',
+    ],
+    [
+      'a share of nobody knows what',
+      { ...PRODUCTION, REEVE_TRACES_SHARE: 'some' },
+      'REEVE_TRACES_SHARE is not a value that it can have',
     ],
     [
       'no key-encryption key in production',

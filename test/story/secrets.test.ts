@@ -19,6 +19,7 @@ import { type Db, openDatabase } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import { randomHex, systemRandom } from '../../src/platform/random.ts'
 import { Secret } from '../../src/platform/secret.ts'
+import { type Collector, startCollector } from '../kit/collector.ts'
 import { createOnServer, engines, onServer } from '../kit/databases.ts'
 import { BINDINGS, exchangeOf } from '../kit/exchange.ts'
 import { type FakePlc, startFakePlc } from '../kit/fake-plc.ts'
@@ -54,6 +55,8 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
   /** The page of numbers, before each end of the service. */
   const pages: string[] = []
   let numbersPort: number
+  /** Every request and turn of that life is followed. */
+  let collector: Collector
   let plc: FakePlc
   let folder: string
   let databaseUrl: string | undefined
@@ -285,6 +288,7 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
     await mkdir(join(folder, 'data'))
     await writeFile(join(folder, 'kek'), kekHex, { mode: 0o600 })
     numbersPort = await freePort()
+    collector = await startCollector()
     place = await reevePlace({
       plcUrl: plc.url,
       dataDir: join(folder, 'data'),
@@ -293,6 +297,8 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
         REEVE_KEK: `file:${join(folder, 'kek')}`,
         REEVE_LOG_LEVEL: 'debug',
         REEVE_METRICS_PORT: String(numbersPort),
+        REEVE_TRACES_URL: collector.url,
+        REEVE_TRACES_SHARE: '1',
       },
     })
     const [alice, bob, carol] = [await makeSomebody(plc.url), await makeSomebody(plc.url), await makeSomebody(plc.url)]
@@ -300,10 +306,12 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
     reeve = await startReeve(place)
     await live()
     dump = await dumpOf()
-  })
+    // All of that life is in here.
+  }, 600_000)
   afterAll(async () => {
     await reeve.kill()
     await dropDatabase()
+    await collector.close()
     await plc.close()
     await rm(folder, { recursive: true, force: true })
   })
@@ -363,6 +371,7 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
   const written = () => ({
     ...Object.fromEntries(outputs.map((text, at) => [`output ${at}`, Buffer.from(text)])),
     ...Object.fromEntries(pages.map((text, at) => [`page ${at}`, Buffer.from(text)])),
+    traces: Buffer.from(collector.heard.join('\n')),
   })
   const answered = (withCredentials: boolean) =>
     Object.fromEntries(
@@ -421,6 +430,15 @@ describe.each(engines())('secrets in a whole life of Reeve (%s)', (engine) => {
       expect(page).toMatch(/^reeve_answers_total\{method="com.atproto.space.getSpaceCredential",outcome="200"\} [1-9]/m)
       expect(page).not.toMatch(/did:|at:\/\/|eyJ|127\.0\.0\.1|localhost/)
     }
+  })
+
+  it('the traces tell of nobody', () => {
+    expect(collector.spans.length).toBeGreaterThan(500)
+    const names = collector.spans.map(({ name }) => name)
+    expect(names).toEqual(expect.arrayContaining(['com.atproto.space.getSpaceCredential', 'insert', 'fetches', 'seal']))
+    // What came, without the headers, in which the collector's own address stands.
+    const bodies = collector.heard.filter((_text, at) => at % 2 === 1).join('\n')
+    expect(bodies).not.toMatch(/did:|at:\/\/|eyJ|127\.0\.0\.1|localhost/)
   })
 
   it('the key-encryption key is nowhere', () => {

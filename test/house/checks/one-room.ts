@@ -198,6 +198,16 @@ export const RULES: readonly Rule[] = [
     find: from('prom-client'),
   },
   {
+    thing: 'the following of requests by a library',
+    places: ['src/platform/open-telemetry.ts'],
+    because: 'one place says what is in a span, and it is loaded only where somebody wants traces',
+    find: from(
+      ...['api', 'core', 'otlp-transformer', 'resources', 'sdk-trace', 'sdk-trace-base'].map(
+        (name) => `@opentelemetry/${name}`,
+      ),
+    ),
+  },
+  {
     thing: 'the clock and timers',
     places: ['src/platform/'],
     because: 'a clock is handed in, so that a test can stand at exactly the end of a token',
