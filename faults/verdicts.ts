@@ -150,7 +150,7 @@ function durableVerdict({ community, operations, final }: Evidence): Verdict {
   const due = new Map<string, string | null>()
   for (const { deed } of changes) {
     if (deed.does === 'put') due.set(`${deed.space} ${deed.did}`, deed.role)
-    if (deed.does === 'remove') due.set(`${deed.space} ${deed.did}`, null)
+    if (deed.does === 'remove' || deed.does === 'leave') due.set(`${deed.space} ${deed.did}`, null)
   }
   const standing = new Map(final.people.map(({ space, did, role }) => [`${space} ${did}`, role]))
   for (const [who, role] of due) {
@@ -264,6 +264,7 @@ function fromTheFirst(told: readonly Heard[], space: SpaceUri): readonly Heard[]
 const CHAINED = new Map([
   ['put', 'member.put'],
   ['remove', 'member.remove'],
+  ['leave', 'member.leave'],
   ['nest', 'member.put'],
   ['unnest', 'member.remove'],
   ['ban', 'member.ban'],

@@ -35,7 +35,9 @@ export class Asking {
   /** What was answered beside the operations: questions of a PDS, and credentials that were shown. */
   readonly decisions: Decision[] = []
   readonly issued: string[] = []
-  readonly held: (Held & { readonly did: Did })[] = []
+  /** Credentials that were taken at our own door, and when they were shown. */
+  readonly presented: { readonly began: number; readonly jti: string }[] = []
+  readonly held: (Held & { readonly did: Did; readonly jti: string })[] = []
   /** Calls of owners that were carried out, by their keys, which are each method's own. */
   readonly answered: { readonly owner: Somebody; readonly method: string; readonly key: string }[] = []
   /** Of the last revision of a repo. */
@@ -70,7 +72,7 @@ export class Asking {
     tally.ask(`exchange: ${outcome.says}`)
     if (credential !== null && issued !== null) {
       this.issued.push(issued)
-      this.held.push({ credential, holder: asked.key, binding: asked.binding, space, did: person.did })
+      this.held.push({ credential, holder: asked.key, binding: asked.binding, space, did: person.did, jti: issued })
     }
     return outcome
   }
@@ -177,7 +179,7 @@ export class Asking {
   }
 
   /** A credential is shown at our own door: whom it lets in could read at that time. */
-  async present(held: Held, did: Did): Promise<Outcome> {
+  async present(held: Held & { readonly jti: string }, did: Did): Promise<Outcome> {
     const { recorder, tally, url, clock } = this.world
     const began = recorder.begin()
     const outcome = await this.world.send(presentationOf({ url, clock }, held), did)
@@ -186,7 +188,9 @@ export class Asking {
     const space = held.space as SpaceUri
     const question = { asks: 'may', space, did, action: 'read' } as const
     const basis = { basis: [], isWhole: false, atLeast: [], issued: null }
-    if (outcome.status === 200) this.decisions.push({ began, ended, question, answer: 'yes', ...basis })
+    if (outcome.status !== 200) return outcome
+    this.decisions.push({ began, ended, question, answer: 'yes', ...basis })
+    this.presented.push({ began, jti: held.jti })
     return outcome
   }
 }

@@ -4,6 +4,7 @@ import { finalOf } from '../faults/final.ts'
 import { judge, PROMISES } from '../faults/verdicts.ts'
 import { authorityOf, type Did, type SpaceUri } from '../src/names.ts'
 import type { Db } from '../src/platform/database.ts'
+import type { Decision } from '../test/kit/history.ts'
 import { historyOf } from '../test/kit/told-history.ts'
 import type { Asking } from './asking.ts'
 import type { Cast, Load, Town } from './load.ts'
@@ -27,7 +28,7 @@ export async function judged(world: World, asking: Asking, cast: Cast, load: Loa
     const { community } = town
     const { founder } = named(town)
     const beside = town === cast.meadow ? [] : [cast.gardeners, cast.fishers].filter((one) => one !== town).map(named)
-    const decisions = asking.decisions.filter(
+    const decisions = [...asking.decisions, ...(await stillLive(db, world))].filter(
       ({ question }) => 'space' in question && authorityOf(question.space) === community,
     )
     const { operations } = world.recorder
@@ -43,6 +44,7 @@ export async function judged(world: World, asking: Asking, cast: Cast, load: Loa
       faults.push(...verdicts[promise].faults.map((fault) => `${promise}: ${fault}`))
     }
   }
+  faults.push(...shownAfterwards(world, asking).map((fault) => `Fresh: ${fault}`))
   const waits = await waiting(db, world)
   looked.Live += waits.looked
   faults.push(...waits.faults.map((fault) => `Live: ${fault}`))
@@ -55,6 +57,32 @@ export async function judged(world: World, asking: Asking, cast: Cast, load: Loa
 }
 
 export const ruleOf = (fault: string): Rule | null => RULES.find((rule) => fault.startsWith(`${rule}: `)) ?? null
+
+/**
+ * Credentials that live and weren't taken back when everything has come to rest: whoever holds one may read. Those that were given out by a clock
+ * that was ahead live longer than they should, and are held against the same.
+ */
+async function stillLive(db: Db, world: World): Promise<readonly Decision[]> {
+  const { rows } = await sql<{ space: SpaceUri; did: Did }>`select distinct space, did from issuance
+    where revoked_at_sec is null and expires_at_sec > ${world.clock.nowSec()} order by space, did`.execute(db)
+  return rows.map(({ space, did }) => {
+    const [began, ended] = [world.recorder.begin(), world.recorder.begin()]
+    const question = { asks: 'may', space, did, action: 'read' } as const
+    return { began, ended, question, answer: 'yes', basis: [], isWhole: false, atLeast: [], issued: null }
+  })
+}
+
+/** Credentials that were taken at our own door after it was acknowledged that they were taken back. */
+function shownAfterwards({ recorder }: World, { presented }: Asking): readonly string[] {
+  const takenBack = new Map<string, number>()
+  for (const one of recorder.operations) {
+    if (one.op === 'takeBack' && one.says === 'ok')
+      takenBack.set(one.jti, Math.min(one.ended, takenBack.get(one.jti) ?? one.ended))
+  }
+  return presented
+    .filter(({ began, jti }) => (takenBack.get(jti) ?? Number.POSITIVE_INFINITY) < began)
+    .map(({ jti }) => `taken back: ${jti} was shown afterwards, and taken`)
+}
 
 const WAITING = {
   'entries of the log that are not chained': sql`select count(*)::int as count from audit_entry where seq is null`,
@@ -118,5 +146,11 @@ async function waiting(db: Db, world: World): Promise<{ looked: number; faults: 
     looked += 1
     if (!heard.has(`${host} ${space} ${jti}`)) faults.push(`untold: ${host} never heard that ${jti} was taken back`)
   }
+  const givenUp = await sql<{ host: string; jti: string }>`select host, jti from revocation_notice
+    where state = 'ended' and ends_at_sec > ${world.clock.nowSec() + WORTH_SEC}`.execute(db)
+  for (const { host, jti } of givenUp.rows) faults.push(`given up: nobody tells ${host} of ${jti}, which lives on`)
   return { looked, faults }
 }
+
+/** What ends sooner isn't worth a call. */
+const WORTH_SEC = 5

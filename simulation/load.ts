@@ -184,11 +184,16 @@ export class Load {
       await this.#asking.takeBack(owner, town.community, this.#dice.pick(issued.slice(-REMEMBERED)))
       return
     }
-    const { did } = this.#dice.pick(this.#cast.movers)
+    const mover = this.#dice.pick(this.#cast.movers)
+    const { did } = mover
     const space = this.#dice.pick(town.spaces.slice(0, 2))
-    await this.#turn(`${space} ${did}`, (isIn) =>
-      this.#asking.change(owner, isIn ? { does: 'remove', space, did } : { does: 'put', space, did, role: 'member' }),
-    )
+    const leaves = this.#dice.below(5) === 0
+    await this.#turn(`${space} ${did}`, (isIn) => {
+      if (!isIn) return this.#asking.change(owner, { does: 'put', space, did, role: 'member' })
+      return leaves
+        ? this.#asking.change(mover, { does: 'leave', space, did })
+        : this.#asking.change(owner, { does: 'remove', space, did })
+    })
   }
 
   /** The one is done when the other was, and never two of them at once. */

@@ -18,6 +18,8 @@ import type { Tally } from './tally.ts'
 const SLOW_ONE_IN = 60
 const STALLED_ONE_IN = 1_500
 const CUT_ONE_IN = 700
+/** Of so many statements of transactions one finds that its transaction has lost against another. */
+const LOST_ONE_IN = 400
 
 interface Waiter {
   readonly life: Life
@@ -29,6 +31,8 @@ interface Held {
   /** Its statements since the last beginning of a transaction. */
   since: string[]
   isCut: boolean
+  /** It lost against another: nothing but its end is taken from it. */
+  hasLost: boolean
 }
 
 export interface StorageOptions {
@@ -125,7 +129,7 @@ export class Storage {
       const next = this.#line.length === 1 ? this.#line[0] : this.#given.dice.pick(this.#line)
       if (!next) return
       this.#line = this.#line.filter((one) => one !== next)
-      const held: Held = { life: next.life, since: [], isCut: false }
+      const held: Held = { life: next.life, since: [], isCut: false, hasLost: false }
       this.#held = held
       next.give({
         query: (text, values) => this.#query(held, text, values),
@@ -140,8 +144,9 @@ export class Storage {
 
   #carry(held: Held, text: string, values: readonly unknown[]): ReturnType<Session['query']> {
     const { plant, dice } = this.#given
-    const planted = plant.statement?.({ text, values, inTransaction: held.since }, this.#raw.query, dice)
-    held.since.push(text)
+    const planted = plant.statement?.({ text, values, inTransaction: [...held.since] }, this.#raw.query, dice)
+    if (/^(?:commit|rollback)$/i.test(text)) held.since = []
+    else held.since.push(text)
     return planted ?? this.#raw.query(text, values)
   }
 
@@ -163,18 +168,26 @@ export class Storage {
     if (isUnlucky(STALLED_ONE_IN)) delayMs = 300 + dice.below(4_000)
     if (delayMs > 0) tally.fault(delayMs < 300 ? 'statement slow' : 'statement stalled')
     const cut = isUnlucky(CUT_ONE_IN) ? dice.pick(['before', 'after'] as const) : null
+    const isInside = held.since.length > 0 && /^(?:begin|start)/i.test(held.since[0] ?? '')
+    const loses = isInside && cut === null && !/^(?:commit|rollback)/i.test(text) && isUnlucky(LOST_ONE_IN)
+    if (loses) tally.fault('transaction lost')
     const label = `sql ${text.replace(/\s+/g, ' ')} ${textOf(values)}`
     return new Promise((resolve, reject) => {
       scheduler.after(delayMs, held.life, label, () => {
-        if (/^(?:begin|start)/i.test(text)) held.since = []
+        if (/^(?:begin|start)/i.test(text)) Object.assign(held, { since: [], hasLost: false })
+        const isEnd = /^(?:commit|rollback)$/i.test(text)
         const gone = () => reject(Object.assign(new Error('Connection terminated unexpectedly'), { code: '08006' }))
         if (held.isCut || cut === 'before') {
           if (!held.isCut) tally.fault('connection cut before')
           held.isCut = true
           return gone()
         }
+        if (loses || (held.hasLost && !isEnd)) {
+          held.hasLost = true
+          return reject(Object.assign(new Error('lost'), { code: loses ? '40001' : '25P02' }))
+        }
         scheduler.busy += 1
-        const asked = this.#carry(held, text, values).finally(() => {
+        const asked = this.#carry(held, held.hasLost && isEnd ? 'rollback' : text, values).finally(() => {
           scheduler.busy -= 1
         })
         if (cut === null) return void asked.then(resolve, reject)

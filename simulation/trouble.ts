@@ -1,5 +1,6 @@
 /** What goes wrong in a simulated world besides single requests and statements: processes die, clocks are set, hosts are away, everything is slow. */
 import type { Dice } from '../test/kit/dice.ts'
+import type { SimulatedHouse } from './house.ts'
 import type { Plant } from './plants.ts'
 import { WORLD } from './scheduler.ts'
 import type { World } from './world.ts'
@@ -62,7 +63,10 @@ export class Trouble {
   }
 
   #kill(): void {
-    const house = this.#dice.pick(this.#world.houses)
+    this.#killOne(this.#dice.pick(this.#world.houses))
+  }
+
+  #killOne(house: SimulatedHouse): void {
     if (!house.isAlive) return
     this.#world.tally.fault('house killed')
     house.kill()
@@ -78,8 +82,11 @@ export class Trouble {
     const house = this.#dice.pick(this.#world.houses)
     this.#world.tally.fault('clock set')
     house.offsetMs = this.#dice.pick(STEPS_MS)
+    const isKilled = this.#dice.below(3) === 0
     this.#world.scheduler.after(1 + this.#dice.below(WRONG_MAX_MS), WORLD, `clock of ${house.name}`, () => {
       house.offsetMs = 0
+      // Whoever finds such a clock may well start the process anew.
+      if (isKilled && !this.#isOver) this.#killOne(house)
     })
   }
 }
