@@ -7,7 +7,7 @@ import fc from '../node_modules/fast-check/lib/fast-check.js'
 
 export * from '../node_modules/fast-check/lib/fast-check.js'
 
-const RUNS = 100
+const RUNS = 30
 
 /** Leaves the test, as far as it has come; what didn't hold has been thrown before. */
 function enough(): void {

@@ -16,6 +16,8 @@ export interface Mutant {
   readonly replacement?: string
   readonly status: string
   readonly statusReason?: string
+  /** Whether it is reached when a file is loaded, and not by a test. */
+  readonly static?: boolean
   readonly location: { readonly start: Position; readonly end: Position }
 }
 
@@ -71,6 +73,18 @@ export interface Judgement {
 }
 
 const LONGEST = 120
+
+/**
+ * What of a report is still to be believed once tests have changed. The tool tries a survivor again when a test that reaches it has changed; which
+ * tests reach what is done when a file is loaded, it doesn't know.
+ */
+export function reusable<R extends Report>(report: R): R {
+  const isReusable = (mutant: Mutant): boolean => !(mutant.static && SURVIVED.has(mutant.status))
+  const files = Object.entries(report.files).map(([path, { mutants, ...rest }]) => {
+    return [path, { ...rest, mutants: mutants.filter(isReusable) }]
+  })
+  return { ...report, files: Object.fromEntries(files) }
+}
 
 /** A piece of a program in one line, and no longer than anybody reads. */
 export function squeezed(text: string): string {

@@ -8,10 +8,10 @@
  * What was found is kept in `mutations/cache/`, and only what has changed since is tried again; `MUTATIONS_AFRESH=1` tries everything.
  * What counts, and what came of it, stands in `docs/mutations.md`.
  */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { versions } from '../bench/machine.ts'
 import { EXPLAINED } from './explained.ts'
-import { type Judgement, judge, type Report } from './gate.ts'
+import { type Judgement, judge, type Report, reusable } from './gate.ts'
 import { ROOMS } from './rooms.ts'
 import { faultsOf, tableOf } from './table.ts'
 import { tryNumbers } from './try-numbers.ts'
@@ -36,7 +36,7 @@ for (const [name, room] of rooms) {
   // Read by the tests' own configuration, also in processes that inherit it.
   process.env['MUTATIONS_JUDGES'] = room.judges.join()
   await mutate(files, cacheOf(name))
-  const report = JSON.parse(readFileSync(cacheOf(name), 'utf8')) as Report
+  const report = read(cacheOf(name))
   const numbers = await tryNumbers(room, files, cacheOf(`${name}-numbers`), IS_AFRESH)
   judged.push(judge(joined(report, numbers), files, EXPLAINED))
 }
@@ -46,6 +46,10 @@ console.log(`\n${new Date().toISOString().slice(0, 10)}, Node ${node}, ${commit 
 console.log(tableOf(judged.flatMap(({ rows }) => rows)))
 for (const fault of faults) console.log(fault)
 process.exit(faults.length === 0 ? 0 : 1)
+
+function read(cache: string): Report {
+  return JSON.parse(readFileSync(cache, 'utf8'))
+}
 
 /** What the tool found, and what was found of numbers. */
 function joined(report: Report, numbers: Report): Report {
@@ -59,6 +63,7 @@ function joined(report: Report, numbers: Report): Report {
 
 /** Puts every mutant of some files to the tests of their room. */
 async function mutate(files: readonly string[], cache: string): Promise<void> {
+  if (existsSync(cache)) writeFileSync(cache, JSON.stringify(reusable(read(cache))))
   const { Stryker } = await import('@stryker-mutator/core')
   const stryker = new Stryker({
     mutate: [...files],

@@ -20,11 +20,16 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   'policy-apps': room(verdicts('apps', 'decide-apps'), rules('apps')),
   'policy-hook': room(verdicts('hook'), rules('hook')),
   'policy-roles': room(verdicts('roles'), rules('roles')),
-  'policy-decide': room(
-    verdicts('verdict', 'bounds', 'decide', 'decide-spaces', 'decide-joining', 'decide-roles', 'decide-credentials'),
-    rules('hook', 'joining', 'decide'),
+  'policy-verdicts': room(
+    verdicts('verdict', 'decide-credentials', 'decide-spaces', 'decide-joining', 'decide-roles'),
+    rules('verdicts', 'deciding'),
   ),
-  'policy-standing': room(verdicts('standing', 'roster-graph', 'ways'), rules('standing', 'explain', 'decide')),
+  'policy-decide': room(verdicts('decide'), rules('verdicts', 'deciding')),
+  'policy-bounds': room(verdicts('bounds'), rules('verdicts', 'deciding', 'joining')),
+  'policy-standing': room(
+    verdicts('standing', 'roster-graph', 'ways'),
+    rules('standing', 'verdicts', 'explain', 'decide'),
+  ),
   'policy-explain': room(verdicts('explain', 'paths'), rules('explain', 'standing')),
   // How a secret lies at rest, and a key in shares.
   envelope: room(['src/keys/envelope.ts'], rules('envelope')),

@@ -1,7 +1,15 @@
 /** May this app: every combination of what a community and a space can say of it, and the laws that hold over all of them. */
 import { describe, expect, it } from 'vitest'
 import { type ClientId, type Did, parseAppHost, parseClientId, rosterOf, type SpaceUri } from '../../src/names.ts'
-import { type AppAccess, type AppMode, type AppRules, type AppVerdict, judgeApp } from '../../src/policy/apps.ts'
+import {
+  type AppAccess,
+  type AppMode,
+  type AppRules,
+  type AppVerdict,
+  accessOf as accessIn,
+  judgeApp,
+  unattestedIn,
+} from '../../src/policy/apps.ts'
 import {
   decideAppAccess,
   decideAppRule,
@@ -9,7 +17,7 @@ import {
   isOpenToPublishers,
   othersAllowed,
 } from '../../src/policy/decide-apps.ts'
-import { OWNER, SHIPPED_ROLES } from '../../src/policy/roles.ts'
+import { OWNER, OWNER_MARK, SHIPPED_ROLES } from '../../src/policy/roles.ts'
 import type { Edge } from '../../src/policy/roster-graph.ts'
 import { ACTOR, COMMUNITY, factsOfLists, NOW, spaceNamed } from '../kit/graphs.ts'
 
@@ -133,6 +141,67 @@ describe('an app', () => {
   })
 })
 
+describe('what let an app in', () => {
+  const because = (community: Says | null, space: Says | null, clientId: ClientId | null = APP) =>
+    judge(community, space, clientId).because
+  const open = { mode: 'open', app: null, host: null, unattested: null } as const
+  const listed = { ...open, mode: 'allowList', app: 'allow' } as const
+  const byHost = { ...listed, app: null, host: 'allow' } as const
+
+  it('is each scope that allows it by name, the community first', () => {
+    expect(because(listed, byHost)).toEqual([
+      { rule: 'appAllowed', from: COMMUNITY },
+      { rule: 'appAllowed', from: SPACE },
+    ])
+    expect(because(listed, null)).toEqual([{ rule: 'appAllowed', from: COMMUNITY }])
+    expect(because(open, listed)).toEqual([{ rule: 'appAllowed', from: SPACE }])
+  })
+
+  it('is its name also where every app would be let in, but not the name of its host', () => {
+    expect(because({ ...open, app: 'allow' }, null)).toEqual([{ rule: 'appAllowed', from: COMMUNITY }])
+    expect(because({ ...open, host: 'allow' }, null)).toEqual([{ rule: 'openToApps' }])
+    expect(because({ ...open, app: 'pending' }, null)).toEqual([{ rule: 'openToApps' }])
+  })
+
+  it('is that everybody is let in, said once and of nobody, where no scope names it', () => {
+    for (const clientId of [APP, null]) {
+      expect(because(null, null, clientId)).toEqual([{ rule: 'openToApps' }])
+      expect(because(open, open, clientId)).toEqual([{ rule: 'openToApps' }])
+    }
+  })
+})
+
+describe('what a scope says', () => {
+  it('is what was said there; where nothing was, every app is welcome, proven or not', () => {
+    const access: AppAccess = { mode: 'pinned', unattested: null, rules: new Map([[APP, 'allow']]) }
+    const rules: AppRules = new Map([[SPACE, access]])
+    expect(accessIn(rules, SPACE)).toBe(access)
+    expect(accessIn(rules, COMMUNITY)).toEqual({ mode: 'open', unattested: null, rules: new Map() })
+    expect(unattestedIn(accessIn(rules, COMMUNITY))).toBe('allow')
+  })
+
+  it('of apps that prove nothing is no on a list, and else what was said, or what a denial is worth', () => {
+    const access = (more: Partial<AppAccess>): AppAccess => ({
+      mode: 'open',
+      unattested: null,
+      rules: new Map(),
+      ...more,
+    })
+    const denying = new Map<string, AppVerdict>([
+      [APP, 'allow'],
+      [HOST, 'deny'],
+    ])
+    for (const mode of ['allowList', 'pinned'] as const) {
+      expect(unattestedIn(access({ mode }))).toBe('refuse')
+      expect(unattestedIn(access({ mode, unattested: 'allow' }))).toBe('refuse')
+    }
+    expect(unattestedIn(access({ rules: denying }))).toBe('refuse')
+    expect(unattestedIn(access({ rules: denying, unattested: 'allow' }))).toBe('allow')
+    expect(unattestedIn(access({ unattested: 'refuse' }))).toBe('refuse')
+    expect(unattestedIn(access({ rules: new Map([[APP, 'pending']]) }))).toBe('allow')
+  })
+})
+
 describe('a host', () => {
   it.each(['app.example.com', 'example.com', 'a.b.c.example.org', 'localhost:3400'])('%s has rules', (host) => {
     expect(parseAppHost(host)).toBe(host)
@@ -188,12 +257,17 @@ describe('a host', () => {
     expect(isOpenToPublishers(host)).toBe(true)
   })
 
-  it.each(['github.com', 'mygithub.io', 'github.io.example.com', 'fly.dev.example', 'app.example.com'])(
-    'that only looks like one is not: %s',
-    (host) => {
-      expect(isOpenToPublishers(host)).toBe(false)
-    },
-  )
+  it.each([
+    'github.com',
+    'mygithub.io',
+    'github.io.example.com',
+    'fly.dev.example',
+    'app.example.com',
+    'app.example.com.',
+    '',
+  ])('that only looks like one is not: %s', (host) => {
+    expect(isOpenToPublishers(host)).toBe(false)
+  })
 })
 
 describe('what is said about apps', () => {
@@ -217,6 +291,7 @@ describe('what is said about apps', () => {
       ])
     }
     expect(verdict(decideApps(facts([entry(SPACE, 'admin')]), ACTOR, COMMUNITY))).toBe('NotFound')
+    expect(verdict(decideApps(facts([entry(roster, 'admin')]), ACTOR, SPACE))).toBe('NotFound')
   })
 
   it('closes at the word of any of them, and opens and falls silent at an owner’s', () => {
@@ -245,6 +320,11 @@ describe('what is said about apps', () => {
         expect(verdict(decideAppRule(owner(), ACTOR, SPACE, rule))).toBe('ok')
       }
     }
+  })
+
+  it('names the power of an owner where that is missing', () => {
+    const decision = decideAppRule(reviewer(), ACTOR, SPACE, { isHost: true, verdict: 'allow' })
+    expect(decision.because).toEqual([{ rule: 'noPath', into: roster, action: OWNER_MARK }])
   })
 
   it('counts those that are let in besides one', () => {

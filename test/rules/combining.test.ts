@@ -1,7 +1,15 @@
 /** Shares put together here: by k good ones the very thing is signed; a bad one is named, and nothing else comes out. */
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { hexOf, isConcludedBy } from '../../src/keys/ceremony-statements.ts'
-import { type Combined, combineGiven, type GivenShare, openGiven, signWithShares } from '../../src/keys/combining.ts'
+import {
+  type Combined,
+  combineGiven,
+  type GivenShare,
+  makeCeremonyKey,
+  openCeremonyKey,
+  openGiven,
+  signWithShares,
+} from '../../src/keys/combining.ts'
 import { makeKeyPair } from '../../src/keys/private-keys.ts'
 import { sealToOf } from '../../src/keys/share-seal.ts'
 import { SHARE_BYTES } from '../../src/keys/shares.ts'
@@ -10,6 +18,21 @@ import { systemRandom } from '../../src/platform/random.ts'
 import { ceremonyOf, type Dealing, type DealtCeremony, dealt } from '../kit/dealt-keys.ts'
 import { base64Url, makeKey } from '../kit/tokens.ts'
 import { withBitFlipped } from '../kit/verdicts.ts'
+
+/** Whatever was kept off the heap, to look at it afterwards. */
+const kept = vi.hoisted(() => ({ bytes: [] as Uint8Array[] }))
+vi.mock('../../src/keys/secret-bytes.ts', async (original) => {
+  const real = await original<typeof import('../../src/keys/secret-bytes.ts')>()
+  return {
+    secretBytes: (length: number) => {
+      const bytes = real.secretBytes(length)
+      kept.bytes.push(bytes)
+      return bytes
+    },
+  }
+})
+/** What of it isn't wiped. */
+const unwiped = (): Uint8Array[] => kept.bytes.filter((bytes) => bytes.some((byte) => byte !== 0))
 
 const pair = makeKeyPair('p256')
 const sealTo = sealToOf(pair)
@@ -159,5 +182,68 @@ describe('shares that are right, one by one, and don’t make the key', () => {
     const about = { k: 3, didKey: key.pair.didKey }
     expect(await signWithShares(key.shares.slice(0, 2), about, Buffer.from('words'))).toBeNull()
     expect(await signWithShares(key.shares.slice(0, 3), about, Buffer.from('words'))).toMatch(/^[\w-]{86}$/)
+  })
+})
+
+describe('of what was secret nothing stays', () => {
+  it.each([
+    ['was signed', (good: GivenShare[]) => good],
+    ['is another key', (good: GivenShare[]) => good],
+    ['is one bad share', ([one, two]: GivenShare[]) => [one, two, { did: didAt(2), sealed: 'rubbish' }]],
+    ['is a share of another place', ([one, two]: GivenShare[]) => [one, two, { did: didAt(2), sealed: one?.sealed }]],
+  ])('when it %s', async (what, change) => {
+    const { statement } = ceremony
+    const quorum = what === 'is another key' ? { ...statement.quorum, pub: makeKey('k256').didKey } : statement.quorum
+    const one = ceremonyOf(key, sealTo, 'combine', { quorum })
+    const given = change(await giveAll([0, 1, 2], one)) as GivenShare[]
+    kept.bytes = []
+    await combineGiven(pair, one, given)
+    expect(kept.bytes.length).toBeGreaterThanOrEqual(2)
+    expect(unwiped()).toEqual([])
+  })
+
+  it('of a share that opens, and belongs at another seat', async () => {
+    const given = await ceremony.give(1, { share: { ...shareAt(1), y: systemRandom.bytes(SHARE_BYTES) } })
+    kept.bytes = []
+    expect(await openGiven(pair, ceremony, given)).toBeNull()
+    expect(kept.bytes).toHaveLength(1)
+    expect(unwiped()).toEqual([])
+  })
+
+  it('of the key of a ceremony, which the vault keeps under the name of the ceremony', async () => {
+    const { statement } = ceremony
+    const { community, ceremony: name } = statement
+    const sealed: { about: object; scalar: Buffer; nowMs: number }[] = []
+    const blob = { sealed: new Uint8Array(1), dekVersion: 1 }
+    const vault = {
+      sealBlob: async (about: object, scalar: Uint8Array, nowMs: number) => {
+        sealed.push({ about, scalar: Buffer.from(scalar), nowMs })
+        return blob
+      },
+      openBlob: async (about: object, given: object) => {
+        expect([about, given]).toEqual([{ community, purpose: 'ceremony', name }, blob])
+        return scalarOff()
+      },
+    }
+    /** As the vault gives it out: off the heap, to be wiped by whoever asked. */
+    const scalarOff = (): Uint8Array => {
+      const bytes = new Uint8Array(new ArrayBuffer(4096), 0, 32)
+      bytes.set(sealed[0]?.scalar ?? [])
+      kept.bytes.push(bytes)
+      return bytes
+    }
+    kept.bytes = []
+    const made = await makeCeremonyKey(vault as never, { community, ceremony: name, nowMs: 7 })
+    expect(sealed).toMatchObject([{ about: { community, purpose: 'ceremony', name }, nowMs: 7 }])
+    expect(sealed[0]?.scalar.some((byte) => byte !== 0)).toBe(true)
+    expect(made.blob).toBe(blob)
+    expect(unwiped()).toEqual([])
+    const opened = await openCeremonyKey(vault as never, statement, made.blob)
+    expect(sealToOf(opened)).toBe(made.sealTo)
+    expect(unwiped()).toEqual([])
+    sealed[0]?.scalar.fill(0)
+    await expect(openCeremonyKey(vault as never, statement, made.blob)).rejects.toMatchObject({
+      code: 'KeyUnavailable',
+    })
   })
 })

@@ -55,6 +55,17 @@ describe('a compact JWS', () => {
     expect(parseCompactJws(text, MAX)).toBeNull()
   })
 
+  it('has eight levels at most in its header and in its payload', () => {
+    const deep = (levels: number) => base64Url(`${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`)
+    for (const [levels, isTaken] of [
+      [8, true],
+      [9, false],
+    ] as const) {
+      expect(parseCompactJws(`${deep(levels)}.${payload}.${signature}`, MAX) !== null).toBe(isTaken)
+      expect(parseCompactJws(`${header}.${deep(levels)}.${signature}`, MAX) !== null).toBe(isTaken)
+    }
+  })
+
   it('without a signature is still a form; verification refuses it', () => {
     expect(parseCompactJws(`${header}.${payload}.`, MAX)?.signature).toHaveLength(0)
   })

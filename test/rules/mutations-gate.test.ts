@@ -1,6 +1,6 @@
 /** The gate over mutants: what survives is found, what is explained is let through, and an explanation of nothing is a fault. */
 import { describe, expect, it } from 'vitest'
-import { type Explanation, judge, type Mutant, type Report, squeezed } from '../../mutations/gate.ts'
+import { type Explanation, judge, type Mutant, type Report, reusable, squeezed } from '../../mutations/gate.ts'
 import { mutantOf, numbersOf, withAllNumbers } from '../../mutations/numbers.ts'
 import { faultsOf, tableOf } from '../../mutations/table.ts'
 
@@ -89,6 +89,18 @@ describe('a mutant', () => {
       expect(() => judged([{ ...edge, status }])).toThrow(`src/rule.ts:3: a mutant was not judged (${status})`)
     },
   )
+})
+
+describe('what was found before', () => {
+  it('is believed, but for what lived on and is reached by no test alone', () => {
+    const mutants = [
+      ...['Killed', 'Survived', 'NoCoverage', 'Timeout'].map((status) => ({ ...edge, status })),
+      ...['Killed', 'Survived', 'NoCoverage', 'Timeout'].map((status) => ({ ...edge, status, static: true })),
+    ]
+    const report = { ...reportOf(...mutants), schemaVersion: '1.0' }
+    const kept = [...mutants.slice(0, 5), ...mutants.slice(7)]
+    expect(reusable(report)).toEqual({ schemaVersion: '1.0', files: { [FILE]: { source: SOURCE, mutants: kept } } })
+  })
 })
 
 describe('a file', () => {

@@ -6,13 +6,7 @@ import { type Keypair, P256Keypair, Secp256k1Keypair } from '@atproto/crypto'
 import * as plc from '@did-plc/lib'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import {
-  PLC_CHECKS_BETWEEN_RESTS,
-  PLC_LOG_MAX_ENTRIES,
-  type PlcLogFault,
-  verifyPlcLog,
-  verifyPlcLogWithRests,
-} from '../../src/identity/plc-log.ts'
+import { datedAfter, type PlcLogFault, verifyPlcLog, verifyPlcLogWithRests } from '../../src/identity/plc-log.ts'
 import { cidOf, didOf, encodeOperation, parsePlcOperation } from '../../src/identity/plc-operation.ts'
 import { type Did, parseDid } from '../../src/names.ts'
 import { isoOf } from '../../src/platform/clock.ts'
@@ -586,7 +580,7 @@ describe('logs that say something else than their operations', () => {
       expect(verdictOf(did, value)).toBe('not-a-log at all')
     }
     expect(verdictOf(did, [])).toBe('empty-log at all')
-    const tooMany = Array.from({ length: PLC_LOG_MAX_ENTRIES + 1 }, () => log[0])
+    const tooMany = Array.from({ length: 1_001 }, () => log[0])
     expect(verdictOf(did, tooMany)).toBe('too-many-entries at all')
     expect(verdictOf(did, tooMany.slice(1))).toBe('unknown-prev at 1')
     // Whoever reads more can tell more.
@@ -619,6 +613,20 @@ describe('logs that say something else than their operations', () => {
   })
 })
 
+describe('an entry dated later than a moment', () => {
+  it('is the first that is, by a millisecond; none where no entry is', async () => {
+    const { did, log } = await played([
+      move(ours, -1, 0, [ours]),
+      move(ours, 0, HOUR, [ours]),
+      move(ours, 1, 2 * HOUR, [ours]),
+    ])
+    const verdict = verifyPlcLog(did, log)
+    if (!verdict.ok) throw new Error(verdict.fault)
+    const found = [-1, 0, HOUR - 1, HOUR, 2 * HOUR - 1, 2 * HOUR].map((ms) => datedAfter(verdict, START_MS + ms))
+    expect(found).toEqual([0, 1, 1, 2, 2, null])
+  })
+})
+
 describe('with rests in between', () => {
   const both = [community, ours]
 
@@ -644,7 +652,21 @@ describe('with rests in between', () => {
     const verdict = await verifyPlcLogWithRests(did, log, async () => void rests++)
     expect(verdict.ok).toBe(true)
     const checks = many.length * log.length
-    expect(rests).toBeGreaterThanOrEqual(Math.floor(checks / (PLC_CHECKS_BETWEEN_RESTS + many.length)))
+    expect(rests).toBeGreaterThanOrEqual(Math.floor(checks / (16 + many.length)))
+  })
+
+  it('rests after every sixteen signatures', async () => {
+    for (const [entries, expected] of [
+      [15, 0],
+      [16, 1],
+      [31, 1],
+      [32, 2],
+    ] as const) {
+      const { did, log } = await played(Array.from({ length: entries }, (_none, at) => move(ours, at - 1, at, [ours])))
+      let rests = 0
+      await verifyPlcLogWithRests(did, log, async () => void rests++)
+      expect([entries, rests]).toEqual([entries, expected])
+    }
   })
 
   it('rests in no log of a few operations, which is every honest one', async () => {

@@ -1,7 +1,7 @@
 /** What a keeper keeps: it comes back as it was written, its share is never a text, and what was changed is no packet. */
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
-import { PACKET_MAX_BYTES, packetText, parsePacket, type SharePacket } from '../../src/keys/share-packet.ts'
+import { packetText, parsePacket, type SharePacket } from '../../src/keys/share-packet.ts'
 import { SHARE_BYTES } from '../../src/keys/shares.ts'
 import type { Did } from '../../src/names.ts'
 import { systemRandom } from '../../src/platform/random.ts'
@@ -181,6 +181,38 @@ describe('what is no packet', () => {
       expect(hexOf(bytes)).toBe('0'.repeat(64))
   })
 
+  it.each<[string, (value: number) => object, readonly number[], readonly number[]]>([
+    ['generation', (generation) => ({ generation }), [1, 1_000], [0, -1]],
+    ['k', (k) => ({ k }), [2, 16], [1, 17]],
+    ['n', (n) => ({ n }), [2, 16], [1, 17]],
+    ['place', (x) => ({ x }), [1, 255], [0, 256]],
+    ['place of a keeper', (x) => ({ keepers: about.keepers.map((one) => ({ ...one, x })) }), [1, 255], [0, 256]],
+    ['length of a name', (chars) => ({ key: 'k'.repeat(chars) }), [0, 64], [65]],
+    [
+      'length of a commitment',
+      (chars) => ({ keepers: about.keepers.map((one) => ({ ...one, commitment: 'c'.repeat(chars) })) }),
+      [0, 64],
+      [65],
+    ],
+    [
+      'number of keepers',
+      (count) => ({ keepers: Array.from({ length: count }, (_, at) => about.keepers[at % about.keepers.length]) }),
+      [2, 16],
+      [1, 17],
+    ],
+    [
+      'depth of a log',
+      // The packet and its list are two levels more.
+      (levels) => ({ plcLog: [JSON.parse('['.repeat(levels) + ']'.repeat(levels))] }),
+      [14],
+      [15],
+    ],
+    ['hash', (chars) => ({ dealtBy: 'a'.repeat(chars) }), [64], [63, 65]],
+  ])('one of another %s than there can be', (_, change, good, bad) => {
+    for (const value of good) expect(parse(textOf({ ...about, ...change(value) })), String(value)).not.toBeNull()
+    for (const value of bad) expect(parse(textOf({ ...about, ...change(value) })), String(value)).toBeNull()
+  })
+
   it('one that lacks anything', () => {
     for (const name of Object.keys(about)) {
       const { [name as 'v']: _, ...rest } = about
@@ -191,8 +223,8 @@ describe('what is no packet', () => {
   it('one that is longer than any', () => {
     const filled = (length: number) => textOf({ ...about, plcLog: ['x'.repeat(length)] })
     const rest = Buffer.byteLength(filled(0))
-    expect(parse(filled(PACKET_MAX_BYTES - rest))).not.toBeNull()
-    expect(parse(filled(PACKET_MAX_BYTES - rest + 1))).toBeNull()
+    expect(parse(filled(8 * 1024 * 1024 - rest))).not.toBeNull()
+    expect(parse(filled(8 * 1024 * 1024 - rest + 1))).toBeNull()
   })
 
   it('bytes that are no UTF-8', () => {

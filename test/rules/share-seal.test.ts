@@ -1,7 +1,7 @@
 /** A share on its way: it opens for one ceremony's key, under one statement and for one place; and others seal and open the same. */
 import { createECDH } from 'node:crypto'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { makeKeyPair, withScalar } from '../../src/keys/private-keys.ts'
 import { isSealTo, openShare, sealShare, sealToOf } from '../../src/keys/share-seal.ts'
 import { SHARE_BYTES } from '../../src/keys/shares.ts'
@@ -9,6 +9,39 @@ import { systemRandom } from '../../src/platform/random.ts'
 import { hpkeOpen, hpkeSeal } from '../kit/hpke.ts'
 import { base64Url } from '../kit/tokens.ts'
 import { spoilt, withBitFlipped } from '../kit/verdicts.ts'
+
+/** Whatever was kept off the heap, to look at it afterwards. */
+const kept = vi.hoisted(() => ({ bytes: [] as Uint8Array[] }))
+vi.mock('../../src/keys/secret-bytes.ts', async (original) => {
+  const real = await original<typeof import('../../src/keys/secret-bytes.ts')>()
+  return {
+    secretBytes: (length: number) => {
+      const bytes = real.secretBytes(length)
+      kept.bytes.push(bytes)
+      return bytes
+    },
+  }
+})
+/** What of it isn't wiped. */
+const unwiped = (): Uint8Array[] => kept.bytes.filter((bytes) => bytes.some((byte) => byte !== 0))
+
+/** What the library was given, and what it gave out. */
+const lent = vi.hoisted(() => ({ sealed: [] as ArrayBuffer[], opened: [] as ArrayBuffer[] }))
+vi.mock('@hpke/core', async (original) => {
+  const real = await original<typeof import('@hpke/core')>()
+  class Watched extends real.CipherSuite {
+    override async seal(...given: Parameters<InstanceType<typeof real.CipherSuite>['seal']>) {
+      lent.sealed.push(given[1] as ArrayBuffer)
+      return super.seal(...given)
+    }
+    override async open(...given: Parameters<InstanceType<typeof real.CipherSuite>['open']>) {
+      const opened = await super.open(...given)
+      lent.opened.push(opened as ArrayBuffer)
+      return opened
+    }
+  }
+  return { ...real, CipherSuite: Watched }
+})
 
 const pair = makeKeyPair('p256')
 const sealTo = sealToOf(pair)
@@ -25,6 +58,19 @@ describe('a sealed share', () => {
     const opened = await openShare(pair, sealed, about)
     expect(opened).toEqual({ x: share.x, y: Uint8Array.from(share.y) })
     expect(opened?.y.buffer.byteLength).toBeGreaterThanOrEqual(4096)
+  })
+
+  it('leaves nothing behind at the library, whether it was sealed or opened', async () => {
+    lent.sealed = []
+    lent.opened = []
+    const sealed = await seal()
+    await expect(sealShare(base64Url(Buffer.alloc(65, 4)), share, statementHash)).rejects.toThrow('no key to seal to')
+    kept.bytes = []
+    const opened = await openShare(pair, sealed, about)
+    expect(lent.sealed.map(({ byteLength }) => byteLength)).toEqual([32])
+    expect(lent.opened.map(({ byteLength }) => byteLength)).toEqual([32])
+    for (const buffer of [...lent.sealed, ...lent.opened]) expect(Buffer.from(buffer)).toEqual(Buffer.alloc(32))
+    expect(unwiped()).toEqual([opened?.y])
   })
 
   it('is another one each time', async () => {

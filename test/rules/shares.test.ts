@@ -14,6 +14,7 @@ import {
   dealKey,
   isShareFor,
   isThreshold,
+  lendCombined,
   SHARE_BYTES,
   type Share,
   wipe,
@@ -22,8 +23,11 @@ import { systemRandom } from '../../src/platform/random.ts'
 import { Dice } from '../kit/dice.ts'
 import { withBitFlipped } from '../kit/verdicts.ts'
 
-/** The library as it is, until a test says how it is to go wrong. */
-const library = vi.hoisted(() => ({ spoil: null as ((shares: Uint8Array[]) => Uint8Array[]) | null }))
+/** The library as it is, until a test says how it is to go wrong; and what it made of shares. */
+const library = vi.hoisted(() => ({
+  spoil: null as ((shares: Uint8Array[]) => Uint8Array[]) | null,
+  made: [] as Uint8Array[],
+}))
 vi.mock('shamir-secret-sharing', async (original) => {
   const real = await original<typeof import('shamir-secret-sharing')>()
   return {
@@ -32,11 +36,31 @@ vi.mock('shamir-secret-sharing', async (original) => {
       const shares = await real.split(...given)
       return library.spoil ? library.spoil(shares) : shares
     },
+    combine: async (...given: Parameters<typeof real.combine>) => {
+      const secret = await real.combine(...given)
+      library.made.push(secret)
+      return secret
+    },
   }
 })
 afterEach(() => {
   library.spoil = null
 })
+
+/** Whatever was kept off the heap, to look at it afterwards. */
+const kept = vi.hoisted(() => ({ bytes: [] as Uint8Array[] }))
+vi.mock('../../src/keys/secret-bytes.ts', async (original) => {
+  const real = await original<typeof import('../../src/keys/secret-bytes.ts')>()
+  return {
+    secretBytes: (length: number) => {
+      const bytes = real.secretBytes(length)
+      kept.bytes.push(bytes)
+      return bytes
+    },
+  }
+})
+/** What of it isn't wiped. */
+const unwiped = (): Uint8Array[] => kept.bytes.filter((bytes) => bytes.some((byte) => byte !== 0))
 
 const dice = new Dice(1)
 const pick = (below: number) => dice.below(below)
@@ -308,6 +332,64 @@ describe('dealing', () => {
     await deal(3, 5)
     expect(made).toHaveLength(5)
     expect(made.every((bytes) => bytes.every((byte) => byte === 0))).toBe(true)
+  })
+})
+
+describe('of what was secret', () => {
+  const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0)
+
+  it('nothing stays of a dealing but the shares', async () => {
+    kept.bytes = []
+    library.made = []
+    const { shares } = await deal(3, 5)
+    expect(kept.bytes.length).toBeGreaterThan(shares.length)
+    expect(new Set(unwiped())).toEqual(new Set(shares.map(({ y }) => y)))
+    expect(library.made).toHaveLength(10)
+    expect(library.made.every(isZero)).toBe(true)
+  })
+
+  it('nothing at all stays of one that fails', async () => {
+    kept.bytes = []
+    library.spoil = (shares) => shares.map((one) => withBitFlipped(one, 77))
+    await expect(deal(3, 5)).rejects.toThrow('do not bring the key back')
+    expect(unwiped()).toEqual([])
+    library.spoil = () => {
+      throw new Error('the library is out of order')
+    }
+    await expect(deal(3, 5)).rejects.toThrow('out of order')
+    expect(unwiped()).toEqual([])
+  })
+
+  it('nothing stays of a key that was put together, and what was lent is wiped, also when whoever has it fails', async () => {
+    const { shares } = await deal(2, 3)
+    kept.bytes = []
+    library.made = []
+    const lent: Uint8Array[] = []
+    const two = shares.slice(0, 2)
+    expect(await lendCombined(two, 2, (scalar) => lent.push(scalar))).toBe(1)
+    const failing = lendCombined(two, 2, (scalar) => {
+      lent.push(scalar)
+      throw new Error('not today')
+    })
+    await expect(failing).rejects.toThrow('not today')
+    expect([lent.length, library.made.length, kept.bytes.length]).toEqual([2, 2, 6])
+    expect([...lent, ...library.made, ...kept.bytes].every(isZero)).toBe(true)
+    expect(lent.every(({ buffer }) => buffer.byteLength >= 4096)).toBe(true)
+  })
+
+  it('nothing is lent where the shares are too few, too many, or of one place', async () => {
+    const { shares } = await deal(2, 3)
+    const [one, two] = shares as readonly [Share, Share]
+    for (const [some, k] of [
+      [[one], 2],
+      [shares, 2],
+      [[one, one], 2],
+      [[one], 1],
+      [[one, two], 1.5],
+    ] as const) {
+      expect(await lendCombined(some, k, () => 'lent')).toBeNull()
+    }
+    expect(await lendCombined([one, two], 2, () => 'lent')).toBe('lent')
   })
 })
 

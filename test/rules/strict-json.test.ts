@@ -16,6 +16,17 @@ describe('strict JSON', () => {
     ['a key twice, once escaped', '{"exp":1,"\\u0065xp":2}'],
     ['a key twice, far below', '{"a":[{"b":{"c":1,"d":2,"c":3}}]}'],
     ['a key twice with space before the colon', '{"a" \n:1,"a"\t:2}'],
+    ['a key twice with every kind of space before the colon', '{"a":1,"a" \t\r\n :2}'],
+    ['a key twice, behind an inner object', '{"a":{"b":1},"a":2}'],
+    ['a key twice, behind a list', '{"a":[1,"a"],"a":2}'],
+    ['a number beyond all bounds', '{"a":1e999}'],
+    ['a number below all bounds, in a list', '{"a":[true,null,-1e999]}'],
+    ['a key that is no JSON', '{"\\x":1}'],
+    ['an open key', '{"a":1,"b'],
+    ['an escape at the end of the text', '{"a":"\\'],
+    ['a name without an object', '"a":1'],
+    ['nine levels of lists', `{"a":${'['.repeat(8)}${']'.repeat(8)}}`],
+    ['nine levels of both, the last closed and opened again', `{"a":${'['.repeat(7)}{"b":[]},{}${']'.repeat(7)}}`],
     ['__proto__', '{"__proto__":{"role":"owner"}}'],
     ['__proto__, escaped', '{"\\u005f_proto__":1}'],
     ['a lone surrogate in a value', '{"a":"\\ud800"}'],
@@ -50,7 +61,14 @@ describe('strict JSON', () => {
 
   it('takes eight levels and surrogate pairs', () => {
     expect(parse(`${'{"a":'.repeat(8)}1${'}'.repeat(8)}`)).not.toBeNull()
+    expect(parse(`{"a":${'['.repeat(6)}{},{}${']'.repeat(6)}}`)).not.toBeNull()
     expect(parse('{"a":"\\ud83d\\ude00"}')).toEqual({ a: '😀' })
+  })
+
+  it('takes what values there are, and any space around them', () => {
+    expect(parse(' {"a" \t\r\n : [true, false, null, -1.5e3, "", {}] }\n')).toEqual({
+      a: [true, false, null, -1500, '', {}],
+    })
   })
 
   it('leaves the prototype of objects alone', () => {
