@@ -196,7 +196,7 @@ describe('a release', () => {
     it.each<[string, (about: Release) => object, string]>([
       ['another commit', () => ({ commit: 'ab'.repeat(20) }), 'the commit is not what release.json says'],
       [
-        'another version',
+        'another lock file',
         () => ({ lockfileSha256: 'ab'.repeat(32) }),
         'package-lock.json is not what release.json says',
       ],
