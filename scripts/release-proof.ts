@@ -75,6 +75,12 @@ export function releaseFaults(
   ]
 }
 
+/** Promises of which a run on this very commit has shown that they don't hold. */
+export const brokenIn = ({ promises }: Pick<Proof, 'promises'>): readonly string[] =>
+  promises.flatMap(({ id, faults }) =>
+    faults.filter(({ outcome }) => outcome === 'failed').map(({ row }) => `${id}: ${row} of test:faults failed`),
+  )
+
 const isGreen = (counts: Counts = NO_COUNTS): boolean =>
   counts.passed > 0 && counts.failed === 0 && counts.skipped === 0
 

@@ -9,7 +9,7 @@ import { join, relative, sep } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { promisesOf } from './promises.ts'
 import { listSha256, type Release, sha256 } from './release.ts'
-import { releaseFaults } from './release-proof.ts'
+import { brokenIn, releaseFaults } from './release-proof.ts'
 
 /** What doesn't fit, one sentence each; nothing when all of it does. */
 export function verifyRelease(folder: string): readonly string[] {
@@ -50,6 +50,7 @@ export function verifyRelease(folder: string): readonly string[] {
     return [
       ...claims.filter(([, holds]) => !holds).map(([what]) => `${what} is not what release.json says`),
       ...releaseFaults({ commit: about.commit, isClean: true }, { ...proof.suite, files }, promises),
+      ...brokenIn(proof),
     ]
   } finally {
     rmSync(scratch, { recursive: true, force: true })

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { type Checkout, checkoutAt } from './checkout.ts'
 import { type Promised, promisesOf } from './promises.ts'
-import { type OtherRun, type Proof, proofOf, releaseFaults, type SuiteRun } from './release-proof.ts'
+import { brokenIn, type OtherRun, type Proof, proofOf, releaseFaults, type SuiteRun } from './release-proof.ts'
 
 export interface Release {
   readonly version: string
@@ -48,6 +48,10 @@ export function release(from: string, folder: string): Release {
   const faults = releaseFaults(checkout, run, promises)
   if (faults.length > 0 || !checkout || !run) throw new NotReleased(faults.join('\n'))
 
+  const proof = proofOf(checkout.commit, run, promises, otherRuns(noted))
+  const broken = brokenIn(proof)
+  if (broken.length > 0) throw new NotReleased(broken.join('\n'))
+
   const { name, version } = JSON.parse(read('package.json')) as { name: string; version: string }
   const tar = tarOf(from, checkout.commit, `${name}-${version}/`)
   const archive = gzipSync(tar, { level: 9 })
@@ -60,7 +64,7 @@ export function release(from: string, folder: string): Release {
     lexiconsSha256: folderSha256(from, 'lexicons'),
     migrationsSha256: folderSha256(from, 'migrations'),
     bill: { name: names.bill, sha256: sha256(bill.text), components: bill.components },
-    proof: proofOf(checkout.commit, run, promises, otherRuns(noted)),
+    proof,
   }
   const files: readonly (readonly [string, Uint8Array | string])[] = [
     [names.archive, archive],

@@ -1,7 +1,7 @@
 /** What a release says of its promises, and everything for which there is none. */
 import { describe, expect, it } from 'vitest'
 import { notPromisedOf, promisesOf } from '../../scripts/promises.ts'
-import { type OtherRun, proofOf, releaseFaults, type SuiteRun } from '../../scripts/release-proof.ts'
+import { brokenIn, type OtherRun, proofOf, releaseFaults, type SuiteRun } from '../../scripts/release-proof.ts'
 
 const COMMIT = 'ab'.repeat(20)
 const PAPER = `# Security
@@ -133,6 +133,11 @@ describe('the proof', () => {
   it('counts faults that were tried on this very commit, on every engine', () => {
     expect(outcomes(faults(COMMIT.slice(0, 12)))).toEqual(['held', 'not tried'])
     expect(outcomes(faults(COMMIT.slice(0, 12), 'failed'))).toEqual(['failed', 'not tried'])
+    const broken = (commit: string, outcome?: 'failed') =>
+      brokenIn(proofOf(COMMIT, run(), PROMISES, [faults(commit, outcome)]))
+    expect(broken(COMMIT.slice(0, 12), 'failed')).toEqual(['P2: kill of test:faults failed'])
+    expect(broken(COMMIT.slice(0, 12))).toEqual([])
+    expect(broken('cd'.repeat(6), 'failed')).toEqual([])
   })
 
   it.each(['cd'.repeat(6), `${COMMIT.slice(0, 12)}+`, COMMIT.slice(0, 6), '', null])('and not on %j', (commit) => {

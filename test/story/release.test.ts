@@ -85,6 +85,13 @@ describe('a release', () => {
     rmSync(join(from, 'stray.ts'))
     note({ commit: 'ab'.repeat(20) })
     expect(refused()).toBe('the suite ran on another commit')
+    mkdirSync(join(from, 'faults'))
+    const failed = { name: 'kill', engine: 'postgres', found: { faults: ['a token was taken twice'] } }
+    const last = { versions: { commit: checkoutAt(from)?.commit.slice(0, 12) }, rows: [failed] }
+    writeFileSync(join(from, 'faults/last.json'), JSON.stringify(last))
+    note()
+    expect(refused()).toMatch(/^P7: kill of test:faults failed$/m)
+    rmSync(join(from, 'faults'), { recursive: true })
     note({ files: {} })
     expect(refused()).toMatch(/^P1: test\/\S+ is not green in that run$/m)
     expect(existsSync(join(folder, 'never'))).toBe(false)
@@ -189,7 +196,7 @@ describe('a release', () => {
     it.each<[string, (about: Release) => object, string]>([
       ['another commit', () => ({ commit: 'ab'.repeat(20) }), 'the commit is not what release.json says'],
       [
-        'another version',
+        'another lock file',
         () => ({ lockfileSha256: 'ab'.repeat(32) }),
         'package-lock.json is not what release.json says',
       ],
