@@ -9,9 +9,11 @@ import type { SpaceUri } from '../../src/names.ts'
 import { certificateFor } from '../../test/kit/certificates.ts'
 import { type Answering, NO_ANSWER, startManagingApp } from '../../test/kit/managing-app.ts'
 import { type Notebook, type Row, underLoad } from '../row.ts'
-import { callBy, clock, exchangeBy, FORUM, noteChange, type Stage } from '../stage.ts'
+import { callBy, clock, exchangeBy, FORUM, noteChange, type Outcome, type Stage } from '../stage.ts'
 
 const ANSWERED_MAX_MS = 15_000
+const TRIES_MAX = 20
+const CROWDED: ReadonlySet<string> = new Set(['503 NotEnoughResources', '504 UpstreamTimeout'])
 /** Says nothing, or a byte a second. */
 const SLOW: Readonly<Record<string, Answering>> = {
   'says nothing': () => {},
@@ -53,10 +55,9 @@ async function expectCertified(
     app.publish(`https://localhost:${(behind.address() as AddressInfo).port}`)
     const space = await openDoor(stage, app.service, `tls${notebook.times}`)
     const person = movers[notebook.times % movers.length] ?? steady[0] ?? founder
-    const { says: told } = await stage.send(exchangeBy(stage, person, space), person.did)
+    const { says: told } = await unlessCrowded(() => stage.send(exchangeBy(stage, person, space), person.did))
     const isGood = says === 'a good certificate'
-    const isRight = isGood ? told === 'ok' : /^50[234] \w+/.test(told)
-    notebook.expectThat(isRight, `${says}: told as ${told}`)
+    notebook.expectThat(told === (isGood ? 'ok' : '502 UpstreamFailure'), `${says}: told as ${told}`)
     notebook.expectThat(heard.length > 0 === isGood, `${says}: it heard ${heard.length} requests`)
     notebook.times += 1
   } finally {
@@ -64,6 +65,13 @@ async function expectCertified(
     behind.closeAllConnections()
     await app.close()
   }
+}
+
+/** What is told when it is neither that too many ask at once, nor that the machine has too little for the time an answer may take. */
+async function unlessCrowded(ask: () => Promise<Outcome>): Promise<Outcome> {
+  let answer = await ask()
+  for (let tries = 1; tries < TRIES_MAX && CROWDED.has(answer.says); tries++) answer = await ask()
+  return answer
 }
 
 /** A space for which that service decides. */
@@ -115,10 +123,10 @@ export const managing: Row = {
         for (const [says, identity] of Object.entries(CERTIFICATES))
           await expectCertified(stage, says, identity, notebook)
         app.misbehave(null)
-        const no = await ask(0)
+        const no = await unlessCrowded(() => ask(0))
         notebook.expectThat(no.says === '400 UserNotAuthorized', `a no was told as ${no.says}`)
         app.lets.add(movers[1]?.did ?? '')
-        const yes = await ask(1)
+        const yes = await unlessCrowded(() => ask(1))
         notebook.expectThat(yes.status === 200, `a yes was told as ${yes.says}`)
         Object.assign(notebook.notes, { 'let in by what was no answer': letIn, 'longest ms': Math.round(longestMs) })
       } finally {
