@@ -36,4 +36,32 @@ export const EXPLAINED: readonly Explanation[] = [
       ],
     ],
   },
+  {
+    file: 'src/platform/strict-json.ts',
+    why: 'Behind the last character there is none: it is nothing that opens, closes or ends anything, and the loop is over one step later.',
+    mutants: [
+      ['for (let at = 0; at < text.length; at++) {', 'at < text.length', 'at <= text.length'],
+      [
+        "while (at < text.length && text[at] !== '\"') at += text[at] === '\\\\' ? 2 : 1",
+        'at < text.length',
+        'at <= text.length',
+      ],
+    ],
+  },
+  {
+    file: 'src/policy/decide-roles.ts',
+    why: 'A role that is null is as good as one that isn’t there: whoever asks what it allows is told nothing either way.',
+    mutants: [['if (after === null) changed.delete(name)', 'after === null', 'false']],
+  },
+  {
+    file: 'src/policy/decide-roles.ts',
+    why: 'No set of actions has null in it. The compiler wants it said.',
+    mutants: [
+      [
+        'const closed = onwardFrom(spaces, actor, (holding) => holding !== null && taken.has(holding))',
+        'holding !== null',
+        'true',
+      ],
+    ],
+  },
 ]

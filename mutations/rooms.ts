@@ -38,7 +38,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   combining: room(['src/keys/combining.ts'], rules('combining')),
   // What strangers sign.
   json: room(['src/platform/strict-json.ts', 'src/platform/compact-jws.ts'], rules('strict-json', 'compact-jws')),
-  claims: room(['src/platform/jwt-claims.ts'], rules('delegation', 'service-auth')),
+  claims: room(['src/platform/jwt-claims.ts'], rules('jwt-claims')),
   delegation: room(['src/credential/delegation.ts', 'src/identity/did-signature.ts'], rules('delegation')),
   'service-auth': room(['src/identity/service-auth.ts'], rules('service-auth')),
   dpop: room(['src/credential/dpop.ts', 'src/credential/token-classes.ts'], rules('dpop')),

@@ -54,10 +54,15 @@ async function judged(file: string, source: string): Promise<readonly string[]> 
   const changes = numbersOf(file, source)
   if (changes.length === 0) return []
   const path = resolve(file)
+  let isChanged = false
   const changing: Plugin = {
     name: 'changed-numbers',
     enforce: 'pre',
-    transform: (code, id) => (id.split('?')[0] === path ? withAllNumbers(code, changes, NAME) : undefined),
+    transform(code, id) {
+      if (id.split('?')[0] !== path) return
+      isChanged = true
+      return withAllNumbers(code, changes, NAME)
+    },
   }
   const { createVitest } = await import('vitest/node')
   const vitest = await createVitest(
@@ -76,6 +81,7 @@ async function judged(file: string, source: string): Promise<readonly string[]> 
       const isNoticed = unhandledErrors.length > 0 || testModules.some((module) => !module.ok())
       if (nth === NONE && isNoticed) throw new Error(`${file}: its tests fail before anything is changed`)
       if (nth === NONE && testModules.length === 0) throw new Error(`${file}: no test reaches it`)
+      if (!isChanged) throw new Error(`${file}: the tests read it past what was changed`)
       if (nth !== NONE) statuses.push(isNoticed ? 'Killed' : 'Survived')
       process.stdout.write(nth === NONE ? `\n${file} ` : isNoticed ? '.' : 'S')
     }

@@ -18,6 +18,8 @@ export default defineConfig({
   test: {
     include: judges,
     environment: 'node',
+    // What is changed here on its way to the tests is nothing to be kept for others.
+    fsModuleCache: false,
     testTimeout: 120_000,
     hookTimeout: 240_000,
     sequence: { sequencer: InOrder },

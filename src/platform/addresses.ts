@@ -18,13 +18,12 @@ const IPV6_NOT_PUBLIC = [
   '3fff::/20', // documentation (RFC 9637)
 ].map((cidr) => ipaddr.IPv6.parseCIDR(cidr))
 /** A public address by its number, but inside one large cloud it is the machine's own host: the metadata service's neighbour. */
-const IPV4_NOT_PUBLIC = [ipaddr.IPv4.parseCIDR('168.63.129.16/32')]
+const IPV4_NOT_PUBLIC = '168.63.129.16'
 
 /** Whether text is one plainly written address of a host on the public internet. Zone ids and odd spellings are not. */
 export function isPublicAddress(text: string): boolean {
   if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
-    const address = ipaddr.IPv4.parse(text)
-    return address.range() === 'unicast' && !IPV4_NOT_PUBLIC.some((range) => address.match(range))
+    return ipaddr.IPv4.parse(text).range() === 'unicast' && text !== IPV4_NOT_PUBLIC
   }
   if (text.includes('%') || !ipaddr.IPv6.isValid(text)) return false
   const address = ipaddr.IPv6.parse(text)
@@ -83,4 +82,4 @@ export function isPublicHostName(host: string): boolean {
 }
 
 /** Both names of the loopback host are one host to the loop guard. */
-const loopbackName = (host: string): string => host.replace(/^127\.0\.0\.1(?=$|:)/, 'localhost')
+const loopbackName = (host: string): string => host.replace('127.0.0.1', 'localhost')

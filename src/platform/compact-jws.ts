@@ -20,8 +20,9 @@ export interface CompactJws {
 /** The parts of a compact JWS, or null: three canonical base64url parts, header and payload JSON objects without repeated keys. */
 export function parseCompactJws(text: string, maxChars: number): CompactJws | null {
   if (text.length > maxChars) return null
-  const [headerText = '', payloadText = '', signatureText, ...rest] = text.split('.')
-  if (signatureText === undefined || rest.length > 0) return null
+  const parts = text.split('.')
+  if (parts.length !== 3) return null
+  const [headerText, payloadText, signatureText] = parts as [string, string, string]
   const header = jsonObjectOf(headerText)
   const payload = jsonObjectOf(payloadText)
   const signature = fromBase64Url(signatureText)

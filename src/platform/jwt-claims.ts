@@ -37,7 +37,7 @@ export type TimeVerdict = 'inTime' | 'late' | 'unsound'
 
 /** Seconds since 1970 as a whole, non-negative, exactly representable number, or null. */
 export function parseSeconds(value: unknown): number | null {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : null
 }
 
 /** The instants of a payload, or null when `exp` is missing or any of the three isn't a whole number of seconds. */

@@ -65,13 +65,14 @@ function firstAdded(
   { roles, held }: { readonly roles: Roles; readonly held: RolesHeld },
 ): Power | null {
   const added = [...(after ?? NOTHING).difference(before ?? NOTHING)]
-  if (added.length === 0) return null
   const lasting = groundedStanding(actor, asLastingUntil(actor.nowMs, null))
   const spaces = spacesUsing(name, actor, held)
   for (const space of new Set([rosterOf(actor.graph.community).uri, ...spaces])) {
     for (const action of added) if (isManaging(action) && !holds(lasting, space, action)) return { space, action }
   }
-  const opened = onwardFrom(spaces, actor, (holding) => (holding === null ? before === null : added.includes(holding)))
+  // Whoever has a role stands there, also by one that allows nothing.
+  const isNew = before === null && after !== null
+  const opened = onwardFrom(spaces, actor, (holding) => (holding === null ? isNew : added.includes(holding)))
   return firstGivenBy(lasting, { ...actor, roles }, opened)
 }
 
@@ -87,7 +88,8 @@ function firstUnreachable(actor: StandingFacts, { name, before, after }: RoleCha
   const closed = onwardFrom(spaces, actor, (holding) => holding !== null && taken.has(holding))
   const reached = groundedStanding({ ...actor, own: closed }, asIfOpen(actor.nowMs)).keys()
   for (const space of new Set([...spaces, ...reached])) {
-    const names = new Set([...(held.get(space) ?? []), ...actor.graph.edgesInto(space).map(({ role }) => role)])
+    const names = new Set(held.get(space))
+    for (const { role } of actor.graph.edgesInto(space)) names.add(role)
     names.delete(OWNER)
     for (const one of names) {
       for (const action of actor.roles.get(one) ?? NOTHING) {

@@ -1,7 +1,8 @@
 /** Which addresses count as public, and which spellings of a URL may be called at all. */
 import * as fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
-import { isPublicAddress, type TargetRules, targetOf } from '../../src/platform/addresses.ts'
+import ipaddr from 'ipaddr.js'
+import { describe, expect, it, vi } from 'vitest'
+import { isPublicAddress, isPublicHostName, type TargetRules, targetOf } from '../../src/platform/addresses.ts'
 
 const PRIVATE_IPV4 = [
   '0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.127.255.255 127.0.0.1 127.255.255.254',
@@ -37,6 +38,17 @@ describe('an address', () => {
       expect(isPublicAddress(text)).toBe(false)
     },
   )
+  it('is private by our own list also where the library has lost a range, and by the library where it knows one more', () => {
+    const inside = PRIVATE_IPV6.filter((address) => /^[23][0-9a-f]{3}:/.test(address) && !address.includes('%'))
+    expect(inside.length).toBeGreaterThan(10)
+    const range = vi.spyOn(ipaddr.IPv6.prototype, 'range')
+    range.mockReturnValue('unicast')
+    expect(inside.filter(isPublicAddress)).toEqual([])
+    expect(isPublicAddress('2606:4700::1111')).toBe(true)
+    range.mockReturnValue('reserved')
+    expect(isPublicAddress('2606:4700::1111')).toBe(false)
+    range.mockRestore()
+  })
   it('outside 2000::/3 is never public, whatever follows', () => {
     const outside = fc
       .tuple(
@@ -52,7 +64,11 @@ describe('an address', () => {
   })
 })
 
-const production: TargetRules = { allowLoopback: false, ownHosts: ['reeve.forum.org'], trustedOrigins: [] }
+const production: TargetRules = {
+  allowLoopback: false,
+  ownHosts: ['reeve.forum.org', 'other.forum.org:8443'],
+  trustedOrigins: [],
+}
 const development: TargetRules = {
   allowLoopback: true,
   ownHosts: ['localhost:3400'],
@@ -119,7 +135,13 @@ const REFUSED: Record<string, string[]> = {
     'gopher://forum.org/',
   ],
   'a port': ['https://forum.org:22/', 'https://forum.org:8443/', 'https://forum.org:443/', 'https://forum.org:/'],
-  'user info': ['https://a@forum.org/', 'https://a:b@forum.org/', 'https://@forum.org/', 'https://forum.org@10.0.0.1/'],
+  'user info': [
+    'https://a@forum.org/',
+    'https://a:b@forum.org/',
+    'https://:b@forum.org/',
+    'https://@forum.org/',
+    'https://forum.org@10.0.0.1/',
+  ],
   'a fragment': ['https://forum.org/#a', 'https://forum.org/#', 'https://forum.org#'],
   'another spelling of the same': [
     'HTTPS://forum.org/',
@@ -160,6 +182,35 @@ describe('the URL of a stranger', () => {
   })
 })
 
+describe('a host name', () => {
+  const label = (chars: number) => 'a'.repeat(chars)
+  const long = `${`${label(63)}.`.repeat(3)}${label(57)}`
+
+  it.each(['forum.org', 'a.b', 'forum.x', 'a-b.c-d.org', '1.org', `${label(63)}.org`, `a.${label(63)}`, `${long}.org`])(
+    'is one of the public internet: %s',
+    (host) => {
+      expect(isPublicHostName(host)).toBe(true)
+    },
+  )
+  it.each([
+    ...[
+      '',
+      'org',
+      '.org',
+      'forum.org.',
+      'forum.1rg',
+      'forum.org-',
+      'forum.-org',
+      'Forum.org',
+      'fo_rum.org',
+      'forum.org\n',
+    ],
+    ...[`${label(64)}.org`, `a.${label(64)}`, `${long}a.org`, 'forum.local'],
+  ])('is none: %j', (host) => {
+    expect(isPublicHostName(host)).toBe(false)
+  })
+})
+
 describe('where loopback is allowed', () => {
   it.each(['http://localhost:2583/a', 'http://127.0.0.1:2583', 'https://localhost:1/', 'http://localhost/'])(
     'this machine may be called: %s',
@@ -180,6 +231,14 @@ describe('where loopback is allowed', () => {
   })
   it.each(['http://localhost:3400/', 'http://127.0.0.1:3400/'])('our own port stays closed: %s', (url) => {
     expect(targetOf(url, development)).toBeNull()
+    expect(targetOf(url, { ...development, ownHosts: ['127.0.0.1:3400'] })).toBeNull()
+    expect(targetOf(url, { ...development, ownHosts: ['reeve.forum.org', 'LOCALHOST:3400'] })).toBeNull()
+  })
+  it.each(['http://localhost/', 'http://127.0.0.1/'])('our own port stays closed without being named: %s', (url) => {
+    for (const own of ['localhost', '127.0.0.1']) {
+      expect(targetOf(url, { ...development, ownHosts: [own] })).toBeNull()
+      expect(targetOf(url, { ...development, ownHosts: [`${own}:3400`] })?.kind).toBe('loopback')
+    }
   })
 })
 

@@ -17,6 +17,8 @@ describe('strict JSON', () => {
     ['a key twice, far below', '{"a":[{"b":{"c":1,"d":2,"c":3}}]}'],
     ['a key twice with space before the colon', '{"a" \n:1,"a"\t:2}'],
     ['a key twice with every kind of space before the colon', '{"a":1,"a" \t\r\n :2}'],
+    ['a key twice that ends with a backslash', '{"a\\\\":1,"a\\\\":2}'],
+    ['a key twice with a quote in it', '{"a\\"b":1,"a\\"b":2}'],
     ['a key twice, behind an inner object', '{"a":{"b":1},"a":2}'],
     ['a key twice, behind a list', '{"a":[1,"a"],"a":2}'],
     ['a number beyond all bounds', '{"a":1e999}'],

@@ -416,6 +416,26 @@ describe('a space', () => {
     expect(decideNest(owner({ ...withPower, openings }), ACTOR, asked).ok).toBe(true)
   })
 
+  it('is nobody’s to change who may not, and where it leads they aren’t told', () => {
+    const ours = edge(THERE, HERE, 'reader')
+    const nested = [...withPower.nested, ours]
+    for (const [actor, expected] of [
+      [nobody({ nested }), 'NotFound'],
+      [as('reader', ROSTER, { nested }), 'NotFound'],
+      [as('writer', HERE, { nested: nested.map((one) => ({ ...one, holding: 'members.add' as const })) }), 'Forbidden'],
+    ] as const) {
+      expect(verdict(decideNest(actor, ACTOR, { before: null, after: edge(THERE, HERE, 'warden') }))).toBe(expected)
+      expect(verdict(decideNest(actor, ACTOR, { before: null, after: ours }))).toBe(expected)
+      expect(verdict(decideUnnest(actor, ACTOR, ours))).toBe(expected)
+      expect(verdict(decideDelete(actor, ACTOR, HERE))).toBe(expected)
+      expect(verdict(decideFreeze(actor, ACTOR, HERE))).toBe(expected)
+    }
+  })
+
+  it('is nested with a role that nobody knows as with one that gives nothing', () => {
+    expect(decideNest(as('nester'), ACTOR, { before: null, after: edge(THERE, HERE, 'ghost') }).ok).toBe(true)
+  })
+
   it('of another community is nested and taken off by anybody who nests, whatever its people get by it', () => {
     const after = edge(ABROAD, HERE, 'reader')
     const nested = [...withPower.nested, after]
@@ -434,6 +454,8 @@ describe('an invite', () => {
     expect(decideInvite(as('inviter'), ACTOR, edge(PERSON, HERE, 'warden'))).toEqual({
       ...{ ok: false, code: 'Forbidden', because: [{ rule: 'noPath', into: HERE, action: 'role.assign' }] },
     })
+    expect(verdict(decideInvite(as('moderator'), ACTOR, edge(PERSON, HERE, 'moderator')))).toBe('Forbidden')
+    expect(decideInvite(as('inviter'), ACTOR, edge(PERSON, HERE, 'ghost')).ok).toBe(true)
     expect(permitOf(decideInvite(as('admin'), ACTOR, edge(PERSON, HERE, 'warden')))).toMatchObject({ action: 'invite' })
     expect(verdict(decideInvite(as('admin'), ACTOR, edge(PERSON, HERE, OWNER)))).toBe('EscalationDenied')
   })
@@ -610,6 +632,12 @@ describe('what a role allows', () => {
     expect(decideRole(by(asks), ACTOR, change(['write'], ['write', 'read']), held(HERE, 'one')).ok).toBe(true)
     expect(decideRole(by(asksNothing), ACTOR, change([], ['read']), held(HERE, 'one')).ok).toBe(true)
     expect(decideRole(by(asksNothing), ACTOR, change(null, ['read']), held(HERE, 'one'))).toEqual(over)
+    // Whoever has it stands there, also where it allows nothing.
+    expect(decideRole(by(asksNothing), ACTOR, change(null, []), held(HERE, 'one'))).toEqual(over)
+    expect(decideRole(by(asksNothing), ACTOR, change(null, null), held(HERE, 'one')).ok).toBe(true)
+    expect(decideRole(by(asksNothing), ACTOR, change(['read'], []), held(HERE, 'one')).ok).toBe(true)
+    // Whoever may not change roles isn't told of any of this.
+    expect(verdict(decideRole(nobody(asks), ACTOR, change([], ['write']), held(HERE, 'one')))).toBe('NotFound')
   })
 
   it('is taken from nobody above, where they have it or are by it', () => {
@@ -661,9 +689,10 @@ describe('what a role allows', () => {
       edge(ABROAD, HERE, 'one'),
       edge(ABROAD, THERE, 'two'),
       edge(HERE, THERE, 'other'),
+      edge(spaceNamed('guild', CAST.communities[2]).uri, HERE, 'three'),
     ])
-    expect(['one', 'two', 'other', 'none'].map((name) => isForForeigners(name, { graph }))).toEqual([
-      ...[true, true, false, false],
+    expect(['one', 'two', 'three', 'other', 'none'].map((name) => isForForeigners(name, { graph }))).toEqual([
+      ...[true, true, true, false, false],
     ])
   })
 })
