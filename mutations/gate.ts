@@ -56,7 +56,7 @@ export interface FileRow {
   readonly file: string
   readonly mutants: number
   readonly killed: number
-  /** Those under which a test didn't come to its end: noticed as well. */
+  /** Those under which something went round without end: noticed as well. */
   readonly timedOut: number
   /** In the words of what is thrown. */
   readonly messages: number
@@ -75,11 +75,11 @@ export interface Judgement {
 const LONGEST = 120
 
 /**
- * What of a report is still to be believed once tests have changed. The tool tries a survivor again when a test that reaches it has changed; which
- * tests reach what is done when a file is loaded, it doesn't know.
+ * What of a report is still to be believed. The tool tries a survivor again when a test that reaches it has changed; which tests reach what is done
+ * when a file is loaded, it doesn't know. And what was no verdict is to become one.
  */
 export function reusable<R extends Report>(report: R): R {
-  const isReusable = (mutant: Mutant): boolean => !(mutant.static && SURVIVED.has(mutant.status))
+  const isReusable = (mutant: Mutant): boolean => isNoticed(mutant) || (SURVIVED.has(mutant.status) && !mutant.static)
   const files = Object.entries(report.files).map(([path, { mutants, ...rest }]) => {
     return [path, { ...rest, mutants: mutants.filter(isReusable) }]
   })
@@ -123,10 +123,14 @@ function take(excuse: { left: number } | undefined): boolean {
 const SURVIVED: ReadonlySet<string> = new Set(['Survived', 'NoCoverage'])
 /** How the tool says that a file of tests couldn't be loaded. Every other error is its own, or the machine's. */
 const NOT_LOADED = 'An error occurred outside of a test run'
+/** How it says that something went round a hundred times as often as it should. What only took too long by the clock, a busy machine may have held up. */
+const ENDLESS = 'Hit limit reached'
 
 /** Whether a test failed, or didn't come to its end, or couldn't even begin. */
 const isNoticed = ({ status, statusReason = '' }: Mutant): boolean =>
-  status === 'Killed' || status === 'Timeout' || (status === 'RuntimeError' && statusReason.startsWith(NOT_LOADED))
+  status === 'Killed' ||
+  (status === 'Timeout' && statusReason.startsWith(ENDLESS)) ||
+  (status === 'RuntimeError' && statusReason.startsWith(NOT_LOADED))
 
 function rowOf(report: Report, file: string, isExcused: (survivor: Survivor) => boolean): FileRow {
   const found = report.files[file]

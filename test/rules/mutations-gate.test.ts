@@ -34,6 +34,9 @@ const judged = (mutants: readonly Mutant[], explanations: readonly Explanation[]
 /** As the tool says it of a file of tests that throws before its first test. */
 const NOT_LOADED = 'An error occurred outside of a test run: test/rules/rule.test.ts: Unknown cipher'
 
+/** As it says that something went round far too often; where only the clock ran out, it gives no reason. */
+const ENDLESS = { status: 'Timeout', statusReason: 'Hit limit reached (919737/919700)' }
+
 const edge = mutant('EqualityOperator', 'count > MAX', 'count >= MAX')
 const explained: Explanation = {
   file: FILE,
@@ -43,7 +46,7 @@ const explained: Explanation = {
 
 describe('a mutant', () => {
   it('that a test noticed is counted, however it was noticed', () => {
-    const statuses = [{ status: 'Killed' }, { status: 'Timeout' }, { status: 'RuntimeError', statusReason: NOT_LOADED }]
+    const statuses = [{ status: 'Killed' }, ENDLESS, { status: 'RuntimeError', statusReason: NOT_LOADED }]
     const { rows, stale } = judged(statuses.map((status) => ({ ...edge, ...status })))
     expect(rows).toMatchObject([{ mutants: 3, killed: 2, timedOut: 1, messages: 0, explained: 0, unexplained: [] }])
     expect(stale).toEqual([])
@@ -83,7 +86,7 @@ describe('a mutant', () => {
     expect(row?.unexplained.map(({ from }) => from)).toEqual(["'TooFew'", 'count < 0', 'rule(count: number): boolean'])
   })
 
-  it.each(['Pending', 'Ignored', 'NotRun', 'RuntimeError', 'CompileError'])(
+  it.each(['Pending', 'Ignored', 'NotRun', 'RuntimeError', 'CompileError', 'Timeout'])(
     'that was not judged is no survivor, and ends the run: %s',
     (status) => {
       expect(() => judged([{ ...edge, status }])).toThrow(`src/rule.ts:3: a mutant was not judged (${status})`)
@@ -92,13 +95,16 @@ describe('a mutant', () => {
 })
 
 describe('what was found before', () => {
-  it('is believed, but for what lived on and is reached by no test alone', () => {
-    const mutants = [
-      ...['Killed', 'Survived', 'NoCoverage', 'Timeout'].map((status) => ({ ...edge, status })),
-      ...['Killed', 'Survived', 'NoCoverage', 'Timeout'].map((status) => ({ ...edge, status, static: true })),
-    ]
-    const report = { ...reportOf(...mutants), schemaVersion: '1.0' }
-    const kept = [...mutants.slice(0, 5), ...mutants.slice(7)]
+  it('is believed, but for what lived on and is reached by no test alone, and for what was no verdict', () => {
+    const believed = [{ status: 'Killed' }, { status: 'Survived' }, { status: 'NoCoverage' }, ENDLESS].map((one) => ({
+      ...edge,
+      ...one,
+    }))
+    const loaded = { ...edge, static: true }
+    const others = [{ status: 'Survived' }, { status: 'NoCoverage' }].map((one) => ({ ...loaded, ...one }))
+    const noVerdict = ['Timeout', 'RuntimeError', 'Pending'].map((status) => ({ ...edge, status }))
+    const kept = [...believed, { ...loaded, status: 'Killed' }]
+    const report = { ...reportOf(...kept, ...others, ...noVerdict), schemaVersion: '1.0' }
     expect(reusable(report)).toEqual({ schemaVersion: '1.0', files: { [FILE]: { source: SOURCE, mutants: kept } } })
   })
 })
@@ -147,7 +153,7 @@ describe('an explanation', () => {
 
 describe('what is told', () => {
   it('is a table, and each fault as it would be looked for', () => {
-    const judgement = judged([edge, { ...edge, status: 'Killed' }, { ...edge, status: 'Timeout' }])
+    const judgement = judged([edge, { ...edge, status: 'Killed' }, { ...edge, ...ENDLESS }])
     expect(tableOf(judgement.rows).split('\n')).toEqual([
       '| file | mutants | killed | timed out | in messages | explained | unexplained | of these unreached |',
       '| --- | --- | --- | --- | --- | --- | --- | --- |',

@@ -1,5 +1,5 @@
 /** The shipped roles, printed as a table for people: a change of power shows as a changed line of `test/golden/roles.txt`. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import {
   ACTIONS,
   ASKED_IN,
@@ -7,6 +7,7 @@ import {
   OWNER,
   OWNER_MARK,
   parseAction,
+  SHIPPED_DESCRIPTIONS,
   SHIPPED_ROLES,
   type SpaceKind,
 } from '../../src/policy/roles.ts'
@@ -79,6 +80,23 @@ describe('the shipped roles', () => {
 
   it('give an owner every action there is', () => {
     expect([...(SHIPPED_ROLES.get(OWNER) ?? [])].sort()).toEqual([...ACTIONS].sort())
+  })
+
+  it('say in a sentence what each is for', () => {
+    expect([...SHIPPED_DESCRIPTIONS.keys()]).toEqual([...SHIPPED_ROLES.keys()])
+    for (const [, description] of SHIPPED_DESCRIPTIONS) expect(description).toMatch(/^[A-Z].*\.$/)
+    expect(SHIPPED_DESCRIPTIONS.get('reader')).toBe('Reads.')
+  })
+
+  it('stop the start by a word that is no action, so that a typo weakens none unseen', async () => {
+    vi.resetModules()
+    vi.doMock('../../policies/roles.json', () => ({
+      default: { helper: { description: 'Helps.', actions: ['read', 'members.bann'] } },
+    }))
+    const loading = import('../../src/policy/roles.ts')
+    await expect(loading).rejects.toThrow('policies/roles.json: helper: members.bann')
+    vi.doUnmock('../../policies/roles.json')
+    vi.resetModules()
   })
 
   it('hold nothing that a role further up lacks, down to the member', () => {
