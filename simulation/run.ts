@@ -16,7 +16,7 @@ import type { Plant } from './plants.ts'
 import { BEGINS_MS, diceOf, Scheduler } from './scheduler.ts'
 import { Storage } from './storage.ts'
 import { Tally } from './tally.ts'
-import { Trouble } from './trouble.ts'
+import { Trouble, type TroubleKind } from './trouble.ts'
 import { World } from './world.ts'
 
 /** Chance that is the same again. */
@@ -41,6 +41,8 @@ export interface RunOptions {
   readonly lastsMs?: number
   /** Whether anything goes wrong at all. */
   readonly isTroubled?: boolean
+  /** What goes wrong besides requests and statements, each as often as it stands here. */
+  readonly troubles?: readonly TroubleKind[]
   /** Keeps every line of what happened, to compare one run with another. */
   readonly isTraced?: boolean
   /** Something that is not as it should be, for the judge to find. */
@@ -82,6 +84,7 @@ const STOP_MAX_MS = 600_000
 const REST_MAX_MS = 180_000
 const LOOK_EVERY_MS = 5_000
 const LASTS_MS = 10_000
+const TROUBLES: readonly TroubleKind[] = ['kill', 'kill', 'away', 'clock']
 /** Where nothing is to be found in the pauses, and where something may be. */
 const QUIET_LAZINESS = 4
 const LAZINESS = [1, 3, 6] as const
@@ -117,7 +120,7 @@ interface Found extends Pick<Run, 'faults' | 'looked' | 'operations'> {
 }
 
 async function runIn(options: RunOptions, { scheduler, tally, machine, dump }: Ground): Promise<Found> {
-  const { seed, houses = 2, lastsMs = LASTS_MS, isTroubled = true, plant = {} } = options
+  const { seed, houses = 2, lastsMs = LASTS_MS, isTroubled = true, plant = {}, troubles = TROUBLES } = options
   const storage = await Storage.open({ scheduler, dice: diceOf(seed, 'database'), tally, dump, plant })
   const world = new World({ seed, scheduler, storage, tally, random: randomOf(seed, 'houses'), houses, plant })
   const asking = new Asking(world)
@@ -129,7 +132,7 @@ async function runIn(options: RunOptions, { scheduler, tally, machine, dump }: G
     await scheduler.until('the houses are up', () => world.houses.every(({ isUp }) => isUp), UP_MAX_MS)
     const cast = await scheduler.through('everything is founded', () => found(world, asking), FOUND_MAX_MS)
     const load = new Load(world, asking, cast, diceOf(seed, 'people'))
-    const trouble = new Trouble(world, diceOf(seed, 'trouble'), plant)
+    const trouble = new Trouble(world, diceOf(seed, 'trouble'), plant, troubles)
     machine.laziness = diceOf(seed, 'machine').pick(LAZINESS)
     if (isTroubled) trouble.begin()
     load.start()

@@ -13,6 +13,8 @@ const WRONG_MAX_MS = 5_000
 /** By how much a clock is set, in milliseconds. */
 const STEPS_MS = [-3_600_000, -90_000, -7_000, -1_000, 1_000, 7_000, 90_000, 3_600_000] as const
 
+export type TroubleKind = 'kill' | 'away' | 'clock'
+
 export class Trouble {
   readonly #world: World
   readonly #dice: Dice
@@ -20,7 +22,10 @@ export class Trouble {
 
   readonly #plant: Plant
 
-  constructor(world: World, dice: Dice, plant: Plant) {
+  readonly #kinds: readonly TroubleKind[]
+
+  constructor(world: World, dice: Dice, plant: Plant, kinds: readonly TroubleKind[]) {
+    this.#kinds = kinds
     this.#plant = plant
     this.#world = world
     this.#dice = dice
@@ -57,7 +62,12 @@ export class Trouble {
   #later(): void {
     this.#world.scheduler.after(1 + this.#dice.below(PAUSE_MAX_MS), WORLD, 'trouble', () => {
       if (this.#isOver) return
-      this.#dice.pick([() => this.#kill(), () => this.#kill(), () => this.#away(), () => this.#setClock()])()
+      const does = {
+        kill: () => this.#kill(),
+        away: () => this.#away(),
+        clock: () => this.#setClock(),
+      }
+      does[this.#dice.pick(this.#kinds)]()
       this.#later()
     })
   }
@@ -82,6 +92,9 @@ export class Trouble {
     const house = this.#dice.pick(this.#world.houses)
     this.#world.tally.fault('clock set')
     house.offsetMs = this.#dice.pick(STEPS_MS)
+    const world = this.#world
+    world.wrongMaxMs = Math.max(world.wrongMaxMs, Math.abs(house.offsetMs))
+    world.aheadMaxMs = Math.max(world.aheadMaxMs, house.offsetMs)
     const isKilled = this.#dice.below(3) === 0
     this.#world.scheduler.after(1 + this.#dice.below(WRONG_MAX_MS), WORLD, `clock of ${house.name}`, () => {
       house.offsetMs = 0

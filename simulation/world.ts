@@ -67,6 +67,9 @@ export class World {
   /** What the syncer was told, in the order in which it came. */
   readonly heard: Heard[] = []
   readonly taken: Taken[] = []
+  /** By how much any clock was ever wrong, and ahead. */
+  wrongMaxMs = 0
+  aheadMaxMs = 0
   /** Lines of the houses' logs that tell of trouble of their own. */
   readonly errors: string[] = []
   readonly #dice: Dice

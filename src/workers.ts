@@ -12,6 +12,7 @@ import { watchTurns } from './community/watch-turns.ts'
 import { isStillHeld } from './credential/ledger-store.ts'
 import { recheckDue } from './credential/recheck.ts'
 import { forgetRevocations } from './credential/revocation-store.ts'
+import { wakeHosts } from './credential/revocation-turn-store.ts'
 import { forgetIssued } from './credential/store.ts'
 import { openHostTelling } from './credential/tell-hosts.ts'
 import { REUSABLE_MAX_SEC } from './credential/token-classes.ts'
@@ -20,6 +21,7 @@ import { forgetImports } from './membership/import-store.ts'
 import { resumeImports } from './membership/resume-imports.ts'
 import { clearEndedRolls } from './membership/roll-end-store.ts'
 import { clearEndedSpaces } from './membership/space-clearing.ts'
+import { wakeMoved } from './membership/standing-moved-store.ts'
 import type { SpaceUri } from './names.ts'
 import { wakeLanes } from './notify/lane-store.ts'
 import { forgetExpired } from './notify/registration-store.ts'
@@ -202,6 +204,9 @@ export function startWorkers(house: House, opened: OpenDatabase) {
         await untilLessThan(SWEEP_MAX, () => forgetTurns(db, clock.nowMs() - TURNS_KEPT_MS, SWEEP_MAX))
         await untilLessThan(SWEEP_MAX, () => forgetExpired(db, clock.nowMs(), SWEEP_MAX))
         await wakeLanes(db, clock.nowMs())
+        await wakeHosts(db, clock.nowMs())
+        // A standing is noted to move at the end of a credential at the latest.
+        await wakeMoved(db, clock.nowMs() + house.credentialLifetimeSec * 1000)
         house.vault.dropExpired()
         await letGoOfKeys(house)
         sweeps += 1

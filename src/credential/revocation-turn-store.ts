@@ -218,3 +218,17 @@ export const endTurn = (db: Db, turn: Turn, end: TurnEnd, nowMs: number): Promis
     }
     await restUntil(tx, host, end.is === 'failed' ? end.againAtMs : nowMs)
   })
+
+/**
+ * Has looked at what rests for longer than anybody waits for a call to be free: our clock was ahead when it was noted, and has been set back. Calls
+ * of a time that hasn't come are counted from now on.
+ */
+export async function wakeHosts(db: Db, nowMs: number): Promise<void> {
+  const latestMs = nowMs + CALLS_WINDOW_MS
+  await sql`update revocation_call set at_ms = ${nowMs} where at_ms > ${latestMs}`.execute(db)
+  await sql`update revocation_notice set look_at_ms = ${nowMs} where state = 'due' and look_at_ms > ${latestMs}`.execute(
+    db,
+  )
+  await sql`update revocation_host set look_at_ms = ${nowMs} where host = any(array(
+    select host from revocation_host where look_at_ms > ${latestMs} order by host for no key update))`.execute(db)
+}

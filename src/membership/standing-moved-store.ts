@@ -104,3 +104,12 @@ export async function keepMoved(db: Db, ids: readonly number[], untilMs: number)
 export async function dropMoved(db: Db, ids: readonly number[]): Promise<void> {
   await sql`delete from standing_moved where id = any(${ids}::bigint[])`.execute(db)
 }
+
+/**
+ * Lets go of notes that are put off until after `latestMs`, up to which there may be a reason to: whoever took them had a clock that was ahead,
+ * and may be gone.
+ */
+export async function wakeMoved(db: Db, latestMs: number): Promise<void> {
+  await sql`update standing_moved set taken_until_ms = 0 where id = any(array(
+    select id from standing_moved where taken_until_ms > ${latestMs} order by id for update skip locked))`.execute(db)
+}

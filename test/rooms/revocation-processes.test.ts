@@ -5,11 +5,12 @@
 import { sql } from 'kysely'
 import { describe, expect, it } from 'vitest'
 import { forgetRevocations } from '../../src/credential/revocation-store.ts'
-import { type Asked, endTurn, noteSent, takeTurn } from '../../src/credential/revocation-turn-store.ts'
+import { type Asked, endTurn, noteSent, takeTurn, wakeHosts } from '../../src/credential/revocation-turn-store.ts'
 import { openHostTelling, type TellingCtx } from '../../src/credential/tell-hosts.ts'
-import type { SpaceUri } from '../../src/names.ts'
+import { keepMoved, noteMoved, takeMoved, wakeMoved } from '../../src/membership/standing-moved-store.ts'
+import { authorityOf, type SpaceUri } from '../../src/names.ts'
 import { systemClock } from '../../src/platform/clock.ts'
-import { type Db, openDatabase } from '../../src/platform/database.ts'
+import { type Db, openDatabase, withTransaction } from '../../src/platform/database.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import { describeOnEachEngine, hasPostgres, openTestDatabase } from '../kit/databases.ts'
 import { playedHosts, processOn } from '../kit/played-hosts.ts'
@@ -121,6 +122,40 @@ describeOnEachEngine('a turn at a host', (open) => {
     expect(await stateIn(db, space)).toEqual(['ended', 'ended', 'ended'])
   })
 
+  it.each(['unsure', 'failed'] as const)(
+    'that ended %s by a clock that was ahead is taken soon after it is right',
+    async (is) => {
+      const { db, roll, space, ctx, asked } = await scene()
+      await addTaken({ db }, { space, count: 1, nowSec: roll.clock.nowSec(), livesSec: 3_000 })
+      await planOnly(ctx)
+      const AHEAD_MS = 1_000_000
+      roll.clock.moveMs(AHEAD_MS)
+      const first = await takeTurn(db, asked())
+      if (!first) throw new Error('no turn')
+      expect(await noteSent(db, first, asked())).toBe(true)
+      await endTurn(db, first, { is, againAtMs: roll.clock.nowMs() + 5_000 }, roll.clock.nowMs())
+      roll.clock.moveMs(-AHEAD_MS)
+      expect(await takeTurn(db, asked())).toBeNull()
+      await wakeHosts(db, roll.clock.nowMs())
+      expect(await takeTurn(db, asked())).toMatchObject({ host: 'a.example', names: first.names })
+    },
+  )
+
+  it('that rests until a call is free rests on', async () => {
+    const { db, roll, space, ctx, asked } = await scene()
+    await addTaken({ db }, { space, count: 1, nowSec: roll.clock.nowSec(), livesSec: 3_000 })
+    await planOnly(ctx)
+    const nowMs = roll.clock.nowMs()
+    await sql`insert into revocation_call (host, at_ms, community)
+      select 'a.example', ${nowMs}::bigint, ${authorityOf(space)} from generate_series(1, 10)`.execute(db)
+    expect(await takeTurn(db, asked())).toBeNull()
+    await wakeHosts(db, nowMs)
+    const { rows } = await sql<{
+      rests: number
+    }>`select look_at_ms - ${nowMs}::bigint as rests from revocation_host`.execute(db)
+    expect(rows.map(({ rests }) => Number(rests))).toEqual([610_000])
+  })
+
   it('leaves nothing behind once no host keeps what it was told', async () => {
     const { db, roll, space, ctx } = await scene()
     await addTaken({ db }, { space, count: 3, nowSec: roll.clock.nowSec() })
@@ -162,5 +197,23 @@ describeOnEachEngine('a turn at a host', (open) => {
     expect(hosts.calls).toEqual([])
     const { plans, notices } = await noticesOf({ db }, space)
     expect([new Set(plans.values()), plans.size, notices.length]).toEqual([new Set(['wait']), 5_200, 0])
+  })
+})
+
+describeOnEachEngine('a standing that moved', (open) => {
+  it('and was taken up by a clock that was ahead is taken up by others soon, and one that is put off for a reason later', async () => {
+    const { db } = await open()
+    const roll = rollOn(db)
+    const { did: community } = await openCommunity(roll)
+    const nowMs = roll.clock.nowMs()
+    const people = [freshDid(), freshDid()]
+    await withTransaction(db, (tx) => noteMoved(tx, { community, offered: [], people, revision: 1 }))
+    const take = () => takeMoved(db, { nowMs, untilMs: nowMs + 3_600_000, max: 10, besides: [] })
+    const [ahead, later] = await take()
+    if (!ahead || !later) throw new Error('nothing was noted')
+    await keepMoved(db, [later.id], nowMs + 600_000)
+    expect(await take()).toEqual([])
+    await wakeMoved(db, nowMs + 600_000)
+    expect(await take()).toEqual([ahead])
   })
 })
