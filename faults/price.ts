@@ -15,6 +15,7 @@ const ROUNDS = amount('PRICE_ROUNDS', 6, 2)
 const SECONDS = amount('PRICE_SECONDS', 8, 3)
 /** So many that nobody meets the limits of one person. */
 const PEOPLE = 120
+const OWNERS = 10
 const IN_FLIGHT = { exchanges: 32, changes: 4 } as const
 type What = keyof typeof IN_FLIGHT
 
@@ -56,17 +57,15 @@ try {
 }
 process.exit(0)
 
-/** Everybody is an owner: they stand in every space, and may make changes as well. */
+/** The first are owners, who make the changes; all of them stand in the hall. */
 async function crowd(at: Stage): Promise<readonly Somebody[]> {
   const people = await Promise.all(Array.from({ length: PEOPLE }, () => makeSomebody(at.plc.honestUrl)))
-  const { uri } = rosterOf(at.community)
-  for (const { did } of people) {
-    const { says } = await at.send(
-      callBy(at, at.founder, 'member.put', { space: uri, did, role: 'owner' }),
-      at.founder.did,
-    )
-    if (says !== 'ok') throw new Error(`an owner was not taken: ${says}`)
+  const put = async (space: string, did: string, role: string) => {
+    const { says } = await at.send(callBy(at, at.founder, 'member.put', { space, did, role }), at.founder.did)
+    if (says !== 'ok') throw new Error(`somebody was not taken: ${says}`)
   }
+  for (const [nth, { did }] of people.entries())
+    await (nth < OWNERS ? put(rosterOf(at.community).uri, did, 'owner') : put(at.hall, did, 'member'))
   return people
 }
 
@@ -75,7 +74,7 @@ async function measure(what: What, people: readonly Somebody[]): Promise<number>
   const begunMs = performance.now()
   const one = async () => {
     while (!isOver) {
-      const person = people[turn++ % people.length]
+      const person = people[turn++ % (what === 'exchanges' ? people.length : OWNERS)]
       if (!person) throw new Error('nobody')
       const raw =
         what === 'exchanges'
