@@ -35,6 +35,12 @@ export async function finalOf(db: Db, community: Did): Promise<Final> {
     from writer order by space, repo`.execute(db)
   const services = await sql<{ space: SpaceUri; service: string }>`select space, service from registration
     where ended_at_ms is null order by space, service`.execute(db)
+  const unheard = await sql<{
+    space: SpaceUri
+    service: string
+  }>`select target as space, because ->> 'service' as service
+    from audit_entry where community = ${community} and action = 'notify.end' and because ->> 'reason' = 'NeverAnswered'
+    order by id`.execute(db)
   const entries = await sql<Final['entries'][number]>`select seq::int as seq, actor, action, subject,
     (because ->> 'revision')::int as revision, because ->> 'jti' as jti
     from audit_entry where community = ${community} order by audit_entry.seq nulls last, id`.execute(db)
@@ -48,6 +54,7 @@ export async function finalOf(db: Db, community: Did): Promise<Final> {
     issuances: issuances.rows.filter(({ space }) => authorityOf(space) === community),
     writers: writers.rows,
     services: services.rows,
+    unheard: unheard.rows,
     entries: entries.rows,
     chains,
   }

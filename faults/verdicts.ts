@@ -38,6 +38,8 @@ export interface Final {
   }[]
   readonly writers: readonly { readonly space: SpaceUri; readonly repo: Did; readonly repoRev: string }[]
   readonly services: readonly { readonly space: SpaceUri; readonly service: string }[]
+  /** Whose registrations ended, as the log says, since they never answered at their first calls: on a machine that has too little, ours don't. */
+  readonly unheard: readonly { readonly space: SpaceUri; readonly service: string }[]
   readonly chains: readonly { readonly community: string; readonly fault: string | null }[]
   /** The community's log in its order; what isn't chained yet comes last, without a place. */
   readonly entries: readonly {
@@ -161,7 +163,7 @@ function durableVerdict({ community, operations, final }: Evidence): Verdict {
   expectThat(final.revision === last, `the community is at ${final.revision}, and ${last} was answered last`)
   const rows = new Map(final.issuances.map((row) => [row.jti, row]))
   const writers = new Map(final.writers.map(({ space, repo, repoRev }) => [`${space} ${repo}`, repoRev]))
-  const services = new Set(final.services.map(({ space, service }) => `${space} ${service}`))
+  const services = new Set([...final.services, ...final.unheard].map(({ space, service }) => `${space} ${service}`))
   for (const one of operations) {
     if (!isAcknowledged(one)) {
       const isLeft = (one.op === 'change' || one.op === 'takeBack') && isUndecided(one)

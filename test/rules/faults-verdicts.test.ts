@@ -72,6 +72,7 @@ const FINAL: Final = {
   issuances: [row('one', 3, { isTakenBack: true }), row('two', 3)],
   writers: [{ space: hall, repo: BOB, repoRev: tidOf(5) }],
   services: [{ space: hall, service: SERVICE }],
+  unheard: [],
   chains: [{ community: COMMUNITY, fault: null }],
   entries: [
     entry(1, 'community.mint', null, 1),
@@ -126,6 +127,14 @@ describe('a record that is as it should be', () => {
   it('may have what nobody was told of: the credential of an exchange that was not answered, or none', () => {
     const final = { issuances: FINAL.issuances.slice(0, 1), entries: entriesBut(5) }
     expect(brokenIn({ final })).toEqual({})
+  })
+})
+
+it('a registration may have ended, where the log says that its service never answered', () => {
+  const unheard = [{ space: hall, service: SERVICE }]
+  expect(brokenIn({ final: { services: [], unheard } })).toEqual({})
+  expect(brokenIn({ final: { services: [], unheard: [{ space: hall, service: `${SERVICE}x` }] } })).toEqual({
+    Durable: ['lost'],
   })
 })
 
