@@ -31,10 +31,7 @@ export default defineConfig({
       // Each of its tests runs the keepers' tool many times, each time as a process of its own.
       project('ceremony', ['test/ceremony/**/*.test.ts'], { testTimeout: 300_000 }),
       // Whole networks in processes of their own take their time on a busy machine.
-      project('story', ['test/story/**/*.test.ts'], {
-        testTimeout: 300_000,
-        exclude: ['test/story/simulation.test.ts'],
-      }),
+      project('story', ['test/story/**/*.test.ts'], { testTimeout: 300_000 }),
     ],
   },
 })

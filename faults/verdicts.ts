@@ -23,7 +23,7 @@ export interface Heard {
   readonly body: any
 }
 
-/** What stands in the database when everything is over. */
+/** What stands in the database when everything is over: of rows of credentials, those of the community that it was asked about. */
 export interface Final {
   readonly revision: number
   /** Who stands directly in which of the spaces, with which role. */
@@ -94,18 +94,14 @@ export function judge(evidence: Evidence): Verdicts {
 const exchangesOf = ({ community, operations }: Pick<Evidence, 'community' | 'operations'>): readonly Exchange[] =>
   operations.filter((one) => one.op === 'exchange').filter(({ space }) => authorityOf(space) === community)
 
-const rowsOf = ({ community, final }: Pick<Evidence, 'community' | 'final'>) =>
-  final.issuances.filter(({ space }) => authorityOf(space) === community)
-
 // ── Durable and Fresh: the community's history, told again ──
 
 const NOT_IN = '400 UserNotAuthorized'
 
 /** The record as the checker of histories reads it: changes by their revisions, credentials with that of their row. */
 function historyFor(evidence: Evidence): History {
-  const { community, founder, operations, beside = [], decisions: asked = [] } = evidence
-  const own = rowsOf(evidence)
-  const rows = new Map(own.map((row) => [row.jti, row]))
+  const { community, founder, operations, beside = [], decisions: asked = [], final } = evidence
+  const rows = new Map(final.issuances.map((row) => [row.jti, row]))
   const exchanged = exchangesOf(evidence).flatMap((one): Decision[] => {
     const { began, ended, space, did, issued, says } = one
     const about = { began, ended, question: { asks: 'may', space, did, action: 'read' } as const, atLeast: [] }
@@ -123,7 +119,7 @@ function historyFor(evidence: Evidence): History {
     changes: communities.flatMap(({ did }) => changesOf({ community: did, operations })),
     decisions: [...exchanged, ...asked],
     looks: [],
-    rows: own.filter(({ jti }) => told.has(jti)),
+    rows: final.issuances.filter(({ jti }) => told.has(jti)),
   }
 }
 
@@ -170,8 +166,9 @@ function durableVerdict({ community, operations, final }: Evidence): Verdict {
       if (isLeft) faults.push(`undecided: ${JSON.stringify(one)}`)
       continue
     }
-    if (one.op === 'exchange') expectThat(rows.has(one.issued ?? ''), `the row of credential ${one.issued}`)
-    if (one.op === 'takeBack' && one.found > 0)
+    if (one.op === 'exchange' && authorityOf(one.space) === community)
+      expectThat(rows.has(one.issued ?? ''), `the row of credential ${one.issued}`)
+    if (one.op === 'takeBack' && one.community === community && one.found > 0)
       expectThat(rows.get(one.jti)?.isTakenBack === true, `that ${one.jti} was taken back`)
     if (one.op === 'write') {
       const { space, repo, repoRev } = one
@@ -216,7 +213,7 @@ function onceVerdict(evidence: Evidence): Verdict {
     if (good.length > 1) faults.push(`twice: token ${token} gave ${good.map(({ issued }) => issued).join(' and ')}`)
   }
   // Each token is asked with by a key of its own, so its rows are known also where no answer came back.
-  const rows = Map.groupBy(rowsOf(evidence), ({ holder }) => holder)
+  const rows = Map.groupBy(evidence.final.issuances, ({ holder }) => holder)
   const asked = Map.groupBy(exchanges, ({ holder }) => holder)
   const spaces = new Set(exchanges.map(({ space }) => space))
   for (const [holder, found] of rows) {
@@ -316,12 +313,11 @@ function chainVerdict(evidence: Evidence): Verdict {
     entries.filter(({ action }) => action === 'credential.issue'),
     ({ jti }) => jti,
   )
-  const own = rowsOf(evidence)
-  for (const { jti } of own) {
+  for (const { jti } of final.issuances) {
     const times = issued.get(jti)?.length ?? 0
     if (times !== 1) faults.push(`issue: ${jti} is in the log ${times} times`)
   }
-  const rows = new Set(own.map(({ jti }) => jti))
+  const rows = new Set(final.issuances.map(({ jti }) => jti))
   for (const jti of issued.keys()) if (!rows.has(jti ?? '')) faults.push(`issue: ${jti} has no row`)
   return { looked: entries.length, faults }
 }
