@@ -13,6 +13,7 @@ import {
   type SpaceUri,
   spaceUriOf,
 } from '../../src/names.ts'
+import type { RosterFacts } from '../../src/policy/decide.ts'
 import { ownersEdge } from '../../src/policy/decide-spaces.ts'
 import { type Action, OWNER, OWNER_MARK, type Roles } from '../../src/policy/roles.ts'
 import { type Edge, RosterGraph, type SpaceStates } from '../../src/policy/roster-graph.ts'
@@ -84,6 +85,17 @@ export const factsOfLists = ({ own, nested, roles, nowMs, bans = [], left = [], 
   ...{ own, bans, left, roles, nowMs },
   graph: new RosterGraph(COMMUNITY, nested, [], states),
   feeding: [],
+})
+
+/** The facts about a change, as lists. */
+export interface Told extends Omit<RosterFacts, 'actor' | 'person'> {
+  readonly actor: Lists
+  readonly person: Lists
+}
+export const given = ({ actor, person, ...more }: Told): RosterFacts => ({
+  ...more,
+  actor: factsOfLists(actor),
+  person: factsOfLists(person),
 })
 
 export const anyLists: fc.Arbitrary<Lists> = fc

@@ -5,15 +5,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Did, rosterOf, type SpaceUri } from '../../src/names.ts'
-import {
-  decideAct,
-  decideBan,
-  decideLeave,
-  decidePut,
-  decideRemove,
-  decideUnban,
-  type RosterFacts,
-} from '../../src/policy/decide.ts'
+import { decideAct, decideBan, decideLeave, decidePut, decideRemove, decideUnban } from '../../src/policy/decide.ts'
 import { decideDelete, decideNest, decideUnnest, ownersEdge } from '../../src/policy/decide-spaces.ts'
 import { ACTIONS, type Action, isManaging, OWNER_MARK, type Roles, SHIPPED_ROLES } from '../../src/policy/roles.ts'
 import type { Edge } from '../../src/policy/roster-graph.ts'
@@ -32,12 +24,14 @@ import {
   COMMUNITY,
   FEW_ACTIONS,
   factsOfLists,
+  given,
   type Lists,
   NOW,
   PERSON,
   SPACES,
   spaceNamed,
   standingByDefinition,
+  type Told,
 } from '../kit/graphs.ts'
 
 const SEED = 20_261_202
@@ -48,17 +42,6 @@ type Verdict = 'ok' | RefusalCode
 const verdict = (decision: Decision<unknown>): Verdict => (decision.ok ? 'ok' : decision.code)
 
 // --- a whole change of a roster, and what a plain reading of the rules says of it ---
-
-/** The facts about a change, as lists. */
-interface Told extends Omit<RosterFacts, 'actor' | 'person'> {
-  readonly actor: Lists
-  readonly person: Lists
-}
-const given = ({ actor, person, ...more }: Told): RosterFacts => ({
-  ...more,
-  actor: factsOfLists(actor),
-  person: factsOfLists(person),
-})
 
 interface Change {
   readonly facts: Told

@@ -17,7 +17,6 @@ import {
   decideRemove,
   decideUnban,
   decideWrite,
-  type RosterFacts,
   type Word,
 } from '../../src/policy/decide.ts'
 import { decideDelete, decideNest, decideUnnest, ownersEdge } from '../../src/policy/decide-spaces.ts'
@@ -33,6 +32,7 @@ import {
   COMMUNITY,
   FEW_ACTIONS,
   factsOfLists,
+  given,
   type Lists,
   NOW,
   PERSON,
@@ -44,17 +44,6 @@ const SEED = 20_261_202
 
 type Verdict = 'ok' | RefusalCode
 const verdict = (decision: Decision<unknown>): Verdict => (decision.ok ? 'ok' : decision.code)
-
-/** The facts about a change, as lists. */
-interface Told extends Omit<RosterFacts, 'actor' | 'person'> {
-  readonly actor: Lists
-  readonly person: Lists
-}
-const given = ({ actor, person, ...more }: Told): RosterFacts => ({
-  ...more,
-  actor: factsOfLists(actor),
-  person: factsOfLists(person),
-})
 
 const roster = rosterOf(COMMUNITY).uri
 const [forum, moderators] = ['forum', 'moderators'].map((skey) => spaceNamed(skey).uri) as [SpaceUri, SpaceUri]

@@ -6,19 +6,12 @@ import { SHARE_BYTES } from '../../src/keys/shares.ts'
 import type { Did } from '../../src/names.ts'
 import { systemRandom } from '../../src/platform/random.ts'
 import { QUORUM_KEY, statementOf } from '../kit/ceremony-words.ts'
+import { kept } from '../kit/kept-off-heap.ts'
 import { Dice, mutateBytes, mutateJson, SEED } from '../kit/mutate.ts'
 
-/** Whatever was kept off the heap, to look at it afterwards. */
-const kept = vi.hoisted(() => ({ bytes: [] as Uint8Array[] }))
 vi.mock('../../src/keys/secret-bytes.ts', async (original) => {
-  const real = await original<typeof import('../../src/keys/secret-bytes.ts')>()
-  return {
-    secretBytes: (length: number) => {
-      const bytes = real.secretBytes(length)
-      kept.bytes.push(bytes)
-      return bytes
-    },
-  }
+  const { watchedBytes } = await import('../kit/kept-off-heap.ts')
+  return watchedBytes(original)
 })
 
 const { seats, community, service } = statementOf('drill')

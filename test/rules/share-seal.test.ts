@@ -7,23 +7,14 @@ import { isSealTo, openShare, sealShare, sealToOf } from '../../src/keys/share-s
 import { SHARE_BYTES } from '../../src/keys/shares.ts'
 import { systemRandom } from '../../src/platform/random.ts'
 import { hpkeOpen, hpkeSeal } from '../kit/hpke.ts'
+import { kept, unwiped } from '../kit/kept-off-heap.ts'
 import { base64Url } from '../kit/tokens.ts'
 import { spoilt, withBitFlipped } from '../kit/verdicts.ts'
 
-/** Whatever was kept off the heap, to look at it afterwards. */
-const kept = vi.hoisted(() => ({ bytes: [] as Uint8Array[] }))
 vi.mock('../../src/keys/secret-bytes.ts', async (original) => {
-  const real = await original<typeof import('../../src/keys/secret-bytes.ts')>()
-  return {
-    secretBytes: (length: number) => {
-      const bytes = real.secretBytes(length)
-      kept.bytes.push(bytes)
-      return bytes
-    },
-  }
+  const { watchedBytes } = await import('../kit/kept-off-heap.ts')
+  return watchedBytes(original)
 })
-/** What of it isn't wiped. */
-const unwiped = (): Uint8Array[] => kept.bytes.filter((bytes) => bytes.some((byte) => byte !== 0))
 
 /** What the library was given, and what it gave out. */
 const lent = vi.hoisted(() => ({ sealed: [] as ArrayBuffer[], opened: [] as ArrayBuffer[] }))

@@ -21,6 +21,7 @@ import {
 } from '../../src/keys/shares.ts'
 import { systemRandom } from '../../src/platform/random.ts'
 import { Dice } from '../kit/dice.ts'
+import { kept, unwiped } from '../kit/kept-off-heap.ts'
 import { withBitFlipped } from '../kit/verdicts.ts'
 
 /** The library as it is, until a test says how it is to go wrong; and what it made of shares. */
@@ -47,20 +48,10 @@ afterEach(() => {
   library.spoil = null
 })
 
-/** Whatever was kept off the heap, to look at it afterwards. */
-const kept = vi.hoisted(() => ({ bytes: [] as Uint8Array[] }))
 vi.mock('../../src/keys/secret-bytes.ts', async (original) => {
-  const real = await original<typeof import('../../src/keys/secret-bytes.ts')>()
-  return {
-    secretBytes: (length: number) => {
-      const bytes = real.secretBytes(length)
-      kept.bytes.push(bytes)
-      return bytes
-    },
-  }
+  const { watchedBytes } = await import('../kit/kept-off-heap.ts')
+  return watchedBytes(original)
 })
-/** What of it isn't wiped. */
-const unwiped = (): Uint8Array[] => kept.bytes.filter((bytes) => bytes.some((byte) => byte !== 0))
 
 const dice = new Dice(1)
 const pick = (below: number) => dice.below(below)
